@@ -1,0 +1,2 @@
+//! Runs between clone and exec.
+#![no_std]
