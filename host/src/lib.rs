@@ -1,1 +1,12 @@
-//! wxc
+//! wxc: Linux system containers with storage, templates and hooks as sandboxed WASM components.
+//!
+//! The table of contents, lower layers first; lower never imports higher (`tests/layers.rs`).
+
+/// Syscall wrappers: the host's unsafe code, and only here.
+pub mod sys;
+
+/// What a container is: typed configuration.
+pub mod config;
+
+/// What a start does: configuration and facts in, plan out.
+pub mod plan;

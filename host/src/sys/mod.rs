@@ -1,0 +1,1 @@
+//! Every syscall wrapper of the host and, with `host/child`, all of its unsafe code.
