@@ -10,3 +10,6 @@ pub mod config;
 
 /// What a start does: configuration and facts in, plan out.
 pub mod plan;
+
+/// Carries a plan out: monitor, child, console, control, attach, cgroups, network.
+pub mod runtime;

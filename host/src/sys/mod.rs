@@ -1,1 +1,5 @@
+#![allow(unsafe_code, reason = "the one place of the host for calls into the kernel")]
 //! Every syscall wrapper of the host and, with `host/child`, all of its unsafe code.
+//!
+//! Rules of the folder: borrowed fds in, owned fds out; every fd is close-on-exec from birth; a
+//! failed call is an `io::Error` or `Errno` and never a message; nothing here decides anything.
