@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ids::IdMap;
 
+/// Why there is no plan.
+pub mod error;
+/// What the machine and the caller can do.
+pub mod facts;
+
+pub use error::PlanError;
+pub use facts::Facts;
+
 /// The schema of this page: a monitor refuses a plan of another one.
 pub const SCHEMA: u32 = 1;
 
