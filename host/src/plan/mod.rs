@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ids::IdMap;
 
+/// What a limit means on this host: typed limits -> cgroup files and values.
+pub mod cgroup;
 /// Why there is no plan.
 pub mod error;
 /// What the machine and the caller can do.

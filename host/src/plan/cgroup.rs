@@ -1,0 +1,384 @@
+#![forbid(unsafe_code)]
+//! What a limit means on this host: typed limits in, names and values of cgroup files out.
+//!
+//! Configuration speaks v2 (cgroups(7), the kernel's `cgroup-v2.rst`). Where v1 has a file of the
+//! same meaning it is used, with its own scale; where it has none the limit is refused rather than
+//! forgotten: a container that runs without the limit that was asked for is worse than one that
+//! does not start.
+
+use crate::config::{
+    cgroup::{Cpu, Cpuset, Io, IoDevice, Limit, Limits, Memory, Micros},
+    size::Size,
+};
+
+use super::{CgroupLayout, CgroupWrite};
+
+/// Why limits cannot be had on this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    #[error("{key}: this host has cgroups v1, which have no such limit")]
+    NotOnV1 { key: String },
+    #[error("{key}: no cgroups are available on this host")]
+    NoCgroups { key: String },
+    #[error("{key} needs {needs} on a host with cgroups v1, where swap is limited together with memory")]
+    Needs { key: &'static str, needs: &'static str },
+    #[error("{key} is {value}: it must be from {least} to {most}")]
+    OutOfRange { key: String, value: u64, least: u64, most: u64 },
+}
+
+/// The range of `cpu.weight` and `io.weight`, and what a cgroup has that was never told one.
+const WEIGHT_LEAST: u32 = 1;
+const WEIGHT_USUAL: u32 = 100;
+const WEIGHT_MOST: u32 = 10_000;
+/// The same of v1's `cpu.shares`.
+const SHARES_LEAST: u64 = 2;
+const SHARES_USUAL: u64 = 1024;
+const SHARES_MOST: u64 = 262_144;
+/// v1's `blkio.bfq.weight` has the usual value of v2 but ends earlier.
+const BFQ_WEIGHT_MOST: u32 = 1_000;
+/// Microseconds (`sched/core.c`: 1 ms to 1 s for both quota and period; a quota may exceed it).
+const PERIOD: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
+const QUOTA_LEAST: u64 = 1_000;
+const PERIOD_USUAL: Micros = Micros(100_000);
+
+/// The writes for `limits`, in the order in which the kernel accepts them.
+///
+/// # Errors
+/// When a limit is out of range, or cannot be expressed on a host with this layout.
+pub fn writes(limits: &Limits, layout: CgroupLayout) -> Result<Vec<CgroupWrite>, LimitError> {
+    let mut out = Writes { list: Vec::new() };
+    match layout {
+        CgroupLayout::Unified => v2(limits, &mut out)?,
+        CgroupLayout::Legacy | CgroupLayout::Hybrid => v1(limits, &mut out)?,
+        CgroupLayout::Absent => v2(limits, &mut out)?,
+    }
+    for raw in &limits.raw {
+        out.push(&raw.file, &raw.value, "cgroup.raw");
+    }
+    match out.list.first() {
+        Some(write) if layout == CgroupLayout::Absent => {
+            Err(LimitError::NoCgroups { key: write.key.clone() })
+        }
+        _ => Ok(out.list),
+    }
+}
+
+/// v1's `cpu.shares` for a weight: in proportion, the usual one to the usual one, as systemd does
+/// it. (The older formula of the container runtimes maps the ends and puts the usual 1024 at 39.)
+#[must_use]
+pub fn shares_from_weight(weight: u32) -> u64 {
+    (u64::from(weight) * SHARES_USUAL / u64::from(WEIGHT_USUAL)).clamp(SHARES_LEAST, SHARES_MOST)
+}
+
+/// The weight for v1's `cpu.shares`, for configurations that were written for v1.
+#[must_use]
+pub fn weight_from_shares(shares: u64) -> u32 {
+    let weight = shares.min(SHARES_MOST) * u64::from(WEIGHT_USUAL) / SHARES_USUAL;
+    u32::try_from(weight).unwrap_or(WEIGHT_MOST).clamp(WEIGHT_LEAST, WEIGHT_MOST)
+}
+
+struct Writes {
+    list: Vec<CgroupWrite>,
+}
+
+impl Writes {
+    fn push(&mut self, file: &str, value: impl ToString, key: &str) {
+        let controller = file.split_once('.').map_or(file, |(controller, _)| controller);
+        self.list.push(CgroupWrite {
+            controller: controller.to_owned(),
+            file: file.to_owned(),
+            value: value.to_string(),
+            key: key.to_owned(),
+        });
+    }
+
+    /// Only when there is a value.
+    fn maybe(&mut self, file: &str, value: Option<impl ToString>, key: &str) {
+        if let Some(value) = value {
+            self.push(file, value, key);
+        }
+    }
+}
+
+fn v2(limits: &Limits, out: &mut Writes) -> Result<(), LimitError> {
+    let Memory { max, high, low, swap } = &limits.memory;
+    out.maybe("memory.low", low.map(bytes), "cgroup.memory.low");
+    out.maybe("memory.high", high.map(|limit| bytes_or(limit, "max")), "cgroup.memory.high");
+    out.maybe("memory.max", max.map(|limit| bytes_or(limit, "max")), "cgroup.memory.max");
+    out.maybe("memory.swap.max", swap.map(|limit| bytes_or(limit, "max")), "cgroup.memory.swap");
+
+    out.maybe("cpu.weight", weight(limits.cpu.weight, "cgroup.cpu.weight")?, "cgroup.cpu.weight");
+    if let Some((quota, period)) = bandwidth(&limits.cpu)? {
+        out.push("cpu.max", format!("{} {period}", quota_or(quota, "max")), "cgroup.cpu.quota");
+    }
+    common(limits, out);
+
+    out.maybe("io.weight", weight(limits.io.weight, "cgroup.io.weight")?, "cgroup.io.weight");
+    for device in &limits.io.devices {
+        if let Some(value) = io_max(device) {
+            out.push("io.max", value, "cgroup.io.devices");
+        }
+    }
+    for (size, limit) in &limits.hugetlb {
+        out.push(&format!("hugetlb.{size}.max"), bytes_or(*limit, "max"), &format!("cgroup.hugetlb.{size}"));
+    }
+    Ok(())
+}
+
+fn v1(limits: &Limits, out: &mut Writes) -> Result<(), LimitError> {
+    memory_v1(&limits.memory, out)?;
+
+    let weight_asked = weight(limits.cpu.weight, "cgroup.cpu.weight")?;
+    out.maybe("cpu.shares", weight_asked.map(shares_from_weight), "cgroup.cpu.weight");
+    if let Some((quota, period)) = bandwidth(&limits.cpu)? {
+        // The period first: the kernel checks a quota against the period that is in force.
+        out.push("cpu.cfs_period_us", period, "cgroup.cpu.period");
+        out.push("cpu.cfs_quota_us", quota_or(quota, "-1"), "cgroup.cpu.quota");
+    }
+    common(limits, out);
+    io_v1(&limits.io, out)?;
+    for (size, limit) in &limits.hugetlb {
+        let file = format!("hugetlb.{size}.limit_in_bytes");
+        out.push(&file, bytes_or(*limit, "-1"), &format!("cgroup.hugetlb.{size}"));
+    }
+    Ok(())
+}
+
+/// What is spelled the same in both.
+fn common(limits: &Limits, out: &mut Writes) {
+    let Cpuset { cpus, mems } = &limits.cpuset;
+    out.maybe("cpuset.cpus", cpus.as_ref(), "cgroup.cpuset.cpus");
+    out.maybe("cpuset.mems", mems.as_ref(), "cgroup.cpuset.mems");
+    let pids = limits.pids.max.map(|limit| number_or(limit, "max"));
+    out.maybe("pids.max", pids, "cgroup.pids.max");
+}
+
+fn memory_v1(memory: &Memory, out: &mut Writes) -> Result<(), LimitError> {
+    if matches!(memory.high, Some(Limit::At(_))) {
+        return Err(LimitError::NotOnV1 { key: "cgroup.memory.high".into() });
+    }
+    out.maybe("memory.soft_limit_in_bytes", memory.low.map(bytes), "cgroup.memory.low");
+    let max = memory.max.map(|limit| bytes_or(limit, "-1"));
+    out.maybe("memory.limit_in_bytes", max, "cgroup.memory.max");
+    // v1 counts memory and swap together, and wants that sum to be no less than memory alone:
+    // hence after it.
+    let together = match (memory.max, memory.swap) {
+        (_, None) => return Ok(()),
+        (_, Some(Limit::Max)) => "-1".to_owned(),
+        (Some(Limit::At(Size(max))), Some(Limit::At(Size(swap)))) => max.saturating_add(swap).to_string(),
+        (_, Some(Limit::At(_))) => {
+            return Err(LimitError::Needs { key: "cgroup.memory.swap", needs: "cgroup.memory.max" });
+        }
+    };
+    out.push("memory.memsw.limit_in_bytes", together, "cgroup.memory.swap");
+    Ok(())
+}
+
+fn io_v1(io: &Io, out: &mut Writes) -> Result<(), LimitError> {
+    let weight = weight(io.weight, "cgroup.io.weight")?.map(|weight| weight.min(BFQ_WEIGHT_MOST));
+    out.maybe("blkio.bfq.weight", weight, "cgroup.io.weight");
+    for device in &io.devices {
+        let rows = [
+            ("blkio.throttle.read_bps_device", device.read_bps.map(|limit| bytes_or(limit, "0"))),
+            ("blkio.throttle.write_bps_device", device.write_bps.map(|limit| bytes_or(limit, "0"))),
+            ("blkio.throttle.read_iops_device", device.read_iops.map(|limit| number_or(limit, "0"))),
+            ("blkio.throttle.write_iops_device", device.write_iops.map(|limit| number_or(limit, "0"))),
+        ];
+        for (file, value) in rows {
+            let value = value.map(|value| format!("{} {value}", device.device));
+            out.maybe(file, value, "cgroup.io.devices");
+        }
+    }
+    Ok(())
+}
+
+/// The line of `io.max`; `None` when nothing is limited.
+fn io_max(device: &IoDevice) -> Option<String> {
+    let words: Vec<String> = [
+        ("rbps", device.read_bps.map(|limit| bytes_or(limit, "max"))),
+        ("wbps", device.write_bps.map(|limit| bytes_or(limit, "max"))),
+        ("riops", device.read_iops.map(|limit| number_or(limit, "max"))),
+        ("wiops", device.write_iops.map(|limit| number_or(limit, "max"))),
+    ]
+    .into_iter()
+    .filter_map(|(word, value)| value.map(|value| format!("{word}={value}")))
+    .collect();
+    (!words.is_empty()).then(|| format!("{} {}", device.device, words.join(" ")))
+}
+
+fn weight(weight: Option<u32>, key: &str) -> Result<Option<u32>, LimitError> {
+    let range = u64::from(WEIGHT_LEAST)..=u64::from(WEIGHT_MOST);
+    weight.map(|value| in_range(key, u64::from(value), range).map(|()| value)).transpose()
+}
+
+/// Quota and period in microseconds, if either was given.
+fn bandwidth(cpu: &Cpu) -> Result<Option<(Limit<Micros>, u64)>, LimitError> {
+    if cpu.quota.is_none() && cpu.period.is_none() {
+        return Ok(None);
+    }
+    let period = cpu.period.unwrap_or(PERIOD_USUAL).0;
+    in_range("cgroup.cpu.period", period, PERIOD)?;
+    let quota = cpu.quota.unwrap_or(Limit::Max);
+    if let Limit::At(Micros(quota)) = quota {
+        in_range("cgroup.cpu.quota", quota, QUOTA_LEAST..=u64::MAX / 1_000)?;
+    }
+    Ok(Some((quota, period)))
+}
+
+fn in_range(key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), LimitError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(LimitError::OutOfRange { key: key.to_owned(), value, least: *range.start(), most: *range.end() })
+}
+
+fn bytes(size: Size) -> u64 {
+    size.0
+}
+
+fn bytes_or(limit: Limit<Size>, none: &str) -> String {
+    match limit {
+        Limit::At(size) => size.0.to_string(),
+        Limit::Max => none.to_owned(),
+    }
+}
+
+fn number_or(limit: Limit<u64>, none: &str) -> String {
+    match limit {
+        Limit::At(number) => number.to_string(),
+        Limit::Max => none.to_owned(),
+    }
+}
+
+fn quota_or(limit: Limit<Micros>, none: &str) -> String {
+    match limit {
+        Limit::At(micros) => micros.0.to_string(),
+        Limit::Max => none.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::cgroup::{BlockDevice, Pids};
+
+    fn everything() -> Limits {
+        Limits {
+            memory: Memory {
+                max: Some(Limit::At(Size(1 << 30))),
+                swap: Some(Limit::At(Size(1 << 20))),
+                low: Some(Size(4096)),
+                high: None,
+            },
+            cpu: Cpu { weight: Some(200), quota: Some(Limit::At(Micros(150_000))), period: None },
+            cpuset: Cpuset { cpus: Some("0-1".parse().unwrap()), mems: None },
+            pids: Pids { max: Some(Limit::At(100)) },
+            io: Io {
+                weight: Some(5_000),
+                devices: vec![IoDevice {
+                    device: BlockDevice { major: 8, minor: 16 },
+                    read_bps: Some(Limit::At(Size(1024))),
+                    write_bps: None,
+                    read_iops: None,
+                    write_iops: Some(Limit::Max),
+                }],
+            },
+            hugetlb: [("2MB".to_owned(), Limit::Max)].into(),
+            raw: vec!["memory.oom.group=1".parse().unwrap()],
+        }
+    }
+
+    fn lines(limits: &Limits, layout: CgroupLayout) -> Vec<String> {
+        let line = |write: &CgroupWrite| format!("{}: {} {}", write.controller, write.file, write.value);
+        writes(limits, layout).unwrap().iter().map(line).collect()
+    }
+
+    #[test]
+    fn on_v2() {
+        assert_eq!(
+            lines(&everything(), CgroupLayout::Unified),
+            [
+                "memory: memory.low 4096",
+                "memory: memory.max 1073741824",
+                "memory: memory.swap.max 1048576",
+                "cpu: cpu.weight 200",
+                "cpu: cpu.max 150000 100000",
+                "cpuset: cpuset.cpus 0-1",
+                "pids: pids.max 100",
+                "io: io.weight 5000",
+                "io: io.max 8:16 rbps=1024 wiops=max",
+                "hugetlb: hugetlb.2MB.max max",
+                "memory: memory.oom.group 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn on_v1() {
+        assert_eq!(
+            lines(&everything(), CgroupLayout::Hybrid),
+            [
+                "memory: memory.soft_limit_in_bytes 4096",
+                "memory: memory.limit_in_bytes 1073741824",
+                "memory: memory.memsw.limit_in_bytes 1074790400",
+                "cpu: cpu.shares 2048",
+                "cpu: cpu.cfs_period_us 100000",
+                "cpu: cpu.cfs_quota_us 150000",
+                "cpuset: cpuset.cpus 0-1",
+                "pids: pids.max 100",
+                "blkio: blkio.bfq.weight 1000",
+                "blkio: blkio.throttle.read_bps_device 8:16 1024",
+                "blkio: blkio.throttle.write_iops_device 8:16 0",
+                "hugetlb: hugetlb.2MB.limit_in_bytes -1",
+                "memory: memory.oom.group 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn shares_and_weights_agree_at_the_usual_value_and_stay_in_range() {
+        assert_eq!(shares_from_weight(100), 1024);
+        assert_eq!(weight_from_shares(1024), 100);
+        for weight in [1, 2, 39, 100, 333, 10_000] {
+            let back = weight_from_shares(shares_from_weight(weight));
+            assert!(back.abs_diff(weight) <= 1, "{weight} came back as {back}");
+        }
+        assert_eq!(weight_from_shares(2), 1);
+        assert_eq!(weight_from_shares(u64::MAX), WEIGHT_MOST);
+    }
+
+    #[test]
+    fn what_v1_cannot_do_is_refused() {
+        let mut limits = Limits::default();
+        limits.memory.high = Some(Limit::At(Size(1)));
+        assert_eq!(
+            writes(&limits, CgroupLayout::Legacy),
+            Err(LimitError::NotOnV1 { key: "cgroup.memory.high".into() })
+        );
+        limits.memory = Memory { swap: Some(Limit::At(Size(0))), ..Memory::default() };
+        assert!(matches!(writes(&limits, CgroupLayout::Hybrid), Err(LimitError::Needs { .. })));
+    }
+
+    #[test]
+    fn ranges_are_checked_before_the_kernel_does() {
+        let limits = |cpu| Limits { cpu, ..Limits::default() };
+        for cpu in [
+            Cpu { weight: Some(0), ..Cpu::default() },
+            Cpu { weight: Some(10_001), ..Cpu::default() },
+            Cpu { period: Some(Micros(999)), ..Cpu::default() },
+            Cpu { quota: Some(Limit::At(Micros(0))), ..Cpu::default() },
+        ] {
+            let result = writes(&limits(cpu), CgroupLayout::Unified);
+            assert!(matches!(result, Err(LimitError::OutOfRange { .. })), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_without_cgroups_is_an_error_and_no_limit_is_none() {
+        assert_eq!(writes(&Limits::default(), CgroupLayout::Absent), Ok(vec![]));
+        assert_eq!(
+            writes(&everything(), CgroupLayout::Absent),
+            Err(LimitError::NoCgroups { key: "cgroup.memory.low".into() })
+        );
+    }
+}
