@@ -1,0 +1,120 @@
+//! `cargo xtask setup`: installs what is missing, and says what it cannot install.
+//!
+//! No mirror is named here: rustup and apt use what the machine is configured for.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::shell::{Result, output, run};
+
+/// A system package: a file that shows it is there (any of them), its name, and what needs it.
+struct Package {
+    files: &'static [&'static str],
+    name: &'static str,
+    needed: Needed,
+    why: &'static str,
+}
+
+/// For what; each includes those before it.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) enum Needed {
+    Build,
+    Test,
+    Bench,
+}
+
+#[rustfmt::skip]
+const PACKAGES: &[Package] = &[
+    Package { files: &["/usr/bin/cc"], name: "gcc", needed: Needed::Build, why: "links Rust, compiles xz and zstd" },
+    Package { files: &["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib/aarch64-linux-gnu/libc.a", "/usr/lib/libc.a"], name: "libc6-dev", needed: Needed::Build, why: "the C library a static wxc contains" },
+    Package { files: &["/usr/sbin/ip", "/sbin/ip", "/bin/ip"], name: "iproute2", needed: Needed::Test, why: "makes the bridge the network tests use" },
+    Package { files: &["/usr/bin/unshare"], name: "util-linux", needed: Needed::Test, why: "gives a test a machine's network of its own" },
+    Package { files: &["/usr/share/doc/busybox-static"], name: "busybox-static", needed: Needed::Test, why: "the smallest guest" },
+    Package { files: &["/usr/bin/mmdebstrap"], name: "mmdebstrap", needed: Needed::Test, why: "makes the Debian guest" },
+    Package { files: &["/usr/share/keyrings/debian-archive-keyring.gpg"], name: "debian-archive-keyring", needed: Needed::Test, why: "vouches for the Debian guest's packages" },
+    Package { files: &["/usr/bin/zstd"], name: "zstd", needed: Needed::Test, why: "packs the Debian guest" },
+    Package { files: &["/usr/bin/xz"], name: "xz-utils", needed: Needed::Test, why: "packs a guest" },
+    Package { files: &["/usr/bin/lxc-start"], name: "lxc", needed: Needed::Bench, why: "what wxc is measured beside" },
+];
+
+pub(crate) fn setup(args: &[String]) -> Result<()> {
+    prepare(if args.iter().any(|arg| arg == "--bench") { Needed::Bench } else { Needed::Test })
+}
+
+pub(crate) fn prepare(needed: Needed) -> Result<()> {
+    toolchain()?;
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| package.needed <= needed)
+        .filter(|package| !package.files.iter().any(|file| Path::new(file).exists()))
+        .collect();
+    let Err(cause) = packages(&missing) else {
+        println!("setup: nothing is missing");
+        return Ok(());
+    };
+    // What the build needs must be there; without the rest some tests skip, and say so.
+    eprintln!("setup: {cause}; please install:");
+    for package in &missing {
+        eprintln!("  {:24} {}", package.name, package.why);
+    }
+    let fatal = missing.iter().any(|package| package.needed != Needed::Test);
+    if fatal { Err("something the task cannot do without is missing".into()) } else { Ok(()) }
+}
+
+/// The plugins' target and the two components, for the toolchain that `rust-toolchain.toml` pins.
+/// Named one by one, as rustup's automatic installation may be switched off.
+fn toolchain() -> Result<()> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let Some(targets) = output(Command::new("rustup").args(["target", "list", "--installed"])) else {
+        let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
+        let target = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET);
+        return if target.exists() {
+            Ok(())
+        } else {
+            Err(format!("there is no rustup here: install the Rust standard library for {TARGET}").into())
+        };
+    };
+    if !targets.lines().any(|line| line == TARGET) {
+        run(rustup(["target", "add", TARGET]))?;
+    }
+    let components = output(Command::new("rustup").args(["component", "list", "--installed"]));
+    for component in ["clippy", "rustfmt"] {
+        if !components.as_deref().unwrap_or_default().lines().any(|line| line.starts_with(component)) {
+            run(rustup(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+fn rustup<const N: usize>(args: [&str; N]) -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.args(args).current_dir(crate::shell::root());
+    rustup
+}
+
+fn packages(missing: &[&Package]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err("this is not a Debian-like system".into());
+    }
+    if output(Command::new("id").arg("-u")).is_none_or(|uid| uid.trim() != "0") {
+        return Err("only root can install packages".into());
+    }
+    let names = missing.iter().map(|package| package.name);
+    let install = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["install", "--quiet=2", "--option=Dpkg::Use-Pty=0", "--yes", "--no-install-recommends"]);
+        apt.args(names.clone());
+        apt.env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
+        apt
+    };
+    // The machine's lists may be older than the mirror, or absent.
+    run(install()).or_else(|_| {
+        let mut update = Command::new("apt-get");
+        update.args(["update", "--quiet=2"]);
+        run(update)?;
+        run(install())
+    })
+}
