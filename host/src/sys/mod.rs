@@ -3,3 +3,6 @@
 //!
 //! Rules of the folder: borrowed fds in, owned fds out; every fd is close-on-exec from birth; a
 //! failed call is an `io::Error` or `Errno` and never a message; nothing here decides anything.
+
+/// Whole directory trees: copied and removed from directory handles.
+pub mod tree;
