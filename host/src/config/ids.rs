@@ -5,7 +5,10 @@
 //! inside the container would see, one that the host's kernel checks permissions with
 //! (user_namespaces(7), "User and group ID mappings").
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An id as the host sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,8 +21,8 @@ pub struct HostId(pub u32);
 pub struct ContainerId(pub u32);
 
 /// One line of `/proc/PID/uid_map`: `count` ids from `container` on are `host` and following.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Written `CONTAINER:HOST:COUNT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdRange {
     pub container: ContainerId,
     pub host: HostId,
@@ -29,7 +32,7 @@ pub struct IdRange {
 
 /// The maps of a user namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct IdMap {
     pub users: Vec<IdRange>,
     pub groups: Vec<IdRange>,
@@ -50,7 +53,69 @@ impl IdRange {
     }
 }
 
+impl FromStr for IdRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| {
+            let text = text.escape_debug();
+            format!("\"{text}\" is not a range of ids: {why}, as in \"0:1000000000:65536\"")
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let [container, host, count] = parts[..] else {
+            return Err(wrong("write CONTAINER:HOST:COUNT"));
+        };
+        // By hand and not `u32::from_str` alone, which would take "+5".
+        let number = |part: &str| {
+            let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| part.parse::<u32>().ok()).flatten().ok_or_else(|| wrong("all three are numbers"))
+        };
+        let range = Self {
+            container: ContainerId(number(container)?),
+            host: HostId(number(host)?),
+            count: number(count)?,
+        };
+        // The last of 2^32 ids is the "no id" of chown(2) and never mapped.
+        let fits = |first: u32| first.checked_add(range.count).is_some();
+        match range.count {
+            0 => Err(wrong("COUNT is at least 1")),
+            _ if !fits(range.container.0) || !fits(range.host.0) => Err(wrong("it ends above the last id")),
+            _ => Ok(range),
+        }
+    }
+}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.container.0, self.host.0, self.count)
+    }
+}
+
+impl Serialize for IdRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl IdMap {
+    /// The same range for users and groups: what an ordinary container has.
+    #[must_use]
+    pub fn single(host: HostId, count: u32) -> Self {
+        let range = IdRange { container: ContainerId(0), host, count };
+        Self { users: vec![range], groups: vec![range] }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
     /// The host's user for a user of the container.
     #[must_use]
     pub fn host_user(&self, id: ContainerId) -> Option<HostId> {
@@ -75,6 +140,19 @@ mod tests {
         assert_eq!(RANGE.to_host(ContainerId(0)), Some(HostId(100_000)));
         assert_eq!(RANGE.to_host(ContainerId(65_535)), Some(HostId(165_535)));
         assert_eq!(RANGE.to_host(ContainerId(65_536)), None);
+    }
+
+    #[test]
+    fn a_range_is_read_and_shown_the_same() {
+        assert_eq!("0:100000:65536".parse(), Ok(RANGE));
+        assert_eq!(RANGE.to_string(), "0:100000:65536");
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_range() {
+        for text in ["", "0:1", "0:1:0", "0:1:2:3", "a:1:1", "+0:1:1", "-1:1:1", "0:4294967295:2", "0 1 1"] {
+            assert!(text.parse::<IdRange>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -49,11 +49,7 @@ impl PlanError {
     }
 
     #[must_use]
-    pub fn refused(
-        key: impl Into<String>,
-        message: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
+    pub fn refused(key: impl Into<String>, message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Refused { key: key.into(), message: message.into(), advice: advice.into() }
     }
 }
