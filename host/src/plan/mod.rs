@@ -13,10 +13,14 @@ use crate::config::ids::IdMap;
 
 /// What a limit means on this host: typed limits -> cgroup files and values.
 pub mod cgroup;
+/// Devices that a privileged container may use.
+pub mod devices;
 /// Why there is no plan.
 pub mod error;
 /// What the machine and the caller can do.
 pub mod facts;
+/// System calls that are refused by default.
+pub mod seccomp;
 
 pub use error::PlanError;
 pub use facts::Facts;
@@ -355,7 +359,7 @@ pub struct SeccompRule {
 }
 
 /// `argument[index] & mask == value`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeccompArgument {
     pub index: u8,
     pub mask: u64,

@@ -3,3 +3,6 @@
 //! them.
 //!
 //! Nothing here decides anything; what a start does is written in the plan.
+
+/// A system-call policy as a program for the kernel.
+pub mod seccomp;
