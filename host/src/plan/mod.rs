@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ids::IdMap;
 
+/// The bounding set of capabilities.
+pub mod caps;
 /// What a limit means on this host: typed limits -> cgroup files and values.
 pub mod cgroup;
 /// Devices that a privileged container may use.

@@ -4,5 +4,7 @@
 //!
 //! Nothing here decides anything; what a start does is written in the plan.
 
+/// Capabilities as bits of the kernel.
+pub mod caps;
 /// A system-call policy as a program for the kernel.
 pub mod seccomp;
