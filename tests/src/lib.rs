@@ -1,1 +1,53 @@
-//! tests
+//! The harness of the tests that run `wxc` itself: a fixed world, real guests, honest skips.
+//!
+//! A test opens with what it needs (`needs!`), makes an [`Env`], and runs commands in it as a
+//! person would. docs/testing.md tells how to write one.
+
+#![forbid(unsafe_code)]
+
+/// A world of its own for one test: paths, environment, commands, and cleaning up.
+pub mod env;
+
+/// Guests: a busybox tree and a real Debian, made once and kept below `target/fixtures`.
+pub mod fixtures;
+
+/// `needs!`: run, or say why not, so that it is counted.
+pub mod needs;
+
+/// What runs on the machine, read from `/proc`.
+pub mod proc;
+
+/// A real terminal with a program on it.
+pub mod pty;
+
+/// A command with a deadline, and what it gave back.
+pub mod run;
+
+pub use env::Env;
+pub use run::{Output, Run};
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The top of the checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Asks until there is an answer. For what the kernel or a guest does in its own time and nobody
+/// announces; what wxc promises when a command returns is asserted at once instead.
+///
+/// # Panics
+/// When there is no answer in time.
+pub fn until<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

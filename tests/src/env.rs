@@ -1,0 +1,179 @@
+//! A world of its own for one test.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::{Run, fixtures, proc, root};
+
+/// Directories and an environment that no other test and no person shares, and the commands run
+/// in them. Dropping it, also when the test panics, ends its containers and theirs only.
+#[derive(Debug)]
+pub struct Env {
+    dir: TempDir,
+}
+
+impl Env {
+    /// # Panics
+    /// When its directories cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        // Not in /tmp, which may be memory: a Debian tree has to fit.
+        let base = std::env::var_os("WXC_TEST_DIR").map_or_else(|| "/var/tmp".into(), PathBuf::from);
+        let dir =
+            tempfile::Builder::new().prefix("wxc-t").tempdir_in(base).expect("a directory for the test");
+        for part in ["c", "run", "home"] {
+            fs::create_dir(dir.path().join(part)).expect("a directory for the test");
+        }
+        Self { dir }
+    }
+
+    /// Where its containers are.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("c")
+    }
+
+    /// A place for the test's own files.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The directory of one of its containers.
+    #[must_use]
+    pub fn container(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// A command of wxc.
+    #[must_use]
+    pub fn wxc<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::new(wxc());
+        self.fix(&mut command);
+        command.arg("-P").arg(self.path()).args(args);
+        Run::new(command)
+    }
+
+    /// The same world for any program: the clock's zone, the width and the language are fixed, so
+    /// that what is printed can be compared.
+    pub fn fix(&self, command: &mut Command) {
+        command.env_clear().current_dir(self.dir.path());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.dir.path().join("home"));
+        command.env("LANG", "C.UTF-8").env("TZ", "UTC").env("TERM", "dumb").env("COLUMNS", "100");
+        command.env("WXC_RUN_DIR", self.run_dir());
+    }
+
+    /// Where its running containers have their sockets.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    /// A container of the busybox tree.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn busybox(&self, name: &str, options: &[&str]) {
+        let mut args = vec!["create", name, "-t", "local"];
+        args.extend(options);
+        let tree = fixtures::busybox();
+        self.wxc(args.into_iter().map(OsStr::new).chain([
+            OsStr::new("--"),
+            OsStr::new("--directory"),
+            tree.as_os_str(),
+        ]))
+        .ok();
+    }
+
+    /// A command inside, and what it printed, without the end of the line.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn inside(&self, name: &str, script: &str) -> String {
+        let out = self.wxc(["attach", name, "--", "/bin/sh", "-c", script]).ok();
+        out.trim_end().to_owned()
+    }
+
+    /// The state as `info` says it.
+    ///
+    /// # Panics
+    /// When there is no such container.
+    #[must_use]
+    pub fn state(&self, name: &str) -> String {
+        self.wxc(["info", name, "-s", "-H"]).ok().trim().to_owned()
+    }
+
+    /// The pid of init, as the machine sees it.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> i32 {
+        let out = self.wxc(["info", name, "-p", "-H"]).ok();
+        out.trim().parse().unwrap_or_else(|_| panic!("info -p -H printed {out:?}"))
+    }
+
+    /// The processes of this world: each has its runtime directory in its environment.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        let mut mark = b"WXC_RUN_DIR=".to_vec();
+        mark.extend(self.run_dir().as_os_str().as_encoded_bytes());
+        proc::with_environment(&mark)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path()).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect()
+    }
+}
+
+impl Default for Env {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        for name in self.names() {
+            let mut destroy = self.wxc(["destroy", "-f", &name]).into_command();
+            // A test may have broken it on purpose; what matters is checked below.
+            let _status = destroy.output();
+        }
+        // Monitors that did not listen; their guests end with them or were ended above.
+        for pid in self.processes() {
+            proc::kill(pid);
+        }
+    }
+}
+
+/// The program under test: the one named by the task that runs the tests, or built now.
+///
+/// # Panics
+/// When it does not build.
+pub fn wxc() -> &'static Path {
+    static WXC: OnceLock<PathBuf> = OnceLock::new();
+    WXC.get_or_init(|| std::env::var_os("WXC_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(root()).args(["build", "-p", "wxc", "--message-format=json-render-diagnostics"]);
+    let output = build.output().expect("cargo runs");
+    assert!(output.status.success(), "wxc does not build: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "wxc")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo names the program it built")
+}

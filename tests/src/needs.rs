@@ -1,0 +1,110 @@
+//! `needs!`: what a test needs of the machine. Without it the test says so and is counted as
+//! skipped, never as passed.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Returns from the test, with a line that is counted, unless the machine has all of these:
+/// names of the functions of this module.
+#[macro_export]
+macro_rules! needs {
+    ($($need:ident),+ $(,)?) => {
+        if let Some(reason) = [$($crate::needs::$need),+].into_iter().find_map(|need| need()) {
+            $crate::needs::skip(&reason);
+            return;
+        }
+    };
+}
+
+/// Tells that the running test does not run. Into the file that the task which counts has named,
+/// because what a test prints is shown only when it fails.
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("?"));
+    let told = std::env::var_os("WXC_TEST_SKIPS").and_then(|file| {
+        let mut file = OpenOptions::new().append(true).create(true).open(file).ok()?;
+        file.write_all(line.as_bytes()).ok()
+    });
+    if told.is_none() {
+        // Straight to the descriptor, past the capture.
+        let _shown = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Root: to mount, to make cgroups, to map other ids than one's own.
+#[must_use]
+pub fn root() -> Option<String> {
+    (!rustix::process::geteuid().is_root()).then(|| "it needs root".into())
+}
+
+/// User namespaces, which a kernel or an administrator can switch off.
+#[must_use]
+pub fn userns() -> Option<String> {
+    missing("unshare", &["--user", "--map-root-user", "true"], "user namespaces are switched off")
+}
+
+/// A cgroup hierarchy in which directories can be made.
+#[must_use]
+pub fn cgroups() -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let found = mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(2);
+        let kind = fields.next().unwrap_or_default();
+        let options = fields.next().unwrap_or_default();
+        matches!(kind, "cgroup" | "cgroup2") && options.split(',').any(|option| option == "rw")
+    });
+    (!found).then(|| "no cgroup hierarchy is mounted writable".into())
+}
+
+/// A network of the test's own, in which it plays the machine.
+#[must_use]
+pub fn netns() -> Option<String> {
+    missing("unshare", &["--net", "ip", "link", "show", "lo"], "no network namespace, or no iproute2")
+}
+
+/// Bridges, as a kernel module may be missing.
+#[must_use]
+pub fn bridges() -> Option<String> {
+    missing("unshare", &["--net", "ip", "link", "add", "b0", "type", "bridge"], "the kernel has no bridges")
+}
+
+/// The static busybox of which the small guest is made.
+#[must_use]
+pub fn busybox() -> Option<String> {
+    crate::fixtures::busybox_program().err()
+}
+
+/// The Debian guest: mmdebstrap and a mirror, once; afterwards the kept file.
+#[must_use]
+pub fn debian() -> Option<String> {
+    crate::fixtures::debian().err()
+}
+
+/// The sources, for tests that read them.
+#[must_use]
+pub fn checkout() -> Option<String> {
+    (!Path::new(&crate::root()).join("Cargo.toml").exists()).then(|| "the sources are not here".into())
+}
+
+/// The target plugins are compiled for.
+#[must_use]
+pub fn wasm_target() -> Option<String> {
+    let output =
+        Command::new("rustc").args(["--print", "sysroot"]).current_dir(crate::root()).output().ok()?;
+    let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let target = Path::new(&sysroot).join("lib/rustlib/wasm32-unknown-unknown");
+    (!target.exists())
+        .then(|| "the wasm32-unknown-unknown target is not installed (cargo xtask setup)".into())
+}
+
+fn missing(program: &str, args: &[&str], reason: &str) -> Option<String> {
+    let status = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    (!status.is_ok_and(|status| status.success())).then(|| reason.into())
+}
