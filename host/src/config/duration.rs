@@ -45,7 +45,7 @@ impl fmt::Display for Span {
         if self.0 == 0 {
             return f.write_str("0s");
         }
-        let exact = UNITS.iter().find(|(_, factor)| self.0 % factor == 0);
+        let exact = UNITS.iter().find(|(_, factor)| self.0.is_multiple_of(*factor));
         let (unit, factor) = exact.unwrap_or(&("ms", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }

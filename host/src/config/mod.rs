@@ -17,10 +17,14 @@ pub mod console;
 pub mod duration;
 /// `[environment]`.
 pub mod environment;
+/// What is wrong with a file, and where.
+pub mod error;
 /// User and group ids of host and container.
 pub mod ids;
 /// `[init]` and `arch`.
 pub mod init;
+/// The table of all keys.
+pub mod keys;
 /// `[[mounts]]`.
 pub mod mounts;
 /// Names of containers.
@@ -45,7 +49,12 @@ pub mod stop;
 pub mod suggest;
 /// `[sysctl]`.
 pub mod sysctl;
+/// The native file form.
+pub mod toml;
+/// Rules across keys.
+pub mod validate;
 
+pub use error::{ConfigError, Problem};
 pub use name::Name;
 
 /// Everything that is configured about a container. `Container::default()` is an unprivileged

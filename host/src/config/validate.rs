@@ -1,0 +1,420 @@
+#![forbid(unsafe_code)]
+//! Rules that a type alone cannot hold: across keys, and limits of the kernel.
+
+use std::collections::BTreeSet;
+
+use super::ids::IdRange;
+use super::mounts::{self, Mount};
+use super::namespaces::Choice;
+use super::network::{Network, NetworkKind};
+use super::{Container, rlimits, suggest, sysctl};
+
+/// A rule that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Dotted key of the value to change.
+    pub key: String,
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// All rules that `container` breaks.
+#[must_use]
+pub fn check(container: &Container) -> Vec<Broken> {
+    let mut broken = Rules { broken: Vec::new() };
+    identity(container, &mut broken);
+    ids(container, &mut broken);
+    init(container, &mut broken);
+    environment(container, &mut broken);
+    namespaces(container, &mut broken);
+    security(container, &mut broken);
+    kernel_settings(container, &mut broken);
+    console(container, &mut broken);
+    for (index, mount) in container.mounts.iter().enumerate() {
+        one_mount(&format!("mounts.{index}"), mount, container, &mut broken);
+    }
+    network(&container.network, &mut broken);
+    broken.broken
+}
+
+struct Rules {
+    broken: Vec<Broken>,
+}
+
+impl Rules {
+    /// `holds`, or else this is wrong with `key`.
+    fn must(&mut self, holds: bool, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        if !holds {
+            self.broken.push(Broken { key: key.into(), message: message.into(), hint: hint.into() });
+        }
+    }
+}
+
+/// Labels of letters, digits and `-`, together what sethostname(2) takes.
+fn is_hostname(text: &str) -> bool {
+    let label = |label: &str| {
+        let allowed = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        !label.is_empty() && label.len() <= 63 && allowed && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 64 && text.split('.').all(label)
+}
+
+/// What names a plugin or a volume: becomes part of paths.
+fn is_plain_word(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+    !text.is_empty()
+        && text.len() <= 128
+        && text.bytes().all(allowed)
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+fn identity(container: &Container, rules: &mut Rules) {
+    if let Some(hostname) = &container.hostname {
+        rules.must(
+            is_hostname(hostname),
+            "hostname",
+            format!("\"{hostname}\" is not a host name"),
+            "use letters, digits and '-', in parts separated by dots, 64 characters in all",
+        );
+    }
+    rules.must(
+        is_plain_word(&container.rootfs.storage),
+        "rootfs.storage",
+        format!("\"{}\" is not the name of a plugin", container.rootfs.storage),
+        "`wxc plugin list` shows the storage plugins",
+    );
+    if let Some(volume) = &container.rootfs.volume {
+        rules.must(
+            is_plain_word(volume),
+            "rootfs.volume",
+            format!("\"{volume}\" is not the name of a volume"),
+            "a volume has a name such as \"web\" or \"web@before\", not a path",
+        );
+    }
+}
+
+fn ids(container: &Container, rules: &mut Rules) {
+    for (key, ranges) in [("ids.users", &container.ids.users), ("ids.groups", &container.ids.groups)] {
+        rules.must(
+            !container.privileged || ranges.is_empty(),
+            key,
+            "a privileged container has the host's ids",
+            "remove `ids`, or set `privileged = false`",
+        );
+        // The kernel's limit (UID_GID_MAP_MAX_EXTENTS).
+        rules.must(
+            ranges.len() <= 340,
+            key,
+            "there are more than 340 ranges",
+            "join neighbouring ranges: the kernel takes 340",
+        );
+        for (index, range) in ranges.iter().enumerate() {
+            let other = ranges[..index].iter().find(|other| overlap(**other, *range));
+            rules.must(
+                other.is_none(),
+                &format!("{key}.{index}"),
+                format!("the range {range} overlaps another one"),
+                "each id may be mapped once, inside and outside",
+            );
+        }
+    }
+    rules.must(
+        container.ids.users.is_empty() == container.ids.groups.is_empty(),
+        "ids",
+        "only one of `users` and `groups` has ranges",
+        "give both, usually the same ranges",
+    );
+}
+
+fn overlap(a: IdRange, b: IdRange) -> bool {
+    let cross = |a: u32, a_count: u32, b: u32, b_count: u32| {
+        u64::from(a) < u64::from(b) + u64::from(b_count) && u64::from(b) < u64::from(a) + u64::from(a_count)
+    };
+    cross(a.container.0, a.count, b.container.0, b.count) || cross(a.host.0, a.count, b.host.0, b.count)
+}
+
+fn init(container: &Container, rules: &mut Rules) {
+    let init = &container.init;
+    rules.must(
+        init.command.first().is_some_and(|program| program.starts_with('/')),
+        "init.command",
+        "the first word must be the absolute path of a program inside the container",
+        "for example init.command = [\"/sbin/init\"]",
+    );
+    rules.must(
+        init.cwd.is_absolute(),
+        "init.cwd",
+        format!("\"{}\" is not an absolute path", init.cwd.display()),
+        "write the path as seen inside, as in \"/srv\"",
+    );
+    let ids = &container.ids;
+    let mapped = |ranges: &[IdRange], id: u32| {
+        ranges.is_empty() || ranges.iter().any(|range| range.to_host(super::ids::ContainerId(id)).is_some())
+    };
+    rules.must(
+        mapped(&ids.users, init.user),
+        "init.user",
+        format!("the user {} has no id on the host", init.user),
+        "take one that the ranges of `ids.users` cover",
+    );
+    for (key, id) in
+        std::iter::once(("init.group", init.group)).chain(init.groups.iter().map(|id| ("init.groups", *id)))
+    {
+        rules.must(
+            mapped(&ids.groups, id),
+            key,
+            format!("the group {id} has no id on the host"),
+            "take one that the ranges of `ids.groups` cover",
+        );
+    }
+}
+
+fn environment(container: &Container, rules: &mut Rules) {
+    let environment = &container.environment;
+    let set = environment.set.keys().map(|name| (format!("environment.set.{name}"), name));
+    let keep = environment.keep.iter().enumerate().map(|(n, name)| (format!("environment.keep.{n}"), name));
+    for (key, name) in set.chain(keep) {
+        rules.must(
+            !name.is_empty() && !name.contains(['=', ' ']) && !name.starts_with(|c: char| c.is_ascii_digit()),
+            &key,
+            format!("\"{name}\" is not the name of a variable"),
+            "use letters, digits and '_'",
+        );
+    }
+}
+
+fn namespaces(container: &Container, rules: &mut Rules) {
+    let namespaces = &container.namespaces;
+    rules.must(
+        container.privileged || namespaces.pid == Choice::New,
+        "namespaces.pid",
+        "an unprivileged container cannot show the processes of a namespace that is not its own",
+        "remove the key, or set `privileged = true`",
+    );
+    rules.must(
+        namespaces.uts == Choice::New || container.hostname.is_none(),
+        "hostname",
+        "the container has no host name of its own when `namespaces.uts` is not new",
+        "remove `hostname` or `namespaces.uts`",
+    );
+    let has_links = container.network.iter().any(|entry| entry.kind == NetworkKind::Veth);
+    rules.must(
+        namespaces.net == Choice::New || !has_links,
+        "namespaces.net",
+        "devices can only be put into a network namespace of the container's own",
+        "remove `namespaces.net` or the [[network]] entries",
+    );
+}
+
+fn security(container: &Container, rules: &mut Rules) {
+    let security = &container.security;
+    rules.must(
+        security.keep_capabilities.is_none() || security.drop_capabilities.is_empty(),
+        "security.keep-capabilities",
+        "capabilities are both kept and dropped",
+        "use one of `keep-capabilities` (only these) and `drop-capabilities` (all but these)",
+    );
+}
+
+fn kernel_settings(container: &Container, rules: &mut Rules) {
+    for name in container.rlimits.keys() {
+        let near = suggest::nearest(name, rlimits::RESOURCES);
+        rules.must(
+            rlimits::RESOURCES.contains(&name.as_str()),
+            &format!("rlimits.{name}"),
+            format!("\"{name}\" is not a resource"),
+            near.map_or_else(
+                || format!("one of {}", rlimits::RESOURCES.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            ),
+        );
+    }
+    let host_network = container.namespaces.net == Choice::Keep
+        || container.network.iter().any(|entry| entry.kind == NetworkKind::None);
+    for key in container.sysctl.0.keys() {
+        let at = format!("sysctl.{key}");
+        let steps = key.split(['.', '/']);
+        rules.must(
+            steps.clone().all(|step| !step.is_empty()) && steps.count() > 1,
+            &at,
+            format!("\"{key}\" is not the name of a kernel setting"),
+            "write it with dots, as in net.ipv4.ip_forward",
+        );
+        rules.must(
+            sysctl::is_namespaced(key),
+            &at,
+            "this setting belongs to the whole host, not to a namespace of the container",
+            "set it on the host with `sysctl -w`, for all containers",
+        );
+        rules.must(
+            !(host_network && key.starts_with("net.")),
+            &at,
+            "the container shares the host's network, so this setting is the host's",
+            "set it on the host with `sysctl -w`",
+        );
+    }
+}
+
+fn console(container: &Container, rules: &mut Rules) {
+    let console = &container.console;
+    // The names /dev/tty1 to /dev/tty63 are those of the virtual terminals of Linux.
+    rules.must(
+        console.ttys <= 63,
+        "console.ttys",
+        format!("{} terminals are too many", console.ttys),
+        "give at most 63; more than a few are rarely useful",
+    );
+    let buffer = console.buffer.0;
+    rules.must(
+        buffer == 0 || (buffer.is_power_of_two() && (1 << 12..=1 << 30).contains(&buffer)),
+        "console.buffer",
+        format!("a buffer of {} cannot be made", console.buffer),
+        "give a power of two from 4K to 1G, or 0 for none",
+    );
+    rules.must(
+        console.log.is_some() || (console.log_size.is_none() && !console.log_rotate),
+        "console",
+        "`log-size` and `log-rotate` say something about a log that is not kept",
+        "set `console.log = \"console.log\"`",
+    );
+    rules.must(
+        console.log_size.is_none_or(|size| size.0 >= 4096),
+        "console.log-size",
+        "the log would start anew with every few lines",
+        "give at least 4K",
+    );
+    let inside = |log: &std::path::PathBuf| log.is_absolute() || mounts::normalized(log).is_some();
+    rules.must(
+        console.log.as_ref().is_none_or(inside),
+        "console.log",
+        "the path leads out of the container's directory",
+        "write a file name, or an absolute path of the host",
+    );
+}
+
+fn one_mount(key: &str, mount: &Mount, container: &Container, rules: &mut Rules) {
+    let at = |name: &str| format!("{key}.{name}");
+    rules.must(
+        mounts::normalized(&mount.target).is_some(),
+        &at("target"),
+        format!("\"{}\" is not a place for a mount", mount.target.display()),
+        "give a path below / as seen inside, without \"..\"",
+    );
+    if mount.is_bind() {
+        let source = &mount.source;
+        let named = source.is_absolute() || mounts::normalized(source).is_some();
+        rules.must(
+            named && !source.components().any(|part| part == std::path::Component::ParentDir),
+            &at("source"),
+            format!("\"{}\" is not a path of the host", source.display()),
+            "give an absolute path, or one below the container's directory, without \"..\"",
+        );
+        rules.must(
+            mount.options.is_empty(),
+            &at("options"),
+            "a bind has no options of a file system",
+            "use `read-only`, `nosuid`, `nodev`, `noexec` and `recursive`",
+        );
+    } else {
+        rules.must(
+            is_plain_word(&mount.kind),
+            &at("type"),
+            format!("\"{}\" is not the name of a file system", mount.kind),
+            "\"bind\", or a name of /proc/filesystems",
+        );
+        rules.must(
+            !mount.idmapped,
+            &at("idmapped"),
+            "a new file system belongs to the container already",
+            "remove `idmapped`; it is for a bind",
+        );
+    }
+    rules.must(
+        !(mount.idmapped && container.privileged),
+        &at("idmapped"),
+        "a privileged container has the host's ids, there is nothing to shift",
+        "remove `idmapped`",
+    );
+    for (index, option) in mount.options.iter().enumerate() {
+        rules.must(
+            !option.is_empty() && !option.contains(','),
+            &format!("{key}.options.{index}"),
+            format!("\"{option}\" is not one option"),
+            "write each option as its own element of the list",
+        );
+    }
+}
+
+fn network(entries: &[Network], rules: &mut Rules) {
+    let mut names = BTreeSet::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let key = format!("network.{index}");
+        rules.must(
+            entry.kind != NetworkKind::None || entries.len() == 1,
+            &format!("{key}.type"),
+            "who shares the host's network has no devices of their own",
+            "let `type = \"none\"` be the only [[network]] entry",
+        );
+        let plain = Network::new(entry.kind) == *entry;
+        rules.must(
+            entry.kind == NetworkKind::Veth || plain,
+            &key,
+            "this type of network has no other keys",
+            "remove them, or set `type = \"veth\"`",
+        );
+        if entry.kind == NetworkKind::Veth {
+            let name = entry.name.clone().unwrap_or_else(|| format!("eth{index}"));
+            let taken = !names.insert(name.clone());
+            rules.must(
+                !taken && name != "lo",
+                &format!("{key}.name"),
+                format!("there is another device \"{name}\""),
+                "give each entry a `name` of its own",
+            );
+            one_link(&key, entry, rules);
+        }
+    }
+}
+
+/// What the kernel takes (`dev_valid_name`), without what confuses tools.
+fn is_device_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=15).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !matches!(name, "." | "..")
+        && !name.starts_with('-')
+}
+
+fn one_link(key: &str, entry: &Network, rules: &mut Rules) {
+    for (field, name) in [("name", &entry.name), ("host-name", &entry.host_name), ("bridge", &entry.bridge)] {
+        rules.must(
+            name.as_deref().is_none_or(is_device_name),
+            &format!("{key}.{field}"),
+            format!("\"{}\" is not the name of a network device", name.as_deref().unwrap_or_default()),
+            "use up to 15 letters, digits, '.', '_' and '-'",
+        );
+    }
+    let least = if entry.addresses.iter().any(|cidr| cidr.address.is_ipv6()) { 1280 } else { 68 };
+    rules.must(
+        entry.mtu.is_none_or(|mtu| (least..=65_535).contains(&mtu)),
+        &format!("{key}.mtu"),
+        format!("an MTU of {} cannot be set", entry.mtu.unwrap_or_default()),
+        format!("give a number from {least} to 65535"),
+    );
+    for v4 in [true, false] {
+        let of_family = entry.gateways.iter().filter(|gateway| gateway.is_ipv4() == v4).count();
+        rules.must(
+            of_family <= 1,
+            &format!("{key}.gateways"),
+            "there are two default routes of one family",
+            "give at most one IPv4 and one IPv6 gateway",
+        );
+    }
+    rules.must(
+        !entry.down || (entry.gateways.is_empty() && entry.routes.is_empty()),
+        &format!("{key}.down"),
+        "a device that is down has no routes",
+        "remove `down`, or `gateways` and `routes`",
+    );
+}
