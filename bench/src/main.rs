@@ -1,0 +1,44 @@
+//! Measures wxc beside LXC: the same root tree, the same machine, the same minutes.
+//!
+//! `subject` is what both can be asked to do, `lxc` and `wxc` do it, `rounds` asks them in turn,
+//! `samples` sums up and `report` writes `bench/RESULTS.md`. Started by `cargo xtask bench`.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "progress for the person who started it")]
+
+mod lxc;
+mod report;
+mod rounds;
+mod samples;
+mod subject;
+mod wxc;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), subject::Failed> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let runs = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => 40,
+        ["-n", count] => count.parse().map_err(|error| format!("-n {count}: {error}"))?,
+        _ => return Err("usage: cargo xtask bench [-n RUNS]".into()),
+    };
+    if let Some(reason) = wxc_tests::needs::root().or_else(wxc_tests::needs::busybox) {
+        return Err(reason.into());
+    }
+    let results = rounds::measure(runs)?;
+    let text = report::text(&results, runs);
+    let file = wxc_tests::root().join("bench/RESULTS.md");
+    std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+    println!("\n{text}");
+    Ok(())
+}
