@@ -296,7 +296,11 @@ mod tests {
         let problem = &error.problems[0];
         assert_eq!((problem.line, problem.column), (2, 21));
         assert_eq!(problem.key, "security.drop-capabilities");
-        assert!(problem.message.contains("\"sys_admim\" is not a capability; did you mean \"sys_admin\"?"), "{}", problem.message);
+        assert!(
+            problem.message.contains("\"sys_admim\" is not a capability; did you mean \"sys_admin\"?"),
+            "{}",
+            problem.message
+        );
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub const DROPPED: [Drop; 5] = [
     Drop { name: "sys_module", unprivileged: true, reason: "modules are part of the host's kernel" },
     Drop { name: "sys_rawio", unprivileged: true, reason: "ports and raw memory are the machine's" },
     Drop { name: "sys_time", unprivileged: true, reason: "there is one clock for host and containers" },
-    Drop { name: "mac_override", unprivileged: false, reason: "it would set the host's security policy aside" },
+    Drop {
+        name: "mac_override",
+        unprivileged: false,
+        reason: "it would set the host's security policy aside",
+    },
     Drop { name: "mac_admin", unprivileged: false, reason: "it would change the host's security policy" },
 ];
 
@@ -29,12 +33,7 @@ pub const DROPPED: [Drop; 5] = [
 /// given, else everything without the default drops and without `drop`; in both cases only what
 /// this kernel knows (up to `last`).
 #[must_use]
-pub fn bounding(
-    privileged: bool,
-    drop: &[Capability],
-    keep: Option<&[Capability]>,
-    last: u8,
-) -> Vec<String> {
+pub fn bounding(privileged: bool, drop: &[Capability], keep: Option<&[Capability]>, last: u8) -> Vec<String> {
     let mut set: BTreeSet<Capability> = match keep {
         Some(keep) => keep.iter().copied().collect(),
         None => Capability::all().filter(|capability| !dropped(*capability, privileged)).collect(),

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ids::IdMap;
 
+/// Configuration, facts and answers in; plan out.
+pub mod build;
 /// The bounding set of capabilities.
 pub mod caps;
 /// What a limit means on this host: typed limits -> cgroup files and values.
@@ -21,9 +23,16 @@ pub mod devices;
 pub mod error;
 /// What the machine and the caller can do.
 pub mod facts;
+/// What is mounted, which nodes and links `/dev` has.
+pub mod mounts;
+/// Which namespaces, in which order.
+pub mod namespaces;
+/// Devices, addresses and routes.
+pub mod network;
 /// System calls that are refused by default.
 pub mod seccomp;
 
+pub use build::{Overrides, build};
 pub use error::PlanError;
 pub use facts::Facts;
 
@@ -50,6 +59,7 @@ pub struct Plan {
     pub network: NetworkPlan,
     pub console: ConsolePlan,
     pub security: SecurityPlan,
+    /// File below `/proc/sys` and value; written through a procfs that is not read-only yet.
     pub sysctls: Vec<Setting>,
     pub limits: Vec<ResourceLimit>,
     pub init: InitPlan,
@@ -160,6 +170,8 @@ pub struct MountAttributes {
     pub nosuid: bool,
     pub nodev: bool,
     pub noexec: bool,
+    /// Of the mounts that came along with a recursive source, too; else of the top one alone.
+    pub recursive: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -390,6 +402,7 @@ pub struct InitPlan {
     pub group: u32,
     pub groups: Vec<u32>,
     pub cwd: PathBuf,
+    /// Set in a new UTS namespace only.
     pub hostname: String,
     /// personality(2) for 32-bit guests: `linux32`; `None`: unchanged.
     pub personality: Option<String>,
