@@ -1,6 +1,6 @@
 //! A world of its own for one test.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +15,8 @@ use crate::{Run, fixtures, proc, root};
 #[derive(Debug)]
 pub struct Env {
     dir: TempDir,
+    /// A network namespace that plays the machine's.
+    network: Option<PathBuf>,
 }
 
 impl Env {
@@ -29,7 +31,16 @@ impl Env {
         for part in ["c", "run", "home"] {
             fs::create_dir(dir.path().join(part)).expect("a directory for the test");
         }
-        Self { dir }
+        Self { dir, network: None }
+    }
+
+    /// The same, with every command run in a network namespace: the machine as far as devices,
+    /// bridges and addresses go.
+    #[must_use]
+    pub fn in_network(namespace: PathBuf) -> Self {
+        let mut env = Self::new();
+        env.network = Some(namespace);
+        env
     }
 
     /// Where its containers are.
@@ -53,9 +64,20 @@ impl Env {
     /// A command of wxc.
     #[must_use]
     pub fn wxc<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        let mut command = Command::new(wxc());
+        // Not `ip netns exec`, which mounts another /sys, without cgroups.
+        let mut command = match &self.network {
+            Some(namespace) => {
+                let mut nsenter = Command::new("/usr/bin/nsenter");
+                let mut option = OsString::from("--net=");
+                option.push(namespace);
+                nsenter.arg(option).arg(wxc());
+                nsenter
+            }
+            None => Command::new(wxc()),
+        };
         self.fix(&mut command);
-        command.arg("-P").arg(self.path()).args(args);
+        // As a variable, so that a test may say -P itself.
+        command.env("WXC_PATH", self.path()).args(args);
         Run::new(command)
     }
 

@@ -36,6 +36,10 @@ impl Packed {
 /// What the real guest is made of: an init, its bus, and a way to log in.
 const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "login", "libpam-systemd", "iproute2"];
 
+/// Somebody who can log in on a console, as `user` with the password `secret`.
+const ACCOUNTS: &str = "--customize-hook=chroot \"$1\" sh -c \
+    'useradd --create-home --shell /bin/bash user && echo user:secret | chpasswd'";
+
 /// Changes when what is done to the trees below changes, so that old ones are not used.
 const VERSION: u32 = 1;
 
@@ -129,8 +133,8 @@ fn debian_of(suite: &str) -> Result<PathBuf, String> {
         let include = format!("--include={packages}");
         // A snapshot's lists have run out, and are as signed as ever.
         let old = "--aptopt=Acquire::Check-Valid-Until \"false\"";
-        let words = ["--variant=minbase", "--format=tar", &include, old, suite];
-        // Written by name suffix: mmdebstrap chooses zstd for .zst, and the kept name has it.
+        // mmdebstrap packs by the name's ending, which is that of the kept file.
+        let words = ["--variant=minbase", &include, old, ACCOUNTS, suite];
         command("mmdebstrap", words, &[file, Path::new(&mirror)])
     })
 }

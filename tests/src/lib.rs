@@ -11,6 +11,9 @@ pub mod env;
 /// Guests: a busybox tree and a real Debian, made once and kept below `target/fixtures`.
 pub mod fixtures;
 
+/// A file system for a test, of a size of its own.
+pub mod mount;
+
 /// `needs!`: run, or say why not, so that it is counted.
 pub mod needs;
 

@@ -31,6 +31,17 @@ fn the_small_guest_is_the_same_in_every_packing() {
 }
 
 #[test]
+fn the_real_guest_has_an_init_and_a_login() {
+    needs!(debian);
+    let list =
+        Run::host("tar", ["--list".as_ref(), "--file".as_ref(), fixtures::debian().unwrap().as_os_str()])
+            .ok();
+    for file in ["lib/systemd/systemd", "/bin/dbus-daemon", "/bin/login", "/home/user/.bashrc"] {
+        assert!(list.lines().any(|line| line.ends_with(file)), "{file}");
+    }
+}
+
+#[test]
 fn a_terminal_is_a_terminal() {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "test -t 0 && tty; read -r word; echo got $word; exit 3"]);

@@ -2,5 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
+mod boot;
+mod cli;
+mod crash;
 mod harness;
+mod hostile;
+mod inside;
 mod layers;
+mod life;
+mod limits;
+mod network;
