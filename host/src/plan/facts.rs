@@ -80,7 +80,8 @@ pub struct Hierarchy {
     pub controllers: Vec<String>,
     /// Where it is mounted.
     pub mount: PathBuf,
-    /// The caller's own cgroup in it, without the leading slash; empty for the root.
+    /// The cgroup below which containers' cgroups are made, without the leading slash: the
+    /// caller's own, or empty for the root when that is a unit of systemd and the caller is root.
     pub own: String,
     /// The caller may make cgroups below its own.
     pub writable: bool,
@@ -130,6 +131,14 @@ impl Caller {
     #[must_use]
     pub fn is_root(self) -> bool {
         self.uid == 0
+    }
+}
+
+impl Hierarchy {
+    /// The directory below which containers' cgroups are made.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.mount.join(&self.own)
     }
 }
 

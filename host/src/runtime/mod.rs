@@ -6,5 +6,7 @@
 
 /// Capabilities as bits of the kernel.
 pub mod caps;
+/// Control groups: limits, freezing, killing, statistics.
+pub mod cgroup;
 /// A system-call policy as a program for the kernel.
 pub mod seccomp;

@@ -1,0 +1,80 @@
+#![forbid(unsafe_code)]
+//! Write limits and move processes.
+
+use std::{io, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::plan::CgroupWrite;
+
+use super::{CgroupError, Cgroups, put};
+
+impl Cgroups {
+    /// Write the limits of a plan, in order.
+    ///
+    /// # Errors
+    /// At the first that the kernel does not take; the error names its configuration key.
+    pub fn apply(&self, writes: &[CgroupWrite]) -> Result<(), CgroupError> {
+        writes.iter().try_for_each(|write| self.write(write))
+    }
+
+    fn write(&self, write: &CgroupWrite) -> Result<(), CgroupError> {
+        let CgroupWrite { controller, file, value, key } = write;
+        let place = self
+            .place_of(controller)
+            .ok_or_else(|| CgroupError::NoController { key: key.clone(), controller: controller.clone() })?;
+        let path = place.payload.join(file);
+        put(&path, value).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => CgroupError::NoFile { key: key.clone(), path },
+            _ => CgroupError::Limit { key: key.clone(), path, value: value.clone(), source },
+        })
+    }
+
+    /// The v2 cgroup, for `CLONE_INTO_CGROUP` of clone(2): the child is born in it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn v2_fd(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let Some(place) = self.unified() else { return Ok(None) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(&place.payload, flags, Mode::empty())
+            .map(Some)
+            .map_err(|error| CgroupError::Read { path: place.payload.clone(), source: error.into() })
+    }
+
+    /// Move a process into the v1 cgroups; it was born in the v2 one.
+    ///
+    /// # Errors
+    /// When one does not take it.
+    pub fn enter(&self, pid: i32) -> Result<(), CgroupError> {
+        let legacy = self.places.iter().filter(|place| !place.unified);
+        legacy.map(|place| move_process(pid, &place.payload)).collect()
+    }
+
+    /// Move a process into all of the container's cgroups: what attaches to it shares its limits.
+    ///
+    /// # Errors
+    /// When one does not take it.
+    pub fn enter_all(&self, pid: i32) -> Result<(), CgroupError> {
+        self.places.iter().map(|place| move_process(pid, &place.payload)).collect()
+    }
+
+    /// Move this process into the monitor's cgroups.
+    ///
+    /// # Errors
+    /// When one does not take it.
+    pub fn enter_monitor(&self) -> Result<(), CgroupError> {
+        let own = std::process::id().cast_signed();
+        let monitors = self.places.iter().filter_map(|place| place.monitor.as_deref());
+        monitors.map(|path| move_process(own, path)).collect()
+    }
+}
+
+/// The whole process with all of its threads.
+pub(super) fn move_process(pid: i32, directory: &Path) -> Result<(), CgroupError> {
+    put(&directory.join("cgroup.procs"), &pid.to_string()).map_err(|source| CgroupError::Enter {
+        pid,
+        path: directory.to_owned(),
+        source,
+    })
+}
