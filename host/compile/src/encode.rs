@@ -1,0 +1,45 @@
+//! From what a guest's toolchain makes to the one file that is installed.
+
+use wasm_encoder::{ComponentSection as _, CustomSection};
+use wasmparser::Parser;
+use wit_component::ComponentEncoder;
+use wxc_engine::facts::MANIFEST_SECTION;
+
+use crate::inspect::{self, InspectError};
+
+/// Why no plugin could be made of a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EncodeError {
+    #[error(
+        "cannot make a component of the module (was it built for wasm32-unknown-unknown, with \
+         wit-bindgen's export! in it?): {0}"
+    )]
+    Component(String),
+    #[error("neither a WebAssembly module nor a component")]
+    NotWasm,
+    #[error("the component carries a manifest already, and it is not the one given")]
+    OtherManifest,
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+}
+
+/// Makes a component of a core module (a component stays as it is) and puts the manifest into it.
+pub(crate) fn encode(wasm: &[u8], manifest: &str) -> Result<Vec<u8>, EncodeError> {
+    let mut component = if Parser::is_component(wasm) {
+        wasm.to_vec()
+    } else if Parser::is_core_wasm(wasm) {
+        let describe = |e| EncodeError::Component(format!("{e:#}"));
+        let mut encoder = ComponentEncoder::default().validate(true).module(wasm).map_err(describe)?;
+        encoder.encode().map_err(describe)?
+    } else {
+        return Err(EncodeError::NotWasm);
+    };
+    let carried = inspect::inspect(&component)?.manifest;
+    if carried.is_empty() {
+        let section = CustomSection { name: MANIFEST_SECTION.into(), data: manifest.as_bytes().into() };
+        section.append_to_component(&mut component);
+    } else if carried != manifest {
+        return Err(EncodeError::OtherManifest);
+    }
+    Ok(component)
+}
