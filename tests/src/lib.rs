@@ -11,6 +11,9 @@ pub mod env;
 /// Guests: a busybox tree and a real Debian, made once and kept below `target/fixtures`.
 pub mod fixtures;
 
+/// Plugins made for a test.
+pub mod guest;
+
 /// A file system for a test, of a size of its own.
 pub mod mount;
 

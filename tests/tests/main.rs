@@ -13,3 +13,4 @@ mod layers;
 mod life;
 mod limits;
 mod network;
+mod plugins;

@@ -1,0 +1,54 @@
+//! Plugins made for a test: a first-party one, changed in a line or two.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Run, env, root};
+
+/// A change of a source file of the plugin: the file, what is there, what is to be there.
+pub type Edit<'a> = (&'a str, &'a str, &'a str);
+
+/// Builds a changed plugin into `folder`, as an author would: cargo, then `wxc-compile encode`.
+///
+/// # Panics
+/// When the text to be changed is not there, or the plugin does not build.
+pub fn changed(plugin: &str, edits: &[Edit], work: &Path, folder: &Path) -> PathBuf {
+    let source = work.join(plugin);
+    let from = root().join("plugins").join(plugin);
+    Run::host("cp", ["-r".as_ref(), from.as_os_str(), source.as_os_str()]).ok();
+    for (file, old, new) in edits {
+        let file = source.join(file);
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(text.contains(old), "{}: there is no {old:?}", file.display());
+        fs::write(&file, text.replace(old, new)).expect("a copy can be written");
+    }
+    // Alone, with the versions that are known to be good.
+    let manifest = source.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    fs::write(&manifest, text + "\n[workspace]\n").expect("a copy can be written");
+    fs::copy(root().join("plugins/Cargo.lock"), source.join("Cargo.lock")).expect("the plugins are locked");
+    let target = root().join("target/fixtures/plugins");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&source).env_remove("RUSTFLAGS").env("RUSTUP_TOOLCHAIN", toolchain());
+    cargo
+        .args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown", "--target-dir"])
+        .arg(&target);
+    Run::new(cargo).within(300).ok();
+    let module =
+        target.join("wasm32-unknown-unknown/release").join(plugin.replace('-', "_")).with_extension("wasm");
+    fs::create_dir_all(folder).expect("a folder for plugins");
+    let component = folder.join(plugin).with_extension("wasm");
+    let mut encode = Command::new(env::wxc().with_file_name("wxc-compile"));
+    encode.arg("encode").args([&module, &source.join("plugin.toml"), &component]);
+    Run::new(encode).ok();
+    component
+}
+
+/// The toolchain of this checkout, also for a copy outside it.
+fn toolchain() -> String {
+    std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| {
+        let file = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap_or_default();
+        file.split('"').nth(1).unwrap_or("stable").to_owned()
+    })
+}
