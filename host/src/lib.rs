@@ -13,3 +13,6 @@ pub mod plan;
 
 /// Carries a plan out: monitor, child, console, control, attach, cgroups, network.
 pub mod runtime;
+
+/// The use cases: what the command line, and any other program, can do.
+pub mod container;

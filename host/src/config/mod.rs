@@ -53,6 +53,8 @@ pub mod sysctl;
 pub mod toml;
 /// Rules across keys.
 pub mod validate;
+/// A fresh file.
+pub mod write;
 
 pub use error::{ConfigError, Problem};
 pub use name::Name;

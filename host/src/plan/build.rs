@@ -87,8 +87,8 @@ fn ids(container: &Container, facts: &Facts) -> Result<Option<IdMap>, PlanError>
     // A caller may map their own id alone without help (user_namespaces(7)).
     let alone = |ranges: &[crate::config::ids::IdRange], own: u32| matches!(ranges, [only] if only.count == 1 && only.host.0 == own);
     let caller = facts.caller;
-    let needs_help = !caller.is_root()
-        && !(alone(&container.ids.users, caller.uid) && alone(&container.ids.groups, caller.gid));
+    let alone = alone(&container.ids.users, caller.uid) && alone(&container.ids.groups, caller.gid);
+    let needs_help = !caller.is_root() && !alone;
     let programs = &facts.id_map_programs;
     if needs_help && (programs.newuidmap.is_none() || programs.newgidmap.is_none()) {
         return Err(PlanError::missing(
