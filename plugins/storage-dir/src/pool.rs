@@ -1,7 +1,7 @@
 //! The pool as the host gives it: each method is one call of `wxc:host/tree`.
 
 use crate::bindings::wxc::host::handles::Directory;
-use crate::bindings::wxc::host::tree;
+use crate::bindings::wxc::host::tree::{self, NodeKind};
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::volume::{Pool, error};
 
@@ -11,17 +11,18 @@ const NOTE: u32 = 1024;
 const PAGE: u32 = 1000;
 
 impl Pool for Directory {
-    fn exists(&self, path: &str) -> Result<bool, Error> {
-        Ok(found(tree::inspect(self, path))?.is_some())
+    fn is_directory(&self, path: &str) -> Result<bool, Error> {
+        Ok(found(tree::inspect(self, path))?.is_some_and(|status| status.kind == NodeKind::Directory))
     }
 
-    fn names(&self, path: &str) -> Result<Vec<String>, Error> {
-        let mut names: Vec<String> = Vec::new();
+    fn directories(&self, path: &str) -> Result<Vec<String>, Error> {
+        let (mut names, mut after) = (Vec::new(), None);
         loop {
-            let page =
-                found(tree::entries(self, path, names.last().map(String::as_str), PAGE))?.unwrap_or_default();
+            let page = found(tree::entries(self, path, after.as_deref(), PAGE))?.unwrap_or_default();
+            after = page.last().map(|entry| entry.name.clone());
             let last = page.len() < PAGE as usize;
-            names.extend(page.into_iter().map(|entry| entry.name));
+            let directories = page.into_iter().filter(|entry| entry.kind == NodeKind::Directory);
+            names.extend(directories.map(|entry| entry.name));
             if last {
                 return Ok(names);
             }
@@ -47,11 +48,11 @@ impl Pool for Directory {
     }
 
     fn remove(&self, path: &str) -> Result<(), Error> {
-        tree::remove(self, path)
+        found(tree::remove(self, path)).map(drop)
     }
 
     fn remove_tree(&self, path: &str) -> Result<(), Error> {
-        tree::remove_tree(self, path)
+        found(tree::remove_tree(self, path)).map(drop)
     }
 
     fn sync(&self, path: &str) -> Result<(), Error> {

@@ -10,24 +10,31 @@ use crate::note::Note;
 
 /// What is asked of the pool. The component asks the host for it; the tests have one in memory.
 pub trait Pool {
-    fn exists(&self, path: &str) -> Result<bool, Error>;
-    /// Names in a directory, sorted; none if there is no such directory.
-    fn names(&self, path: &str) -> Result<Vec<String>, Error>;
+    /// Whether a directory is there, and not a link to one or something else.
+    fn is_directory(&self, path: &str) -> Result<bool, Error>;
+    /// The directories in a directory, sorted; none if there is no such directory.
+    fn directories(&self, path: &str) -> Result<Vec<String>, Error>;
+    /// A small file; none if there is no such file.
     fn read(&self, path: &str) -> Result<Option<String>, Error>;
+    /// Replaces a small file as a whole, durably.
     fn write(&self, path: &str, text: &str) -> Result<(), Error>;
+    /// Makes a directory under a name that is not taken.
     fn make(&self, path: &str) -> Result<(), Error>;
+    /// Renames to a name that is not taken.
     fn rename(&self, path: &str, new: &str) -> Result<(), Error>;
+    /// This and the next: nothing there is nothing to do.
     fn remove(&self, path: &str) -> Result<(), Error>;
     fn remove_tree(&self, path: &str) -> Result<(), Error>;
+    /// Makes a tree durable.
     fn sync(&self, path: &str) -> Result<(), Error>;
 }
 
 pub fn create(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error> {
-    if let Some(volume) = find(pool, id)? {
-        return match volume.operation.as_deref() == Some(operation) {
-            true => Ok(volume),
-            false => Err(error(ErrorKind::AlreadyExists, format!("volume {id} exists already"))),
-        };
+    match find(pool, id)? {
+        None => {}
+        Some(volume) if volume.phase == Phase::Removing => remove(pool, id)?,
+        Some(volume) if volume.operation.as_deref() == Some(operation) => return Ok(volume),
+        Some(_) => return Err(error(ErrorKind::AlreadyExists, format!("volume {id} exists already"))),
     }
     Note::new(Phase::Writable, operation).save(pool, id)?;
     pool.make(&layout::root(id))?;
@@ -45,7 +52,7 @@ pub fn seal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error
 
 pub fn remove(pool: &impl Pool, id: &str) -> Result<(), Error> {
     let (root, removed) = (layout::root(id), layout::removed(id));
-    if pool.exists(&root)? {
+    if pool.is_directory(&root)? {
         // Left over from an earlier volume of this name, if it is there at all.
         pool.remove_tree(&removed)?;
         pool.rename(&root, &removed)?;
@@ -56,8 +63,8 @@ pub fn remove(pool: &impl Pool, id: &str) -> Result<(), Error> {
 
 pub fn scan(pool: &impl Pool, after: Option<&str>, limit: usize) -> Result<Vec<Volume>, Error> {
     let mut volumes = Vec::new();
-    for (shelf, prefix) in layout::shelves(&pool.names("")?) {
-        for name in pool.names(&shelf)?.iter().filter(|name| !name.starts_with('.')) {
+    for (shelf, prefix) in layout::shelves(&pool.directories("")?) {
+        for name in pool.directories(&shelf)?.iter().filter(|name| !name.starts_with('.')) {
             volumes.extend(find(pool, &format!("{prefix}{name}"))?);
         }
     }
@@ -80,9 +87,9 @@ pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
 }
 
 fn find(pool: &impl Pool, id: &str) -> Result<Option<Volume>, Error> {
-    let phase = if pool.exists(&layout::root(id))? {
+    let phase = if pool.is_directory(&layout::root(id))? {
         None
-    } else if pool.exists(&layout::removed(id))? {
+    } else if pool.is_directory(&layout::removed(id))? {
         Some(Phase::Removing)
     } else {
         return Ok(None);
@@ -138,14 +145,16 @@ mod tests {
     }
 
     impl Pool for Memory {
-        fn exists(&self, path: &str) -> Result<bool, Error> {
-            Ok(self.entries.borrow().contains_key(path))
+        fn is_directory(&self, path: &str) -> Result<bool, Error> {
+            Ok(self.entries.borrow().get(path).is_some_and(Option::is_none))
         }
 
-        fn names(&self, path: &str) -> Result<Vec<String>, Error> {
+        fn directories(&self, path: &str) -> Result<Vec<String>, Error> {
             let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
             let below = |entry: &String| entry.strip_prefix(&prefix).map(str::to_owned);
-            Ok(self.entries.borrow().keys().filter_map(below).filter(|name| !name.contains('/')).collect())
+            let entries = self.entries.borrow();
+            let directories = entries.iter().filter(|(_, text)| text.is_none()).map(|(entry, _)| entry);
+            Ok(directories.filter_map(below).filter(|name| !name.contains('/')).collect())
         }
 
         fn read(&self, path: &str) -> Result<Option<String>, Error> {
@@ -158,6 +167,7 @@ mod tests {
             Ok(())
         }
 
+        /// Makes a directory under a name that is not taken.
         fn make(&self, path: &str) -> Result<(), Error> {
             self.change()?;
             let taken = self.entries.borrow_mut().insert(path.to_owned(), None).is_some();
@@ -205,7 +215,7 @@ mod tests {
         assert_eq!(scan(&pool, None, 9).unwrap()[0].phase, Phase::Sealed);
         remove(&pool, "web").unwrap();
         assert_eq!(get(&pool, "web").unwrap_err().kind, ErrorKind::NotFound);
-        assert_eq!(pool.names("web").unwrap(), Vec::<String>::new());
+        assert_eq!(pool.entries.borrow().keys().collect::<Vec<_>>(), ["web"]);
     }
 
     #[test]
@@ -228,7 +238,7 @@ mod tests {
             let interrupted = remove(&pool, "web").is_err();
             pool.cut.set(None);
             let left = find(&pool, "web").unwrap();
-            let files = pool.exists(&(layout::root("web") + "/bin")).unwrap();
+            let files = pool.is_directory(&(layout::root("web") + "/bin")).unwrap();
             assert!(left.is_none_or(|volume| (volume.phase == Phase::Removing) != files), "cut {cut}");
             remove(&pool, "web").unwrap();
             assert_eq!(ids(&pool), Vec::<String>::new(), "cut {cut}");
@@ -244,7 +254,7 @@ mod tests {
             if !interrupted {
                 break;
             }
-            if pool.exists("web/rootfs").unwrap() {
+            if pool.is_directory("web/rootfs").unwrap() {
                 assert_eq!(get(&pool, "web").unwrap().operation.as_deref(), Some("op"), "cut {cut}");
             }
             create(&pool, "op", "web").unwrap();
@@ -263,10 +273,18 @@ mod tests {
             "web/snaps/before/rootfs",
             "web/snaps/after/rootfs.removed",
         ]);
+        pool.entries.borrow_mut().insert("notes.txt".to_owned(), Some("not a container".to_owned()));
         assert_eq!(ids(&pool), [".images@0a1b", "db", "web", "web@after", "web@before"]);
         assert_eq!(scan(&pool, None, 9).unwrap()[3].phase, Phase::Removing);
         let page = scan(&pool, Some("db"), 2).unwrap();
         assert_eq!(page.iter().map(|volume| volume.id.as_str()).collect::<Vec<_>>(), ["web", "web@after"]);
+    }
+
+    #[test]
+    fn a_new_volume_takes_the_place_of_one_half_removed() {
+        let pool = Memory::with(&["web/rootfs.removed/bin"]);
+        assert_eq!(create(&pool, "op", "web").unwrap().phase, Phase::Writable);
+        assert_eq!(pool.directories("web").unwrap(), ["rootfs"]);
     }
 
     #[test]
