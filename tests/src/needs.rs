@@ -82,6 +82,12 @@ pub fn debian() -> Option<String> {
     crate::fixtures::debian().err()
 }
 
+/// The same of a later release.
+#[must_use]
+pub fn newer_debian() -> Option<String> {
+    crate::fixtures::newer_debian().err()
+}
+
 /// The sources, for tests that read them.
 #[must_use]
 pub fn checkout() -> Option<String> {

@@ -1,5 +1,6 @@
 //! The main job: a real Debian boots, is entered, and stops.
 
+use std::path::Path;
 use std::time::Duration;
 
 use wxc_tests::pty::Pty;
@@ -7,8 +8,12 @@ use wxc_tests::{Env, fixtures, needs, proc, until};
 
 /// Makes the container from the archive, and boots it until systemd says that it is done.
 fn booted(name: &str, options: &[&str]) -> Env {
+    booted_from(fixtures::debian().expect("needs!(debian)"), name, options)
+}
+
+fn booted_from(archive: &Path, name: &str, options: &[&str]) -> Env {
     let env = Env::new();
-    let archive = fixtures::debian().expect("needs!(debian)").to_str().expect("a path in UTF-8");
+    let archive = archive.to_str().expect("a path in UTF-8");
     let args = ["create", name, "-t", "local"];
     env.wxc(args.iter().chain(options).chain(&["--", "--tarball", archive])).within(240).ok();
     start(&env, name);
@@ -136,4 +141,13 @@ fn limits_hold_under_systemd() {
     assert_eq!(env.inside("limited", "systemctl is-system-running"), "running");
     env.inside("limited", "systemd-run --wait --quiet -p MemoryMax=64M -p TasksMax=10 /bin/true");
     stops(&env, "limited");
+}
+
+#[test]
+fn a_newer_debian_boots() {
+    needs!(root, userns, cgroups, newer_debian);
+    let env = booted_from(fixtures::newer_debian().expect("needs!(newer_debian)"), "newer", &[]);
+    env.inside("newer", "echo a-mark-of-ours | systemd-cat -t test; journalctl --sync");
+    assert!(env.inside("newer", "journalctl -t test -o cat").contains("a-mark-of-ours"));
+    stops(&env, "newer");
 }

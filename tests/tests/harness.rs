@@ -31,13 +31,14 @@ fn the_small_guest_is_the_same_in_every_packing() {
 }
 
 #[test]
-fn the_real_guest_has_an_init_and_a_login() {
-    needs!(debian);
-    let list =
-        Run::host("tar", ["--list".as_ref(), "--file".as_ref(), fixtures::debian().unwrap().as_os_str()])
-            .ok();
-    for file in ["lib/systemd/systemd", "/bin/dbus-daemon", "/bin/login", "/home/user/.bashrc"] {
-        assert!(list.lines().any(|line| line.ends_with(file)), "{file}");
+fn the_real_guests_have_an_init_and_a_login() {
+    needs!(debian, newer_debian);
+    for archive in [fixtures::debian(), fixtures::newer_debian()] {
+        let list =
+            Run::host("tar", ["--list".as_ref(), "--file".as_ref(), archive.unwrap().as_os_str()]).ok();
+        for file in ["lib/systemd/systemd", "/bin/dbus-daemon", "/bin/login", "/home/user/.bashrc"] {
+            assert!(list.lines().any(|line| line.ends_with(file)), "{file}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::shell::{Result, build, cargo, option, output, root, words};
@@ -11,7 +12,8 @@ const WORKSPACES: &[(&str, &[&str])] = &[
     (".", &["--workspace"]),
     // A plugin's logic is tested natively, with the host's side written as plain Rust.
     ("plugins", &["--workspace", "--target", "host-tuple"]),
-    ("host/compile", &[]),
+    // As the host's build makes it, so that the compiler is compiled once.
+    ("host/compile", &["--release"]),
 ];
 
 #[derive(Debug, Default, PartialEq)]
@@ -33,6 +35,11 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         // Words that no option takes are names of tests, as for `cargo test`.
         command.args(filters(args));
         command.current_dir(root().join(folder));
+        if *folder == "host/compile" {
+            // Beside wxc's own profile; named in host/build.rs.
+            let nested = wxc.parent().and_then(Path::parent).ok_or("wxc has no folder")?;
+            command.arg("--target-dir").arg(nested.join("nested/compile"));
+        }
         command.env("WXC_BIN", &wxc).env("WXC_TEST_SKIPS", &skips);
         if let Some(mirror) = option(args, "--mirror") {
             command.env("WXC_TEST_MIRROR", mirror);
