@@ -16,3 +16,7 @@ pub mod runtime;
 
 /// The use cases: what the command line, and any other program, can do.
 pub mod container;
+
+/// The one unpacker: a root tree from a hostile archive or directory.
+pub mod unpack;
+

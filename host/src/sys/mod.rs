@@ -6,3 +6,6 @@
 
 /// Whole directory trees: copied and removed from directory handles.
 pub mod tree;
+
+/// Leaving the namespaces and descriptors that a process was born with.
+pub mod leave;

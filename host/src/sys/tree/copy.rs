@@ -29,7 +29,7 @@ pub struct Copied {
     pub bytes: u64,
     /// Sockets and refused device nodes that were left out.
     pub skipped: u64,
-    /// Directories on which something else was mounted: made, but empty.
+    /// Directories on which something else was mounted: made, but empty. Also the target itself, left out.
     pub mounts: u64,
     /// Extended attributes that the policy or the target filesystem did not take.
     pub attributes: u64,
@@ -76,14 +76,16 @@ pub fn copy_tree(
     to: BorrowedFd<'_>,
     policy: &mut dyn CopyPolicy,
 ) -> Result<Copied, TreeError> {
+    let target = inode(&fstat(to).map_err(TreeError::io("examine", Path::new("")))?);
     let mut work =
-        Copy { to, policy, done: Copied::default(), able: Holes::default(), links: HashMap::new() };
+        Copy { to, target, policy, done: Copied::default(), able: Holes::default(), links: HashMap::new() };
     work.run(from)?;
     Ok(work.done)
 }
 
 struct Copy<'a> {
     to: BorrowedFd<'a>,
+    target: (u64, u64),
     policy: &'a mut dyn CopyPolicy,
     done: Copied,
     able: Holes,
@@ -167,6 +169,11 @@ impl Copy<'_> {
         let (from, to) = (level.from.fd()?, level.to.as_fd());
         let stat = when("examine", statat(from, name, AtFlags::SYMLINK_NOFOLLOW))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        // The target may be inside the source (a copy of `/`): it must not be copied into itself.
+        if kind == FileType::Directory && inode(&stat) == self.target {
+            self.done.mounts += 1;
+            return Ok(None);
+        }
         if kind == FileType::Directory {
             return self.directory(from, to, name, stat);
         }

@@ -225,13 +225,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let top = File::open(dir.path()).unwrap();
         let mut at: OwnedFd = top.try_clone().unwrap().into();
-        for _ in 0..3000 {
+        for _ in 0..1000 {
             rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
             rustix::fs::mkdirat(&at, "e", Mode::RWXU).unwrap();
             at = open_child(at.as_fd(), OsStr::new("d")).unwrap();
         }
         drop(at);
-        assert!(remove_tree(top.as_fd(), OsStr::new("d")).unwrap() >= 5998);
+        assert!(remove_tree(top.as_fd(), OsStr::new("d")).unwrap() >= 1998);
         assert!(!dir.path().join("d").exists());
     }
 

@@ -1,0 +1,85 @@
+//! What the helper takes from itself before it reads the first byte of an image.
+
+use std::fmt::Display;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::Mode;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, chdir, chroot, fchdir, getrlimit, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, umask,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags, capabilities, set_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::error::UnpackError;
+use super::request::{Devices, Options};
+use super::syscalls;
+use crate::sys::leave::unshare_namespaces;
+
+/// Address space beyond what the request allows to be kept in memory: the program, decoders' windows, stacks.
+const ADDRESS_SPACE: u64 = 2 << 30;
+/// Two descriptors per level of a copied directory, and a few.
+const OPEN_FILES: u64 = 1024;
+
+/// A user namespace of its own, whose map the caller then writes.
+pub(crate) fn enter_userns() -> Result<(), UnpackError> {
+    unshare_namespaces(UnshareFlags::NEWUSER).map_err(failed("make a user namespace"))
+}
+
+/// Root within the namespace; before this the caller's own id, which may not make entries for others.
+pub(crate) fn become_root() -> Result<(), UnpackError> {
+    // Refused where the map was written without newgidmap; there are no other groups to leave then.
+    let _ = set_thread_groups(&[]);
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+        .map_err(failed("become the container's root group"))?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(failed("become the container's root"))
+}
+
+/// Everything else. The order matters: each step needs a privilege that a later one gives up.
+pub(crate) fn confine(target: BorrowedFd<'_>, options: &Options) -> Result<(), UnpackError> {
+    unshare_namespaces(UnshareFlags::NEWNET | UnshareFlags::NEWIPC).map_err(failed("leave the network"))?;
+    // No path leads to the host from here on; capabilities to undo it go below.
+    fchdir(target)
+        .and_then(|()| chroot("."))
+        .and_then(|()| chdir("/"))
+        .map_err(failed("enter the target"))?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::As, ADDRESS_SPACE + options.limits.memory as u64)?;
+    limit(Resource::Nofile, OPEN_FILES)?;
+    umask(Mode::empty());
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbid tracing"))?;
+    // After the change of ids, which would have cleared it.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("follow the caller's end"))?;
+    drop_capabilities(options.devices)?;
+    let filter = syscalls::filter().map_err(failed("make a list of system calls"))?;
+    // Sets no_new_privs, too.
+    seccompiler::apply_filter(&filter).map_err(failed("restrict system calls"))
+}
+
+fn drop_capabilities(devices: Devices) -> Result<(), UnpackError> {
+    let mut keep = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::FSETID
+        | CapabilitySet::SETFCAP;
+    if devices == Devices::Make {
+        keep |= CapabilitySet::MKNOD;
+    }
+    let have = capabilities(None).map_err(failed("read capabilities"))?;
+    let keep = keep & have.permitted;
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(failed("give up capabilities"))
+}
+
+/// Lowers a limit, or leaves the lower one that is there.
+fn limit(resource: Resource, value: u64) -> Result<(), UnpackError> {
+    let now = getrlimit(resource);
+    let value = Some(now.maximum.map_or(value, |max| max.min(value)));
+    setrlimit(resource, Rlimit { current: value, maximum: value }).map_err(failed("limit itself"))
+}
+
+fn failed<E: Display>(step: &str) -> impl FnOnce(E) -> UnpackError {
+    move |e| UnpackError::confine(step, e)
+}

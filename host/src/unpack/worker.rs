@@ -1,0 +1,113 @@
+//! The helper's side: confines itself, then unpacks.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Dir, Gid, Uid, fchown};
+
+use super::confine::{become_root, confine, enter_userns};
+use super::error::UnpackError;
+use super::report::{Progress, Report};
+use super::request::{IdMapMode, Options};
+use super::wire::{Answer, Order, receive, receive_handles, send};
+use super::{directory, extract};
+use crate::sys::leave::close_inherited;
+
+/// Between two messages about progress.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Plays the helper if this process was started as one. For the first line of `main`.
+pub fn dispatch() -> Option<ExitCode> {
+    (std::env::args_os().next()? == super::ROLE).then(|| {
+        let ready = close_inherited().is_ok();
+        // The socket is standard input, which is shared and cannot be owned; a second descriptor can.
+        match std::io::stdin().as_fd().try_clone_to_owned() {
+            Ok(socket) if ready => worker_main(socket),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// The whole life of the helper, on the socket that its caller gave it. The process must have no other
+/// thread, and do nothing else afterwards.
+pub fn worker_main(socket: OwnedFd) -> ExitCode {
+    tell_panics(&socket);
+    let (answer, code) = match work(socket.as_fd()) {
+        Ok(report) => (Answer::Done(report), ExitCode::SUCCESS),
+        Err(error) => (Answer::Failed(error), ExitCode::FAILURE),
+    };
+    // Nobody is left to hear of it if this fails.
+    drop(send(socket.as_fd(), &answer, &[]));
+    code
+}
+
+fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
+    let protocol = |e: std::io::Error| UnpackError::Helper { why: format!("did not get its orders: {e}") };
+    let silence = || UnpackError::Helper { why: "did not get its orders".to_owned() };
+    let (order, handles) = receive_handles(socket).map_err(protocol)?.ok_or_else(silence)?;
+    let (Order::Work { directory, own, options }, Ok([source, target])) =
+        (order, <[OwnedFd; 2]>::try_from(handles))
+    else {
+        return Err(silence());
+    };
+    if matches!(options.ids, IdMapMode::Userns { .. }) {
+        enter_userns()?;
+        send(socket, &Answer::NeedMap, &[]).map_err(protocol)?;
+        let Some(Order::Mapped) = receive(socket).map_err(protocol)? else { return Err(silence()) };
+        become_root()?;
+        fchown(&target, Some(Uid::ROOT), Some(Gid::ROOT))
+            .map_err(UnpackError::call("give the container's root", b"the target"))?;
+    }
+    confine(target.as_fd(), &options)?;
+    if !options.onto_existing {
+        check_empty(target.as_fd())?;
+    }
+    unpack(socket, source, directory, own, target.as_fd(), &options)
+}
+
+fn unpack(
+    socket: BorrowedFd<'_>,
+    source: OwnedFd,
+    from_directory: bool,
+    own: (u32, u32),
+    target: BorrowedFd<'_>,
+    options: &Options,
+) -> Result<Report, UnpackError> {
+    let mut last = Instant::now();
+    let mut listen = |progress: &Progress| {
+        if last.elapsed() < PACE {
+            return Ok(());
+        }
+        last = Instant::now();
+        // A caller that is gone does not want the rest.
+        send(socket, &Answer::Progress(*progress), &[]).map_err(|_| UnpackError::Cancelled)
+    };
+    if from_directory {
+        return directory::copy(source.as_fd(), target, options, own, &mut listen);
+    }
+    extract(File::from(source), target, options, &mut listen)
+}
+
+/// A new tree starts from nothing: what is there already could be anything.
+fn check_empty(target: BorrowedFd<'_>) -> Result<(), UnpackError> {
+    let entries = Dir::read_from(target).map_err(UnpackError::call("read", b"the target"))?;
+    for entry in entries {
+        let entry = entry.map_err(UnpackError::call("read", b"the target"))?;
+        // A filesystem of its own has this from birth (mke2fs(8)).
+        if ![c".", c"..", c"lost+found"].contains(&entry.file_name()) {
+            return Err(UnpackError::Target { why: "is not empty".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// A panic is told to the caller like every other failure; the helper has no other voice.
+fn tell_panics(socket: &OwnedFd) {
+    let Ok(socket) = socket.try_clone() else { return };
+    std::panic::set_hook(Box::new(move |info| {
+        let why = format!("met a bug: {info}");
+        drop(send(socket.as_fd(), &Answer::Failed(UnpackError::Helper { why }), &[]));
+    }));
+}
