@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::setup::{Needed, prepare};
 use crate::shell::{Result, build, cargo, option, output, root, words};
 
 /// A workspace with tests of its own: its folder, and what cargo is told besides.
@@ -24,6 +25,7 @@ struct Totals {
 }
 
 pub(crate) fn test(args: &[String]) -> Result<()> {
+    prepare(Needed::Test)?;
     let skips = root().join("target/skipped-tests.txt");
     fs::create_dir_all(root().join("target"))?;
     fs::write(&skips, "")?;
