@@ -8,5 +8,7 @@
 pub mod caps;
 /// Control groups: limits, freezing, killing, statistics.
 pub mod cgroup;
+/// Network devices, addresses and routes.
+pub mod net;
 /// A system-call policy as a program for the kernel.
 pub mod seccomp;

@@ -4,6 +4,8 @@
 //! Rules of the folder: borrowed fds in, owned fds out; every fd is close-on-exec from birth; a
 //! failed call is an `io::Error` or `Errno` and never a message; nothing here decides anything.
 
+/// A socket for network configuration, here or in another network namespace.
+pub mod netlink;
 /// Whole directory trees: copied and removed from directory handles.
 pub mod tree;
 

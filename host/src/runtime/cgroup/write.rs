@@ -47,8 +47,8 @@ impl Cgroups {
     /// # Errors
     /// When one does not take it.
     pub fn enter(&self, pid: i32) -> Result<(), CgroupError> {
-        let legacy = self.places.iter().filter(|place| !place.unified);
-        legacy.map(|place| move_process(pid, &place.payload)).collect()
+        let mut legacy = self.places.iter().filter(|place| !place.unified);
+        legacy.try_for_each(|place| move_process(pid, &place.payload))
     }
 
     /// Move a process into all of the container's cgroups: what attaches to it shares its limits.
@@ -56,7 +56,7 @@ impl Cgroups {
     /// # Errors
     /// When one does not take it.
     pub fn enter_all(&self, pid: i32) -> Result<(), CgroupError> {
-        self.places.iter().map(|place| move_process(pid, &place.payload)).collect()
+        self.places.iter().try_for_each(|place| move_process(pid, &place.payload))
     }
 
     /// Move this process into the monitor's cgroups.
@@ -65,8 +65,8 @@ impl Cgroups {
     /// When one does not take it.
     pub fn enter_monitor(&self) -> Result<(), CgroupError> {
         let own = std::process::id().cast_signed();
-        let monitors = self.places.iter().filter_map(|place| place.monitor.as_deref());
-        monitors.map(|path| move_process(own, path)).collect()
+        let mut monitors = self.places.iter().filter_map(|place| place.monitor.as_deref());
+        monitors.try_for_each(|path| move_process(own, path))
     }
 }
 

@@ -1,0 +1,241 @@
+//! The cgroups of this machine, whatever its layout is.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use wxc::{
+    config::{cgroup::Limits, ids::HostId},
+    plan::{self, CgroupPlan, CgroupWrite},
+    runtime::cgroup::{self, CgroupError, Cgroups},
+};
+
+const LONG: Duration = Duration::from_secs(5);
+
+/// A plan with names that no other test and no container has.
+fn plan_for(test: &str, limits: &str) -> (CgroupPlan, plan::facts::CgroupFacts) {
+    let facts = cgroup::discover().unwrap();
+    let limits: Limits = toml_edit::de::from_str(limits).unwrap();
+    let plan = CgroupPlan {
+        layout: facts.layout,
+        payload: format!("wxc-test.payload.{test}.{}", std::process::id()),
+        monitor: format!("wxc-test.monitor.{test}.{}", std::process::id()),
+        writes: plan::cgroup::writes(&limits, facts.layout).unwrap(),
+        devices: vec![],
+        delegate: true,
+    };
+    (plan, facts)
+}
+
+/// Cgroups that are gone when the test ends, however it ends.
+struct Made(Cgroups);
+
+impl Made {
+    fn new(test: &str, limits: &str) -> Self {
+        let (plan, facts) = plan_for(test, limits);
+        let made = Self(Cgroups::create(&plan, &facts).unwrap());
+        made.0.apply(&plan.writes).unwrap();
+        made
+    }
+
+    fn payload(&self, controller: &str, file: &str) -> String {
+        let path = self.0.place_of(controller).unwrap().payload.join(file);
+        fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
+    fn v2(&self) -> Option<PathBuf> {
+        self.0.unified().map(|place| place.payload.clone())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _killed = self.0.kill(LONG);
+        let _removed = self.0.remove();
+    }
+}
+
+/// A shell in the container's cgroups that waits until it is killed.
+fn guest(cgroups: &Cgroups, script: &str) -> Child {
+    let child = Command::new("sh")
+        .args(["-c", &format!("read go; {script}")])
+        .stdin(std::process::Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    cgroups.enter_all(child.id().cast_signed()).unwrap();
+    // It starts its script when it is inside: at the end of its input.
+    drop(child.stdin.take());
+    child
+}
+
+fn root_and_cgroups(test: &str) -> bool {
+    crate::root(test) && {
+        let present = cgroup::discover().unwrap().layout != plan::CgroupLayout::Absent;
+        if !present {
+            crate::say(&format!("skipped: {test} needs cgroups"));
+        }
+        present
+    }
+}
+
+#[test]
+fn limits_are_in_force_and_usage_is_counted() {
+    if !root_and_cgroups("limits_are_in_force") {
+        return;
+    }
+    let limits =
+        "memory.max = '64M'\npids.max = 50\ncpu = { weight = 200, quota = '50ms' }\ncpuset.cpus = 0\n";
+    let made = Made::new("limits", limits);
+    let v2 = made.0.place_of("memory").unwrap().unified;
+    let file = |v1: &'static str, unified: &'static str| if v2 { unified } else { v1 };
+    assert_eq!(made.payload("memory", file("memory.limit_in_bytes", "memory.max")), "67108864");
+    assert_eq!(made.payload("pids", "pids.max"), "50");
+    assert_eq!(made.payload("cpuset", "cpuset.cpus"), "0");
+    if !v2 {
+        assert_eq!(made.payload("cpu", "cpu.shares"), "2048");
+        assert_eq!(made.payload("cpu", "cpu.cfs_quota_us"), "50000");
+    }
+    let mut child = guest(&made.0, "while :; do :; done");
+    std::thread::sleep(Duration::from_millis(300));
+    let statistics = made.0.statistics();
+    let memory = statistics.memory.unwrap();
+    assert_eq!(memory.max, Some(64 << 20));
+    assert!(statistics.tasks.unwrap() >= 1, "{statistics:?}");
+    let cpu = statistics.cpu.unwrap();
+    assert!(cpu > Duration::from_millis(20) && cpu < Duration::from_secs(2), "{statistics:?}");
+    made.0.kill(LONG).unwrap();
+    assert!(!child.wait().unwrap().success());
+    made.0.remove().unwrap();
+    assert!(made.0.places.iter().all(|place| !place.payload.exists()));
+}
+
+#[test]
+fn everything_is_frozen_thawed_and_killed() {
+    if !root_and_cgroups("everything_is_frozen") {
+        return;
+    }
+    let made = Made::new("freeze", "");
+    let mut child = guest(&made.0, "sleep 100 & sleep 100 & wait");
+    made.0.freeze(LONG).unwrap();
+    if let Some(v2) = made.v2() {
+        assert!(fs::read_to_string(v2.join("cgroup.events")).unwrap().contains("frozen 1"));
+    }
+    made.0.freeze(LONG).unwrap();
+    made.0.thaw(LONG).unwrap();
+    made.0.freeze(LONG).unwrap();
+    // What is frozen can be killed, too.
+    made.0.kill(LONG).unwrap();
+    assert!(!child.wait().unwrap().success());
+    made.0.kill(LONG).unwrap();
+}
+
+#[test]
+fn v1_alone_can_freeze_and_kill() {
+    if !root_and_cgroups("v1_alone") {
+        return;
+    }
+    let (plan, mut facts) = plan_for("legacy", "");
+    facts.hierarchies.retain(|hierarchy| !hierarchy.unified);
+    if facts.hierarchies.is_empty() {
+        return crate::say("skipped: v1_alone needs v1 hierarchies");
+    }
+    let made = Made(Cgroups::create(&plan, &facts).unwrap());
+    let mut child = guest(&made.0, "sleep 100 & sleep 100 & wait");
+    made.0.freeze(LONG).unwrap();
+    assert_eq!(made.payload("freezer", "freezer.state"), "FROZEN");
+    made.0.kill(LONG).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(made.0.statistics().cpu.is_some());
+    made.0.remove().unwrap();
+}
+
+#[test]
+fn the_guest_gets_its_part_and_no_limit_file() {
+    if !root_and_cgroups("the_guest_gets_its_part") {
+        return;
+    }
+    let made = Made::new("delegate", "");
+    let Some(v2) = made.v2() else { return crate::say("skipped: delegation needs a v2 tree") };
+    made.0.delegate(HostId(123_456), HostId(123_457)).unwrap();
+    let owner = |file: &str| fs::metadata(v2.join(file)).unwrap().uid();
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(file), 123_456, "{file}");
+    }
+    for file in ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.freeze", "cgroup.kill"] {
+        assert_eq!(owner(file), 0, "{file}");
+    }
+    // The guest makes cgroups of its own, and puts itself into one.
+    fs::create_dir_all(v2.join("init.scope/a b/\u{e9}")).unwrap();
+    let mut child = guest(&made.0, "sleep 100");
+    fs::write(v2.join("init.scope/a b/cgroup.procs"), child.id().to_string()).unwrap();
+    assert!(matches!(made.0.remove(), Err(CgroupError::Remove { .. })), "a process is left");
+    made.0.kill(LONG).unwrap();
+    child.wait().unwrap();
+    made.0.remove().unwrap();
+    assert!(!v2.exists());
+    let deep = v2.join("x/".repeat(70));
+    fs::create_dir(&v2).unwrap();
+    made.0.delegate(HostId(123_456), HostId(123_457)).unwrap();
+    assert!(fs::create_dir_all(deep).is_err(), "the depth is bounded");
+    made.0.remove().unwrap();
+}
+
+#[test]
+fn a_second_container_of_the_name_gets_a_number() {
+    if !root_and_cgroups("a_second_container") {
+        return;
+    }
+    let first = Made::new("twice", "");
+    let second = Made::new("twice", "");
+    for (first, second) in first.0.places.iter().zip(&second.0.places) {
+        assert_eq!(second.payload.to_str().unwrap(), format!("{}-1", first.payload.display()));
+    }
+    // Nothing was left of the attempt with the name that was taken.
+    let json = serde_json::to_string(&first.0).unwrap();
+    assert_eq!(serde_json::from_str::<Cgroups>(&json).unwrap(), first.0, "what the state file holds");
+}
+
+#[test]
+fn a_refused_limit_names_key_file_and_value() {
+    if !root_and_cgroups("a_refused_limit") {
+        return;
+    }
+    let made = Made::new("refused", "");
+    let write = |controller: &str, file: &str, value: &str| {
+        let key = "cgroup.some.key".to_owned();
+        let write =
+            CgroupWrite { controller: controller.into(), file: file.into(), value: value.into(), key };
+        made.0.apply(&[write]).unwrap_err()
+    };
+    let refused = write("pids", "pids.max", "many");
+    assert!(matches!(refused, CgroupError::Limit { .. }));
+    let text = refused.to_string();
+    assert!(text.starts_with("cgroup.some.key: the kernel does not take \"many\" for /"), "{text}");
+    assert!(text.contains("pids.max: Invalid argument"), "{text}");
+    assert!(matches!(write("pids", "pids.maximum", "1"), CgroupError::NoFile { .. }));
+    let absent = write("rdma-of-2050", "rdma.max", "1");
+    assert!(matches!(absent, CgroupError::NoController { .. }) && absent.hint().is_some());
+}
+
+#[test]
+fn the_monitor_moves_out_before_its_cgroup_goes() {
+    if !root_and_cgroups("the_monitor_moves_out") {
+        return;
+    }
+    // In a process of its own: the others of this binary must stay where they are.
+    let made = Made::new("monitor", "");
+    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+    let monitors: Vec<&PathBuf> = made.0.places.iter().filter_map(|place| place.monitor.as_ref()).collect();
+    for monitor in &monitors {
+        fs::write(monitor.join("cgroup.procs"), child.id().to_string()).unwrap();
+    }
+    assert!(made.0.remove().is_err(), "a monitor lives in it");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    made.0.remove().unwrap();
+    assert!(monitors.iter().all(|path| !path.exists()));
+}
