@@ -20,7 +20,8 @@ use super::{CgroupError, Cgroups, Place, write::move_process};
 const DEEPEST: u32 = 128;
 const MOST: u32 = 100_000;
 
-/// A cgroup stays busy for a moment after its last process was reaped.
+/// A cgroup stays busy for a moment after its last process was reaped; one removal waits no
+/// longer than this for all of them together.
 const BUSY: Duration = Duration::from_secs(2);
 const NAP: Duration = Duration::from_millis(1);
 
@@ -31,17 +32,18 @@ impl Cgroups {
     /// # Errors
     /// The first failure, such as a process that is left.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        let results: Vec<_> = self.places.iter().map(remove_place).collect();
+        let end = Instant::now() + BUSY;
+        let results: Vec<_> = self.places.iter().map(|place| remove_place(place, end)).collect();
         results.into_iter().collect()
     }
 }
 
-fn remove_place(place: &Place) -> Result<(), CgroupError> {
+fn remove_place(place: &Place, end: Instant) -> Result<(), CgroupError> {
     let wrap = |path: &Path| {
         let path = path.to_owned();
         move |source| CgroupError::Remove { path, source }
     };
-    let payload = remove_tree(&place.payload).map_err(wrap(&place.payload));
+    let payload = remove_tree(&place.payload, end).map_err(wrap(&place.payload));
     let Some(monitor) = &place.monitor else { return payload };
     if is_inside(monitor)
         && let Some(parent) = monitor.parent()
@@ -56,7 +58,7 @@ fn remove_place(place: &Place) -> Result<(), CgroupError> {
             Err(error) => return payload.and(Err(error)),
         }
     }
-    payload.and(remove_tree(monitor).map_err(wrap(monitor)))
+    payload.and(remove_tree(monitor, end).map_err(wrap(monitor)))
 }
 
 /// Is this process in the cgroup?
@@ -66,12 +68,12 @@ fn is_inside(directory: &Path) -> bool {
         .is_ok_and(|list| list.lines().any(|pid| pid == own))
 }
 
-fn remove_tree(path: &Path) -> io::Result<()> {
+fn remove_tree(path: &Path, end: Instant) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     // The usual container leaves nothing inside.
-    match remove_patiently(rustix::fs::CWD, path, Duration::ZERO) {
+    match remove_patiently(rustix::fs::CWD, path, Instant::now()) {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
         result => return result,
     }
@@ -81,18 +83,17 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     };
     walk(directory.as_fd(), &mut |step| match step {
         Step::Enter(_) => Ok(()),
-        Step::Leave(parent, name) => remove_patiently(parent, name, BUSY),
+        Step::Leave(parent, name) => remove_patiently(parent, name, end),
     })?;
-    remove_patiently(parent.as_fd(), name, BUSY)
+    remove_patiently(parent.as_fd(), name, end)
 }
 
-/// rmdir(2) until it is not busy any more.
+/// rmdir(2) until it is not busy any more, or until `end`.
 fn remove_patiently<P: rustix::path::Arg + Copy>(
     parent: BorrowedFd<'_>,
     name: P,
-    patience: Duration,
+    end: Instant,
 ) -> io::Result<()> {
-    let end = Instant::now() + patience;
     loop {
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
             // ENODEV: the hierarchy itself was taken apart meanwhile.
@@ -187,7 +188,7 @@ mod tests {
         let directory = open_directory(rustix::fs::CWD, payload.as_path()).unwrap();
         walk(directory.as_fd(), &mut |step| match step {
             Step::Enter(_) => Ok(()),
-            Step::Leave(parent, name) => remove_patiently(parent, name, Duration::ZERO),
+            Step::Leave(parent, name) => remove_patiently(parent, name, Instant::now()),
         })
         .unwrap();
         cgroups.remove().unwrap();
