@@ -8,6 +8,8 @@
 pub mod caps;
 /// Control groups: limits, freezing, killing, statistics.
 pub mod cgroup;
+/// Rules on the use of devices.
+pub mod devices;
 /// Network devices, addresses and routes.
 pub mod net;
 /// A system-call policy as a program for the kernel.

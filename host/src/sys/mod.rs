@@ -4,6 +4,8 @@
 //! Rules of the folder: borrowed fds in, owned fds out; every fd is close-on-exec from birth; a
 //! failed call is an `io::Error` or `Errno` and never a message; nothing here decides anything.
 
+/// Programs in the kernel that decide on the use of devices.
+pub mod bpf;
 /// A socket for network configuration, here or in another network namespace.
 pub mod netlink;
 /// Whole directory trees: copied and removed from directory handles.

@@ -35,8 +35,20 @@ impl Cgroups {
     /// # Errors
     /// When it cannot be opened.
     pub fn v2_fd(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        self.open_v2(OFlags::PATH)
+    }
+
+    /// The same, as a directory that was really opened: what bpf(2) attaches to.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn v2_directory(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        self.open_v2(OFlags::RDONLY)
+    }
+
+    fn open_v2(&self, how: OFlags) -> Result<Option<OwnedFd>, CgroupError> {
         let Some(place) = self.unified() else { return Ok(None) };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(&place.payload, flags, Mode::empty())
             .map(Some)
             .map_err(|error| CgroupError::Read { path: place.payload.clone(), source: error.into() })
