@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wxc::unpack::dispatch().unwrap_or(ExitCode::FAILURE)
+    let role = wxc::runtime::roles::dispatch().or_else(wxc::unpack::dispatch);
+    role.unwrap_or(ExitCode::FAILURE)
 }

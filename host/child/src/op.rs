@@ -78,11 +78,13 @@ pub enum Op {
     Unshare {
         flags: i32,
     },
-    /// Let a new process go on, as a child of the parent, and end this one: what is needed after
-    /// entering a process namespace. Its pidfd is put into `pidfd` of the process that goes on.
-    Sibling {
-        pidfd: Slot,
+    /// A time namespace (time_namespaces(7)); the offsets as `/proc/PID/timens_offsets` takes them.
+    TimeNamespace {
+        offsets: Bytes,
     },
+    /// Let a new process go on, as a child of the parent, and end this one: what is needed after
+    /// entering a process namespace. Its pidfd is sent to the parent ([`Point::Entered`]).
+    Sibling,
     /// Let a child go on and end this process, so that the one going on belongs to nobody here.
     Detach,
     /// Take these ids; the groups are 32-bit numbers.

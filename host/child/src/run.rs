@@ -66,6 +66,7 @@ impl Child<'_> {
             Op::Undumpable => call::undumpable().map(drop),
             Op::Enter { namespaces, flags } => call::setns(self.fd(namespaces)?, flags).map(drop),
             Op::Unshare { flags } => call::unshare(flags).map(drop),
+            Op::TimeNamespace { offsets } => self.time_namespace(offsets),
             Op::Sibling => self.sibling(),
             Op::Detach => match call::fork(None)? {
                 0 => Ok(()),
@@ -242,13 +243,19 @@ impl Child<'_> {
     }
 
     fn write_proc(&self, path: Text, data: Bytes) -> Outcome<()> {
-        let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NOCTTY;
-        let file = call::open(libc::AT_FDCWD, self.text(path)?, flags, 0)?;
-        if call::filesystem(file)? != abi::PROC_SUPER_MAGIC {
-            return Err(Fault::new(Call::Check, libc::ENODEV));
-        }
-        call::write(file, self.bytes(data)?)?;
-        call::close(file);
+        write_proc(self.text(path)?, self.bytes(data)?)
+    }
+
+    fn time_namespace(&self, offsets: Bytes) -> Outcome<()> {
+        const CLONE_NEWTIME: i32 = 0x80;
+        // Offsets can be written as long as nobody is in the namespace; unshare(2) makes it for
+        // children only, so this process has to move in by itself.
+        call::unshare(CLONE_NEWTIME)?;
+        write_proc(c"/proc/self/timens_offsets", self.bytes(offsets)?)?;
+        let path = c"/proc/self/ns/time_for_children";
+        let namespace = call::open(libc::AT_FDCWD, path, libc::O_RDONLY, 0)?;
+        call::setns(namespace, CLONE_NEWTIME)?;
+        call::close(namespace);
         Ok(())
     }
 
@@ -444,6 +451,17 @@ impl Child<'_> {
         }
         Err(worst)
     }
+}
+
+fn write_proc(path: &CStr, data: &[u8]) -> Outcome<()> {
+    let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NOCTTY;
+    let file = call::open(libc::AT_FDCWD, path, flags, 0)?;
+    if call::filesystem(file)? != abi::PROC_SUPER_MAGIC {
+        return Err(Fault::new(Call::Check, libc::ENODEV));
+    }
+    call::write(file, data)?;
+    call::close(file);
+    Ok(())
 }
 
 fn bounding(keep: u64, last: u32) -> Outcome<()> {

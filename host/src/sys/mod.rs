@@ -13,3 +13,13 @@ pub mod tree;
 
 /// Leaving the namespaces and descriptors that a process was born with.
 pub mod leave;
+/// Processes by clone3(2) that run the child's interpreter.
+pub mod clone;
+/// Our own executable, and a sealed copy of it.
+pub mod exe;
+/// Inherited fds.
+pub mod fd;
+/// Attributes of mounts.
+pub mod mount;
+/// Signals as events.
+pub mod signal;

@@ -1,0 +1,115 @@
+#![forbid(unsafe_code)]
+//! Another process of wxc, in a role: the monitor, the runner.
+//!
+//! It is made by the same interpreter as the container's first process, so that it begins with
+//! nothing but the fds it is given, under fixed numbers.
+
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::SocketType;
+use wxc_child::op::{Op, Slot};
+use wxc_child::report::Failure;
+
+use super::RuntimeError;
+use super::message;
+use super::program::Builder;
+use crate::sys::clone::{self, Process};
+
+/// What is executed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Image<'a> {
+    Path(&'a Path),
+    /// A sealed copy.
+    Memory(BorrowedFd<'a>),
+}
+
+/// A process to be made.
+#[derive(Debug)]
+pub(super) struct Helper<'a> {
+    pub(super) image: Image<'a>,
+    pub(super) argv: &'a [String],
+    /// `KEY=VALUE`.
+    pub(super) environment: &'a [String],
+    /// What it gets under the numbers 3, 4, ...
+    pub(super) fds: &'a [BorrowedFd<'a>],
+    /// It shall outlive this process and be nobody's child.
+    pub(super) detach: bool,
+}
+
+impl Helper<'_> {
+    /// Makes it; the process is the one to wait for, with `detach` a short-lived one.
+    pub(super) fn spawn(&self) -> Result<Process, RuntimeError> {
+        let what = self.argv.first().map_or("", String::as_str);
+        let fail = |error| RuntimeError::system(format!("start {what}"), error);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let null = rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(|error| fail(error.into()))?;
+        let (ours, theirs) = message::pair(SocketType::SEQPACKET).map_err(fail)?;
+        let (program, fds) = self.program(&null)?;
+        let process =
+            program.with(&fds, theirs.as_raw_fd(), |program| clone::spawn(program, 0, None)).map_err(fail)?;
+        drop(theirs);
+        match message::receive(&ours, Failure::SIZE).map_err(fail)? {
+            // End of file: it runs.
+            None => {}
+            Some(message) => {
+                super::spawn::wait(&process);
+                return Err(match Failure::decode(&message.data) {
+                    Some(failure) => program.explain(failure),
+                    None => RuntimeError::Protocol {
+                        peer: what.to_owned(),
+                        message: format!("{:?}", message.data),
+                    },
+                });
+            }
+        }
+        if self.detach {
+            super::spawn::wait(&process);
+        }
+        Ok(process)
+    }
+
+    fn program(&self, null: &OwnedFd) -> Result<(super::program::Compiled, Vec<i32>), RuntimeError> {
+        let mut builder = Builder::default();
+        let mut fds = vec![null.as_raw_fd()];
+        fds.extend(self.fds.iter().map(|fd| fd.as_raw_fd()));
+        if let Image::Memory(file) = self.image {
+            fds.push(file.as_raw_fd());
+        }
+        let slots = builder.slots(u16::try_from(fds.len()).unwrap_or(u16::MAX))?;
+        let null = Slot(slots.first);
+        if self.detach {
+            builder.step("leave the caller", Op::Detach);
+            builder.step("begin a session", Op::Session { terminal: None });
+        }
+        let root = builder.text("/")?;
+        builder.step("change to /", Op::Chdir { path: root });
+        builder.step("let go of the terminal", Op::Stdio { input: null, output: null, error: null });
+        builder.step("close what is the caller's", Op::CloseOnExec);
+        for (slot, number) in (1..).zip(3..).take(self.fds.len()) {
+            builder.step("hand something over", Op::Hand { slot: Slot(slot), number });
+        }
+        builder.step("let all signals through", Op::Signals);
+        builder.step("set the umask", Op::Umask { mask: 0o022 });
+        let argv = builder.vector(self.argv.iter().map(String::as_str))?;
+        let envp = builder.vector(self.environment.iter().map(String::as_str))?;
+        match self.image {
+            Image::Path(path) => {
+                let programs = builder.texts([path.as_os_str().as_encoded_bytes()])?;
+                let label = format!("execute {}", path.display());
+                builder.step(label, Op::Exec { programs, argv, envp });
+            }
+            Image::Memory(_) => {
+                let file = Slot(slots.first + slots.count - 1);
+                builder.step("execute the sealed copy", Op::ExecFile { file, argv, envp });
+            }
+        }
+        Ok((builder.finish(), fds))
+    }
+}
+
+/// A borrowed view of owned fds.
+pub(super) fn borrow(fds: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    fds.iter().map(AsFd::as_fd).collect()
+}

@@ -1,0 +1,145 @@
+#![forbid(unsafe_code)]
+//! The command's side of a start: hands the plan to a monitor and waits for what it says.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::net::SocketType;
+use serde::{Deserialize, Serialize};
+
+use super::RuntimeError;
+use super::helper::{Helper, Image, borrow};
+use super::state::Exit;
+use super::{handover, message};
+use crate::plan::Plan;
+use crate::sys::exe;
+
+/// How to start.
+#[derive(Debug, Default)]
+pub struct LaunchOptions<'a> {
+    /// Stay with the container: it ends when the caller does.
+    pub foreground: bool,
+    /// With `foreground` and a plan without console: init's input, output and error.
+    pub streams: Option<[BorrowedFd<'a>; 3]>,
+    /// The program of the monitor; `None`: the running one. It must call
+    /// [`super::roles::dispatch`] first thing in `main`.
+    pub program: Option<PathBuf>,
+    /// Arguments of the program in its runner role, called with `release` or `restart` behind them
+    /// and the plan as fd 3, when the container is gone or wants to start again.
+    pub runner: Vec<String>,
+    /// Where to write the first process's id.
+    pub pidfile: Option<PathBuf>,
+}
+
+/// What the monitor is given, in sealed memory, as fd 3.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Handover {
+    pub(super) plan: Plan,
+    pub(super) foreground: bool,
+    /// Init's streams are the fds 5, 6 and 7.
+    pub(super) streams: bool,
+    /// The program for later helpers.
+    pub(super) program: PathBuf,
+    pub(super) runner: Vec<String>,
+}
+
+/// What the monitor says to whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Report {
+    Running { init: i32, warnings: Vec<RuntimeError> },
+    Failed { error: RuntimeError },
+    Ended { exit: Exit },
+}
+
+/// Longest report in bytes.
+pub(super) const REPORT_LIMIT: usize = 128 << 10;
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Launched {
+    /// The first process, as this process sees it.
+    pub init: i32,
+    /// Optional steps that failed.
+    pub warnings: Vec<RuntimeError>,
+    socket: OwnedFd,
+}
+
+impl Launched {
+    /// Waits for the end of a container in the foreground.
+    ///
+    /// # Errors
+    /// When the monitor ends without saying how.
+    pub fn wait(&self) -> Result<Exit, RuntimeError> {
+        match hear(self.socket.as_fd())? {
+            Report::Ended { exit } => Ok(exit),
+            Report::Failed { error } => Err(error),
+            Report::Running { .. } => Err(unexpected("a second start")),
+        }
+    }
+
+    /// Readable when the monitor has something to say; for callers with a loop of their own.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The name that a monitor shows in lists of processes; also how a program learns that it is one.
+pub(super) const MONITOR: &str = "[wxc monitor]";
+
+/// Starts a container and returns when it runs.
+///
+/// # Errors
+/// Whatever failed, wherever it did; nothing of the start is left then.
+pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, RuntimeError> {
+    let program = options.program.clone().unwrap_or_else(|| PathBuf::from(exe::SELF));
+    let handover = handover::seal(&Handover {
+        plan: plan.clone(),
+        foreground: options.foreground,
+        streams: options.streams.is_some(),
+        // The path, not the link: in the monitor that would be the monitor's image.
+        program: fs::canonicalize(&program).unwrap_or_else(|_| program.clone()),
+        runner: options.runner.clone(),
+    })?;
+    let (ours, theirs) = message::pair(SocketType::SEQPACKET)
+        .map_err(|error| RuntimeError::system("make a socket for the monitor", error))?;
+    let own = [handover, theirs];
+    let mut fds = borrow(&own);
+    fds.extend(options.streams.into_iter().flatten());
+    // With the host's ids, root of the container could write to the file that a process of ours
+    // executes. So that process, which is the first one until it executes init, runs a copy.
+    let copy = match plan.ids {
+        Some(_) => None,
+        None => Some(exe::sealed_copy(&program).map_err(|error| {
+            RuntimeError::system(format!("copy {} into memory", program.display()), error)
+        })?),
+    };
+    let image = copy.as_ref().map_or(Image::Path(&program), |copy| Image::Memory(copy.as_fd()));
+    let title = format!("{MONITOR} {} {}", plan.container.path.display(), plan.container.name);
+    let helper = Helper { image, argv: &[title], environment: &[], fds: &fds, detach: true };
+    helper.spawn()?;
+    drop(own);
+    match hear(ours.as_fd())? {
+        Report::Running { init, warnings } => {
+            if let Some(path) = &options.pidfile {
+                fs::write(path, format!("{init}\n"))
+                    .map_err(|error| RuntimeError::system(format!("write {}", path.display()), error))?;
+            }
+            Ok(Launched { init, warnings, socket: ours })
+        }
+        Report::Failed { error } => Err(error),
+        Report::Ended { .. } => Err(unexpected("an end before the start")),
+    }
+}
+
+fn hear(socket: BorrowedFd<'_>) -> Result<Report, RuntimeError> {
+    let message = message::receive(socket, REPORT_LIMIT)
+        .map_err(|error| RuntimeError::system("listen to the monitor", error))?
+        .ok_or(RuntimeError::MonitorGone)?;
+    serde_json::from_slice(&message.data).map_err(|error| unexpected(&error.to_string()))
+}
+
+fn unexpected(message: &str) -> RuntimeError {
+    RuntimeError::Protocol { peer: "the monitor".to_owned(), message: message.to_owned() }
+}
