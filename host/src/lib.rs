@@ -11,6 +11,9 @@ pub mod config;
 /// What a start does: configuration and facts in, plan out.
 pub mod plan;
 
+/// Plugins: components that decide, and the gate through which they reach the host.
+pub mod plugin;
+
 /// Carries a plan out: monitor, child, console, control, attach, cgroups, network.
 pub mod runtime;
 

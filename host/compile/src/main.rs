@@ -60,8 +60,7 @@ fn main() -> ExitCode {
 
 fn encode_files(core: &str, manifest: &str, out: &str) -> Result<(), Failure> {
     let read = |path: &str| std::fs::read(path).map_err(|e| Failure::File("read", path.into(), e));
-    let manifest_text =
-        String::from_utf8(read(manifest)?).map_err(|_| Failure::NotText(manifest.into()))?;
+    let manifest_text = String::from_utf8(read(manifest)?).map_err(|_| Failure::NotText(manifest.into()))?;
     let component = encode::encode(&read(core)?, &manifest_text)?;
     // Beside the target and renamed, so that a build that is stopped leaves no half file.
     let part = Path::new(out).with_extension("part");

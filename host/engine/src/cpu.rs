@@ -32,8 +32,24 @@ fn native() -> Vec<&'static str> {
         }};
     }
     present!(
-        "cmpxchg16b", "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "avxvnni",
-        "avx512vnni", "bmi1", "bmi2", "avx512bitalg", "avx512dq", "avx512f", "avx512vl", "avx512vbmi",
+        "cmpxchg16b",
+        "sse3",
+        "ssse3",
+        "sse4.1",
+        "sse4.2",
+        "popcnt",
+        "avx",
+        "avx2",
+        "fma",
+        "avxvnni",
+        "avx512vnni",
+        "bmi1",
+        "bmi2",
+        "avx512bitalg",
+        "avx512dq",
+        "avx512f",
+        "avx512vl",
+        "avx512vbmi",
         "lzcnt"
     )
 }

@@ -23,3 +23,9 @@ pub mod fd;
 pub mod mount;
 /// Signals as events.
 pub mod signal;
+/// The machine code of compiled plugins.
+pub(crate) mod native;
+/// The timer signal that stops a guest which computes for too long.
+pub mod timer;
+/// Files that only root or this user could have written.
+pub mod trusted;

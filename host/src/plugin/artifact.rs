@@ -1,0 +1,149 @@
+#![forbid(unsafe_code)]
+//! From a plugin that was found to machine code that may be run.
+//!
+//! Built in: the bytes are in the binary. From a file: under the key of its digest in the cache, or
+//! else compiled now. Whatever is wrong with a cached file (missing, cut short, another owner, made
+//! by another version) is a miss, never an error: it can always be made again.
+
+use std::ffi::OsString;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wxc_engine::artifact::{TRAILER, facts_length, parse_facts};
+use wxc_engine::{Artifact, Cpu, Digest, Facts, Key};
+
+use super::compiler;
+use super::embedded::Embedded;
+use super::error::PluginError;
+use super::files;
+use super::registry::{Found, Places, Source};
+use crate::sys::native::{self, Vouched};
+use crate::sys::trusted::{TrustedDir, TrustedFile};
+
+/// A larger component is refused, as the compiler does.
+const MAX_COMPONENT: u64 = 128 << 20;
+/// Larger facts are not ours: 64 KiB of manifest and 256 names.
+const MAX_FACTS: usize = 1 << 20;
+
+/// A plugin with its facts, and its code at hand.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) facts: Facts,
+    code: Code,
+}
+
+#[derive(Debug)]
+enum Code {
+    BuiltIn(&'static [u8]),
+    Cached(TrustedFile),
+    /// The whole artifact, as the compiler wrote it.
+    Compiled(Vec<u8>),
+}
+
+/// Opens a plugin; compiles it if it has to be.
+pub(super) fn open(found: &Found, places: &Places) -> Result<Opened, PluginError> {
+    match &found.source {
+        Source::BuiltIn(embedded) => open_built_in(embedded),
+        Source::File(file) => {
+            let component = read_component(found, file)?;
+            let digest = Digest::of(&component);
+            let key = Key::of(&digest, Cpu::Native);
+            match cached(&places.cache, &key, &digest) {
+                Some(opened) => Ok(opened),
+                None => compile(&found.name, places, &component, &key),
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// The component, ready to be instantiated.
+    pub(super) fn component(&self, engine: &Engine, found: &Found) -> Result<Component, PluginError> {
+        let loaded = match &self.code {
+            Code::BuiltIn(code) => native::from_memory(engine, code, Vouched::InThisBinary),
+            Code::Compiled(artifact) => match Artifact::read(artifact) {
+                Ok(artifact) => native::from_memory(engine, artifact.code, Vouched::OwnCompiler),
+                Err(error) => Err(wasmtime::Error::msg(error.to_string())),
+            },
+            Code::Cached(file) => native::from_file(engine, file).or_else(|refused| {
+                // A cache on a file system mounted `noexec` cannot be mapped, and can be read.
+                let bytes = file.read(u64::MAX).map_err(|_| refused)?;
+                let artifact = Artifact::read(&bytes).map_err(|e| wasmtime::Error::msg(e.to_string()))?;
+                native::from_memory(engine, artifact.code, Vouched::TrustedFile)
+            }),
+        };
+        loaded.map_err(|e| PluginError::Compile {
+            name: found.name.clone(),
+            why: format!("its compiled code does not fit this wxc: {e:#}"),
+        })
+    }
+}
+
+/// The facts of a component that nobody vouches for: the compiler reads it, confined. What it made is kept, so
+/// that the first use is not slow.
+pub(super) fn facts_of(name: &str, places: &Places, component: &[u8]) -> Result<Facts, PluginError> {
+    let digest = Digest::of(component);
+    let key = Key::of(&digest, Cpu::Native);
+    match cached(&places.cache, &key, &digest) {
+        Some(opened) => Ok(opened.facts),
+        None => compile(name, places, component, &key).map(|opened| opened.facts),
+    }
+}
+
+fn open_built_in(embedded: &'static Embedded) -> Result<Opened, PluginError> {
+    let broken = |e| PluginError::Compile { name: embedded.name.into(), why: format!("embedded code: {e}") };
+    let artifact = embedded.open().map_err(broken)?;
+    Ok(Opened { facts: artifact.facts, code: Code::BuiltIn(artifact.code) })
+}
+
+fn read_component(found: &Found, file: &TrustedFile) -> Result<Vec<u8>, PluginError> {
+    let path = found.path.clone().unwrap_or_default();
+    file.read(MAX_COMPONENT).map_err(|source| PluginError::Io { doing: "read", path, source })
+}
+
+/// The artifact of a key, if it is there and can be trusted.
+fn cached(cache: &Path, key: &Key, digest: &Digest) -> Option<Opened> {
+    let file = TrustedDir::open(cache).and_then(|dir| dir.file(&file_name(key)));
+    let file = match file {
+        Ok(file) => file,
+        Err(reason) => {
+            tracing::debug!(%reason, "no compiled code in the cache");
+            return None;
+        }
+    };
+    let facts = read_facts(&file)?;
+    // The name is ours and the content could be another's: a restored backup, a renamed file.
+    let fits = facts.key == *key && facts.digest == *digest;
+    fits.then_some(Opened { facts, code: Code::Cached(file) })
+}
+
+/// The facts at the end of the file, without reading the code.
+fn read_facts(file: &TrustedFile) -> Option<Facts> {
+    let end = file.len().checked_sub(TRAILER as u64)?;
+    let mut trailer = [0; TRAILER];
+    file.as_file().read_exact_at(&mut trailer, end).ok()?;
+    let length = facts_length(&trailer).filter(|&length| length <= MAX_FACTS)?;
+    let mut facts = vec![0; length];
+    file.as_file().read_exact_at(&mut facts, end.checked_sub(length as u64)?).ok()?;
+    parse_facts(&facts).ok()
+}
+
+fn compile(name: &str, places: &Places, component: &[u8], key: &Key) -> Result<Opened, PluginError> {
+    let fail = |why: String| PluginError::Compile { name: name.to_owned(), why };
+    let bytes = compiler::compile(places.compiler.as_deref(), component).map_err(fail)?;
+    let facts = Artifact::read(&bytes).map_err(|e| fail(e.to_string()))?.facts;
+    if facts.key != *key {
+        return Err(fail("wxc-compile is of another version than wxc; install both together".into()));
+    }
+    // A cache that cannot be written costs the next run the same time again, and nothing else.
+    if let Err(reason) = files::replace(&places.cache.join(file_name(key)), &bytes, 0o600) {
+        tracing::warn!(%reason, plugin = name, "cannot keep the compiled code");
+    }
+    Ok(Opened { facts, code: Code::Compiled(bytes) })
+}
+
+fn file_name(key: &Key) -> OsString {
+    format!("{}.artifact", key.as_str()).into()
+}

@@ -1,0 +1,170 @@
+#![forbid(unsafe_code)]
+//! One call of a plugin: a fresh store, an instance, the call, and everything dropped again.
+//!
+//! A trap ends that call only, nothing a guest kept in memory outlives it, and no store is alive when
+//! the process goes on to other work.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wxc_engine::Facts;
+
+use super::bindings::host::wxc::host::types::{Error, ErrorKind};
+use super::budget::{Budget, Limit, TICK};
+use super::error::{FailureKind, Identity, PluginError};
+use super::host::linking::{Unlinked, link};
+use super::host::{Misuse, Progress, Scope, State};
+use super::manifest::Manifest;
+use crate::sys::timer::EpochTimer;
+
+/// A plugin that is loaded, granted and linked: it can be called.
+pub(super) struct Ready {
+    pub(super) identity: Identity,
+    pub(super) facts: Facts,
+    pub(super) manifest: Manifest,
+    budget: Budget,
+    engine: &'static Engine,
+    instance: InstancePre<State>,
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready")
+            .field("identity", &self.identity)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ready {
+    /// Links a component with what it imports.
+    pub(super) fn link(
+        engine: &'static Engine,
+        component: &wasmtime::component::Component,
+        identity: Identity,
+        facts: Facts,
+        manifest: Manifest,
+    ) -> Result<Self, PluginError> {
+        let refused = |e: wasmtime::Error| PluginError::NotOffered {
+            plugin: identity.clone(),
+            interface: format!("{e:#}"),
+            why: None,
+        };
+        let mut linker = Linker::new(engine);
+        link(&mut linker, &facts.imports).map_err(|unlinked| match unlinked {
+            Unlinked::NotOffered(interface, why) => {
+                PluginError::NotOffered { plugin: identity.clone(), interface, why }
+            }
+            Unlinked::Engine(e) => PluginError::Engine { doing: "linking", message: format!("{e:#}") },
+        })?;
+        super::wasi::stub_the_rest(&mut linker, component, &facts.imports).map_err(refused)?;
+        let instance = linker.instantiate_pre(component).map_err(refused)?;
+        let budget = Budget::default().with(&manifest.limits);
+        Ok(Self { identity, facts, manifest, budget, engine, instance })
+    }
+
+    /// Whether the component exports an interface.
+    pub(super) fn exports(&self, interface: &str) -> bool {
+        self.facts.exports.iter().any(|e| e == interface)
+    }
+
+    /// That it does.
+    pub(super) fn need(&self, interface: &str) -> Result<(), PluginError> {
+        if self.exports(interface) {
+            return Ok(());
+        }
+        Err(PluginError::Lacks { plugin: self.identity.clone(), interface: interface.to_owned() })
+    }
+
+    /// Calls a function that answers with a result.
+    pub(super) fn call<R>(
+        &self,
+        name: &'static str,
+        scope: Scope,
+        progress: &Arc<dyn Progress>,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, Error>>,
+    ) -> Result<R, PluginError> {
+        self.run(name, scope, progress, body)?.map_err(|error| PluginError::Failed {
+            plugin: self.identity.clone(),
+            call: name,
+            kind: kind(error.kind),
+            message: super::host::printable(&error.message),
+        })
+    }
+
+    /// Calls any function.
+    pub(super) fn run<R>(
+        &self,
+        name: &'static str,
+        scope: Scope,
+        progress: &Arc<dyn Progress>,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, PluginError> {
+        let state = State::new(self.identity.clone(), self.budget, Arc::clone(progress), scope);
+        let mut store = Store::new(self.engine, state);
+        store.limiter(|state| &mut state.meter);
+        store.set_hostcall_fuel(self.budget.result);
+        store.set_max_component_handles(self.budget.handles);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            let cancelled = context.data().progress.cancelled();
+            context.data_mut().meter.tick(cancelled)?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        let _timer = EpochTimer::start(self.engine, TICK)
+            .map_err(|e| PluginError::Engine { doing: "starting the timer", message: e.to_string() })?;
+        let called = self.instance.instantiate(&mut store).and_then(|instance| body(&mut store, &instance));
+        called.map_err(|error| self.blame(name, &error))
+    }
+
+    /// An answer that the contract does not allow.
+    pub(super) fn broken(&self, call: &'static str, why: impl Into<String>) -> PluginError {
+        let why = super::host::printable(&why.into());
+        PluginError::Broken { plugin: self.identity.clone(), call, why }
+    }
+
+    /// From what ended the guest to what the user is told.
+    fn blame(&self, call: &'static str, error: &wasmtime::Error) -> PluginError {
+        let plugin = self.identity.clone();
+        tracing::debug!(%plugin, call, "{error:?}");
+        let limit = match (error.downcast_ref::<Limit>(), error.downcast_ref::<Trap>()) {
+            (Some(limit), _) => Some(*limit),
+            (None, Some(Trap::StackOverflow)) => Some(Limit::Stack),
+            _ => self.limit_by_text(error),
+        };
+        if let Some(limit) = limit {
+            return PluginError::Budget { plugin, call, limit };
+        }
+        if let Some(Misuse(why)) = error.downcast_ref() {
+            return PluginError::Broken { plugin, call, why: why.clone() };
+        }
+        PluginError::Trap { plugin, call, message: super::host::printable(&error.root_cause().to_string()) }
+    }
+
+    /// Two limits that wasmtime keeps for us, with error types of its own that it does not show.
+    fn limit_by_text(&self, error: &wasmtime::Error) -> Option<Limit> {
+        let text = error.root_cause().to_string();
+        if text.contains("fuel allocated for hostcalls") {
+            return Some(Limit::Result(self.budget.result));
+        }
+        (text.contains("too many") && text.contains("handles")).then_some(Limit::Handles(self.budget.handles))
+    }
+}
+
+fn kind(kind: ErrorKind) -> FailureKind {
+    match kind {
+        ErrorKind::Invalid => FailureKind::Invalid,
+        ErrorKind::Unsupported => FailureKind::Unsupported,
+        ErrorKind::NotFound => FailureKind::NotFound,
+        ErrorKind::AlreadyExists => FailureKind::AlreadyExists,
+        ErrorKind::Busy => FailureKind::Busy,
+        ErrorKind::InUse => FailureKind::InUse,
+        ErrorKind::NoSpace => FailureKind::NoSpace,
+        ErrorKind::Denied => FailureKind::Denied,
+        ErrorKind::Integrity => FailureKind::Integrity,
+        ErrorKind::Exhausted => FailureKind::Exhausted,
+        ErrorKind::Cancelled => FailureKind::Cancelled,
+        ErrorKind::Failed => FailureKind::Failed,
+    }
+}

@@ -1,0 +1,266 @@
+#![forbid(unsafe_code)]
+//! What can go wrong with a plugin, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::budget::Limit;
+use super::grants::Permission;
+use super::manifest::ManifestError;
+use super::registry::Kind;
+use crate::sys::trusted::TrustError;
+
+/// Which plugin, as every message says it: name and version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Name, such as `storage-dir`.
+    pub name: String,
+    /// Version from its manifest.
+    pub version: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin {} {}", self.name, self.version)
+    }
+}
+
+/// Why a plugin failed, as far as the host can react to it (`error-kind` of the contract).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "wit/host/types.wit has a sentence for each")]
+pub enum FailureKind {
+    Invalid,
+    Unsupported,
+    NotFound,
+    AlreadyExists,
+    Busy,
+    InUse,
+    NoSpace,
+    Denied,
+    Integrity,
+    Exhausted,
+    Cancelled,
+    Failed,
+}
+
+/// An error of this layer. Each names the plugin and, where there is one, its version and the call.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// No plugin of that name in any place.
+    #[error("there is no {kind} plugin {name:?}")]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// No plugin of that name, of whatever kind.
+    #[error("there is no plugin {name:?}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// There is one, and it is of another kind.
+    #[error("plugin {name} is a {is} plugin, not a {wanted} plugin")]
+    WrongKind {
+        /// Its name.
+        name: String,
+        /// What it is.
+        is: Kind,
+        /// What was asked for.
+        wanted: Kind,
+    },
+    /// A name that cannot be a plugin's.
+    #[error("{0:?} is not a plugin name: use a-z, 0-9 and -, beginning with a letter")]
+    BadName(String),
+    /// The file could have been written by somebody else.
+    #[error("cannot use plugin {name}")]
+    Untrusted {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: TrustError,
+    },
+    /// The manifest inside the component cannot be used.
+    #[error("the manifest of plugin {name} cannot be used")]
+    Manifest {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: ManifestError,
+    },
+    /// The plugin asks for more than it was granted.
+    #[error("{plugin} is not granted: {}", words(missing))]
+    NotGranted {
+        /// Which.
+        plugin: Identity,
+        /// What is missing.
+        missing: Vec<Permission>,
+        /// Whether another file of the same name had been granted something.
+        changed: bool,
+    },
+    /// The plugin imports something that this version of wxc does not offer.
+    #[error("{plugin} needs the interface {interface}, which this wxc does not offer{}", why.map(|w| format!(" ({w})")).unwrap_or_default())]
+    NotOffered {
+        /// Which.
+        plugin: Identity,
+        /// The import.
+        interface: String,
+        /// A reason, where there is one to tell.
+        why: Option<&'static str>,
+    },
+    /// The plugin lacks an optional ability, or the one its kind must have.
+    #[error("{plugin} has no {interface}")]
+    Lacks {
+        /// Which.
+        plugin: Identity,
+        /// The export that was looked for.
+        interface: String,
+    },
+    /// The call used up a budget.
+    #[error("{plugin}: {call} was stopped: {limit}")]
+    Budget {
+        /// Which.
+        plugin: Identity,
+        /// The function of its contract.
+        call: &'static str,
+        /// What was used up.
+        limit: Limit,
+    },
+    /// The guest crashed.
+    #[error("{plugin} crashed in {call}: {message}")]
+    Trap {
+        /// Which.
+        plugin: Identity,
+        /// The function of its contract.
+        call: &'static str,
+        /// What the engine says.
+        message: String,
+    },
+    /// The plugin did its work and reports a failure.
+    #[error("{plugin}: {call}: {message}")]
+    Failed {
+        /// Which.
+        plugin: Identity,
+        /// The function of its contract.
+        call: &'static str,
+        /// The kind of failure.
+        kind: FailureKind,
+        /// Its sentence.
+        message: String,
+    },
+    /// The plugin returned something that the contract does not allow. Nothing of it was used.
+    #[error("{plugin} broke its contract in {call}: {why}")]
+    Broken {
+        /// Which.
+        plugin: Identity,
+        /// The function of its contract.
+        call: &'static str,
+        /// What was wrong with the answer.
+        why: String,
+    },
+    /// The plugin could not be compiled.
+    #[error("cannot compile plugin {name}: {why}")]
+    Compile {
+        /// Its name.
+        name: String,
+        /// What the compiler said, or why there was none.
+        why: String,
+    },
+    /// The settings given to a plugin do not fit its manifest.
+    #[error("{plugin}: {why}")]
+    Setting {
+        /// Which.
+        plugin: Identity,
+        /// What does not fit.
+        why: String,
+    },
+    /// wasmtime refused something that is not the plugin's fault.
+    #[error("the plugin engine failed while {doing}: {message}")]
+    Engine {
+        /// What was attempted.
+        doing: &'static str,
+        /// What it says.
+        message: String,
+    },
+    /// The file system refused.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The grants file cannot be understood; nothing is granted until it is mended.
+    #[error("the grants file {} cannot be used: {why}", path.display())]
+    GrantsFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl PluginError {
+    /// What to do next, where there is something: one sentence, or a command to type.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { known, .. } | Self::Unknown { known, .. } if known.is_empty() => {
+                "`wxc plugin list` shows what there is".into()
+            }
+            Self::NotFound { known, .. } | Self::Unknown { known, .. } => {
+                format!("there are: {}", known.join(", "))
+            }
+            Self::Untrusted { source: TrustError::Untrusted { .. }, .. } => {
+                "it must belong to root or to you, and nobody else may be able to write it or a directory above it"
+                    .into()
+            }
+            Self::NotGranted { plugin, missing, changed } => {
+                let changed = if *changed { "the file has changed since it was granted; " } else { "" };
+                let mut command = format!("wxc plugin grant {}", plugin.name);
+                for permission in missing {
+                    command.push(' ');
+                    command.push_str(&shell_word(&permission.to_string()));
+                }
+                format!("{changed}look at it with `wxc plugin show {}`, then: {command}", plugin.name)
+            }
+            Self::Budget { .. } | Self::Trap { .. } | Self::Broken { .. } => {
+                "this is a fault of the plugin; nothing it returned in this call was used".into()
+            }
+            Self::Compile { .. } => "`wxc plugin install FILE` shows what the compiler says".into(),
+            Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
+            _ => return None,
+        })
+    }
+
+    /// The kind of failure, where the plugin itself reported one.
+    #[must_use]
+    pub fn failure(&self) -> Option<FailureKind> {
+        match self {
+            Self::Failed { kind, .. } => Some(*kind),
+            _ => None,
+        }
+    }
+}
+
+fn words(permissions: &[Permission]) -> String {
+    let list: Vec<String> = permissions.iter().map(ToString::to_string).collect();
+    list.join(", ")
+}
+
+/// Quotes a word for the shell, if it needs it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+@%".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}

@@ -1,0 +1,91 @@
+#![forbid(unsafe_code)]
+//! The table of interfaces. What is not in it cannot be imported, and what was not granted is not linked:
+//! the component then fails before any code of it runs.
+
+use std::collections::BTreeSet;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::State;
+use crate::plugin::bindings::host::wxc;
+use crate::plugin::grants::interface_of_ours;
+use crate::plugin::wasi;
+
+type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
+/// One interface that this wxc offers.
+struct Offer {
+    /// Without its version: the linker knows which versions fit.
+    name: &'static str,
+    add: Add,
+}
+
+macro_rules! offers {
+    ($($name:literal => $($path:ident)::+),* $(,)?) => {
+        &[$(Offer {
+            name: $name,
+            add: |linker| $($path)::+::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| state),
+        }),*]
+    };
+}
+
+static OFFERS: &[Offer] = offers! {
+    "wxc:host/types" => wxc::host::types,
+    "wxc:host/handles" => wxc::host::handles,
+    "wxc:host/log" => wxc::host::log,
+    "wxc:host/progress" => wxc::host::progress,
+    "wxc:host/settings" => wxc::host::settings,
+    "wxc:host/tree" => wxc::host::tree,
+    "wxc:host/store" => wxc::host::store,
+    "wxc:storage/scope" => wxc::storage::scope,
+    "wxc:template/host-system" => wxc::template::host_system,
+};
+
+/// Interfaces of types alone: nothing to call, nothing to link.
+const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:hook/types"];
+
+/// Interfaces of the contract that a later wxc will offer.
+const LATER: &[&str] = &[
+    "wxc:host/subvolumes",
+    "wxc:host/loop-devices",
+    "wxc:host/commands",
+    "wxc:host/fetch",
+    "wxc:host/trust",
+    "wxc:host/rootfs",
+    "wxc:host/run-inside",
+    "wxc:template/inputs",
+    "wxc:hook/scope",
+];
+
+/// Why an import cannot be linked.
+#[derive(Debug)]
+pub(in crate::plugin) enum Unlinked {
+    /// Not offered, with a reason where there is one.
+    NotOffered(String, Option<&'static str>),
+    /// wasmtime refused: a fault of this program.
+    Engine(wasmtime::Error),
+}
+
+/// Links what the imports name, if all of it is offered. Grants were checked before.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) -> Result<(), Unlinked> {
+    let mut added = BTreeSet::new();
+    for import in imports {
+        let (name, version) = import.split_once('@').unwrap_or((import, ""));
+        if TYPES_ONLY.contains(&name) || !added.insert(name) {
+            continue;
+        }
+        if wasi::answers(name) {
+            continue;
+        }
+        let Some(offer) = OFFERS.iter().find(|o| o.name == name) else {
+            let why =
+                LATER.contains(&name).then_some("it is part of the contract, and comes with a later version");
+            return Err(Unlinked::NotOffered(import.clone(), why));
+        };
+        if interface_of_ours(import).is_some() && !version.starts_with("0.1.") {
+            return Err(Unlinked::NotOffered(import.clone(), Some("this wxc offers version 0.1 of it")));
+        }
+        (offer.add)(linker).map_err(Unlinked::Engine)?;
+    }
+    wasi::link(linker, imports).map_err(Unlinked::Engine)
+}

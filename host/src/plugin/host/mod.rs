@@ -1,0 +1,81 @@
+#![forbid(unsafe_code)]
+//! What guests may call: one file per interface of the contract, all of them below one choke point.
+//!
+//! - [`handles`]: the things verbs work on, backed by descriptors
+//! - [`place`]: from a path of a guest to a descriptor and a name; which parts of a pool it may see
+//! - [`log`], [`progress`], [`settings`]: a voice, and the plugin's own configuration
+//! - [`scope`]: which handles the running call gets
+//! - [`tree`], with [`measure`]: files and directories of a pool
+//! - [`store`]: small durable state
+//! - [`host_system`]: which directories of the host a template can show
+//! - [`failure`]: errors of the kernel in the words of the contract
+//! - [`linking`]: the table of interfaces; what is not in it cannot be imported
+
+pub(super) mod failure;
+pub(super) mod handles;
+mod host_system;
+pub(super) mod linking;
+mod log;
+mod measure;
+pub(super) mod place;
+mod progress;
+mod scope;
+mod settings;
+mod store;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+
+use super::budget::{Budget, Limit, Meter};
+use super::error::Identity;
+pub(super) use log::printable;
+pub use progress::{Progress, Quiet, Unit};
+
+/// What one call of one plugin has at hand: made for the call, dropped with it.
+pub(super) struct State {
+    pub(super) plugin: Identity,
+    pub(super) meter: Meter,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) scope: Scope,
+    table: ResourceTable,
+}
+
+/// What a call was given.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// The pool, for storage in a directory.
+    pub(super) pool: Option<OwnedFd>,
+    /// The declared settings, with a value where there is one.
+    pub(super) settings: Arc<BTreeMap<String, Option<String>>>,
+    /// Where the plugin's own state is kept; made when it is first written.
+    pub(super) store: Option<PathBuf>,
+    /// Directories of the host that were asked for and granted.
+    pub(super) host_directories: Arc<[String]>,
+}
+
+/// A guest that does what no correct one would: it is stopped, and the message says what it did.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+impl State {
+    pub(super) fn new(plugin: Identity, budget: Budget, progress: Arc<dyn Progress>, scope: Scope) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(budget.handles);
+        Self { plugin, meter: Meter::new(budget), progress, scope, table }
+    }
+
+    /// The choke point: every host function begins here.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        Ok(self.meter.host_call()?)
+    }
+
+    fn handles_used_up(&self) -> wasmtime::Error {
+        Limit::Handles(self.meter.budget().handles).into()
+    }
+}

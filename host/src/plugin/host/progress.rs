@@ -1,0 +1,60 @@
+#![forbid(unsafe_code)]
+//! `wxc:host/progress`: what the user sees of long work, and whether they asked to stop.
+
+use super::State;
+use super::log::printable;
+use crate::plugin::bindings::host::wxc::host::progress::{Host, Unit as WitUnit};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Things: files, packages, volumes.
+    Items,
+}
+
+/// Where progress goes: a bar on a terminal, lines elsewhere. Made by whoever starts the operation.
+pub trait Progress: Send + Sync {
+    /// A phase begins.
+    fn phase(&self, text: &str);
+    /// How much of it is done, and of how much where that is known.
+    fn report(&self, done: u64, total: Option<u64>, unit: Unit);
+    /// Whether the user asked to stop. Called often: it must be cheap.
+    fn cancelled(&self) -> bool;
+}
+
+/// Shows nothing and never asks to stop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn phase(&self, _: &str) {}
+    fn report(&self, _: u64, _: Option<u64>, _: Unit) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Host for State {
+    fn phase(&mut self, text: String) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.progress.phase(&printable(&text));
+        Ok(())
+    }
+
+    fn report(&mut self, done: u64, total: Option<u64>, unit: WitUnit) -> wasmtime::Result<()> {
+        self.enter()?;
+        let unit = match unit {
+            WitUnit::Octets => Unit::Bytes,
+            WitUnit::Items => Unit::Items,
+        };
+        self.progress.report(done, total, unit);
+        Ok(())
+    }
+
+    fn cancelled(&mut self) -> wasmtime::Result<bool> {
+        self.enter()?;
+        Ok(self.progress.cancelled())
+    }
+}

@@ -1,0 +1,455 @@
+#![forbid(unsafe_code)]
+//! `wxc:host/tree`: files and directories of a pool.
+//!
+//! Each function here is one verb: resolve ([`super::place`]), one or two calls of the kernel, errors in the
+//! contract's words. Walks over whole trees are in [`super::measure`] and `sys::tree`.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatxFlags, fchmod, fstat, fstatfs, fstatvfs, fsync,
+    ftruncate, ioctl_ficlone, mkdirat, openat, openat2, renameat, renameat_with, statat, statx, unlinkat,
+};
+use rustix::io::Errno;
+use wasmtime::component::Resource;
+
+use super::State;
+use super::failure::{failure, refused, stopped};
+use super::handles::Directory;
+use super::measure::{self, Stop};
+use super::place::{At, CONFINED, Class, Need, parts};
+use super::progress::{Progress, Unit};
+use crate::plugin::bindings::host::wxc::host::tree::{Entry, Host, NodeKind, Quota, Room, Status, TreeUsage};
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
+use crate::sys::tree::{self, Copied, CopyPolicy, Holes, TreeError, copy_data, copy_tree};
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type Base = Resource<Directory>;
+
+/// Longest file that is read into a guest.
+const MOST_READ: u32 = 1 << 20;
+/// Most entries of one answer.
+const MOST_ENTRIES: u32 = 1000;
+
+/// `?` for a function whose answer is a result inside a result.
+macro_rules! attempt {
+    ($e:expr) => {
+        match $e {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
+
+impl State {
+    /// The choke point of this interface: counts the call, finds the handle, resolves the path.
+    fn at(&mut self, base: &Base, path: &str, need: Need) -> Answer<At> {
+        self.enter()?;
+        Ok(self.directory(base)?.at(path, need))
+    }
+}
+
+impl Host for State {
+    fn open(&mut self, base: Base, path: String) -> Answer<Base> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        let fd = attempt!(at.open(OFlags::RDONLY | OFlags::DIRECTORY));
+        self.mint(Directory { fd, zone: at.zone }).map(Ok)
+    }
+
+    fn inspect(&mut self, base: Base, path: String) -> Answer<Status> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        let looked = statat(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW);
+        Ok(looked.map_err(|e| at.refused("look at", e)).map(|stat| {
+            let kind = kind_of(FileType::from_raw_mode(stat.st_mode));
+            let size = if kind == NodeKind::Directory { 0 } else { stat.st_size.cast_unsigned() };
+            Status { kind, size, permissions: stat.st_mode & 0o7777 }
+        }))
+    }
+
+    fn entries(&mut self, base: Base, path: String, after: Option<String>, limit: u32) -> Answer<Vec<Entry>> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        Ok(list(&at, after.as_deref(), limit.min(MOST_ENTRIES)))
+    }
+
+    fn identity(&mut self, base: Base, path: String) -> Answer<String> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        let mask = StatxFlags::INO | StatxFlags::BTIME;
+        let looked = statx(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW, mask);
+        // An inode number is used again after a removal; with the time of birth it is not.
+        Ok(looked.map_err(|e| at.refused("look at", e)).map(|s| {
+            let (born, device) = (s.stx_btime, (s.stx_dev_major, s.stx_dev_minor));
+            format!("{:x}:{:x}:{:x}:{:x}.{:x}", device.0, device.1, s.stx_ino, born.tv_sec, born.tv_nsec)
+        }))
+    }
+
+    fn make_directory(&mut self, base: Base, path: String, permissions: u32) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        Ok(make_directory(&at, permissions))
+    }
+
+    fn ensure_directory(&mut self, base: Base, path: String, permissions: u32) -> Answer<()> {
+        self.enter()?;
+        let directory = self.directory(&base)?;
+        let all = attempt!(parts(&path));
+        for end in 1..=all.len() {
+            let at = attempt!(directory.at(&all[..end].join("/"), Need::Look));
+            if at.zone.class() == Class::Content {
+                match make_directory(&at, permissions) {
+                    Err(error) if error.kind == ErrorKind::AlreadyExists => {}
+                    other => attempt!(other),
+                }
+            }
+            // What is there already has to be a directory; what is not ours to make has to be there.
+            attempt!(at.open(OFlags::PATH | OFlags::DIRECTORY));
+        }
+        Ok(Ok(()))
+    }
+
+    fn read(&mut self, base: Base, path: String, limit: u32) -> Answer<Vec<u8>> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        Ok(read(&at, limit.min(MOST_READ)))
+    }
+
+    fn write(&mut self, base: Base, path: String, content: Vec<u8>, permissions: u32) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        Ok(write(&at, &content, permissions))
+    }
+
+    fn make_file(&mut self, base: Base, path: String, size: u64, permissions: u32) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let name = attempt!(at.named());
+        let made = openat2(&at.parent, name, flags, Mode::RUSR | Mode::WUSR, CONFINED).and_then(|fd| {
+            let shaped = ftruncate(&fd, size).and_then(|()| fchmod(&fd, mode(permissions)));
+            // A file without its size is not what the name promises.
+            shaped.inspect_err(|_| _ = unlinkat(&at.parent, name, AtFlags::empty()))
+        });
+        Ok(made.map_err(|e| at.refused("make", e)))
+    }
+
+    fn set_size(&mut self, base: Base, path: String, size: u64) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        let fd = attempt!(open_file(&at, OFlags::WRONLY));
+        Ok(ftruncate(&fd, size).map_err(|e| at.refused("change the length of", e)))
+    }
+
+    fn copy(&mut self, base: Base, path: String, target_base: Base, target_path: String) -> Answer<()> {
+        let from = attempt!(self.at(&base, &path, Need::Look)?);
+        if from.zone.class() != Class::Content {
+            return Ok(Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume"))));
+        }
+        let to = attempt!(self.at(&target_base, &target_path, Need::Change)?);
+        Ok(copy(&from, &to, &*self.progress))
+    }
+
+    fn shares_blocks(&mut self, base: Base) -> Answer<bool> {
+        let at = attempt!(self.at(&base, "", Need::Look)?);
+        Ok(shares_blocks(&at))
+    }
+
+    fn rename(&mut self, base: Base, path: String, new_path: String) -> Answer<()> {
+        let from = attempt!(self.at(&base, &path, Need::Change)?);
+        let to = attempt!(self.at(&base, &new_path, Need::Change)?);
+        Ok(rename(&from, &to, RenameFlags::NOREPLACE))
+    }
+
+    fn exchange(&mut self, base: Base, path: String, other_path: String) -> Answer<()> {
+        let from = attempt!(self.at(&base, &path, Need::Change)?);
+        let to = attempt!(self.at(&base, &other_path, Need::Change)?);
+        Ok(rename(&from, &to, RenameFlags::EXCHANGE))
+    }
+
+    fn remove(&mut self, base: Base, path: String) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        Ok(remove(&at))
+    }
+
+    fn remove_tree(&mut self, base: Base, path: String) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        let name = attempt!(at.named());
+        let removed = tree::remove_tree(at.parent(), name.as_ref()).map_err(stopped);
+        Ok(removed.map(|entries| self.progress.report(entries, Some(entries), Unit::Items)))
+    }
+
+    fn sync(&mut self, base: Base, path: String) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        let fd = attempt!(at.open(OFlags::RDONLY));
+        let above = attempt!(open_parent(&at));
+        let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
+        Ok(synced.map_err(|e| at.refused("write to the disk", e)))
+    }
+
+    fn usage(&mut self, base: Base, path: String) -> Answer<TreeUsage> {
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        let fd = attempt!(at.open(OFlags::RDONLY));
+        let progress = self.progress.clone();
+        Ok(match measure::measure(fd, &|| progress.cancelled()) {
+            Ok(measured) => Ok(TreeUsage { bytes: measured.bytes, entries: measured.entries }),
+            Err(Stop::Enough) => Err(failure(ErrorKind::Cancelled, "stopped counting")),
+            Err(Stop::Errno(e)) => Err(at.refused("count", e)),
+        })
+    }
+
+    fn space(&mut self, base: Base) -> Answer<Room> {
+        let at = attempt!(self.at(&base, "", Need::Look)?);
+        Ok(fstatvfs(&at.parent).map_err(|e| at.refused("ask for the room of", e)).map(|s| Room {
+            total: s.f_blocks.saturating_mul(s.f_frsize),
+            available: s.f_bavail.saturating_mul(s.f_frsize),
+            entries_available: (s.f_files > 0).then_some(s.f_favail),
+        }))
+    }
+
+    fn filesystem(&mut self, base: Base) -> Answer<String> {
+        let at = attempt!(self.at(&base, "", Need::Look)?);
+        Ok(fstatfs(&at.parent)
+            .map(|s| filesystem_name(s.f_type))
+            .map_err(|e| at.refused("ask for the type of", e)))
+    }
+
+    fn set_quota(&mut self, base: Base, path: String, _: Quota) -> Answer<()> {
+        attempt!(self.at(&base, &path, Need::Change)?);
+        Ok(Err(no_quota()))
+    }
+
+    fn quota_of(&mut self, base: Base, path: String) -> Answer<Quota> {
+        attempt!(self.at(&base, &path, Need::Look)?);
+        Ok(Err(no_quota()))
+    }
+}
+
+fn no_quota() -> Error {
+    failure(ErrorKind::Unsupported, "this wxc does not set project quotas")
+}
+
+fn kind_of(kind: FileType) -> NodeKind {
+    match kind {
+        FileType::RegularFile => NodeKind::File,
+        FileType::Directory => NodeKind::Directory,
+        FileType::Symlink => NodeKind::Symlink,
+        _ => NodeKind::Other,
+    }
+}
+
+fn mode(permissions: u32) -> Mode {
+    Mode::from_raw_mode(permissions & 0o7777)
+}
+
+/// The entries that a guest may see, in the order of their bytes.
+fn list(at: &At, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Error> {
+    let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let directory = Dir::new(fd).map_err(|e| at.refused("read", e))?;
+    let mut names = Vec::new();
+    for entry in directory {
+        let entry = entry.map_err(|e| at.refused("read", e))?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let seen = name != "." && name != ".." && after.is_none_or(|after| name > after);
+        if seen && at.zone.below(&[name]).class() != Class::Hidden {
+            names.push((name.to_owned(), entry.file_type()));
+        }
+    }
+    names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    names.truncate(limit as usize);
+    let parent = at.open(OFlags::PATH | OFlags::DIRECTORY)?;
+    let entry = |(name, kind): (String, FileType)| {
+        // Not every file system says in the listing what an entry is.
+        let asked = || statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let kind = match kind {
+            FileType::Unknown => asked().map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
+            known => known,
+        };
+        Entry { name, kind: kind_of(kind) }
+    };
+    Ok(names.into_iter().map(entry).collect())
+}
+
+fn make_directory(at: &At, permissions: u32) -> Result<(), Error> {
+    let name = at.named()?;
+    mkdirat(&at.parent, name, Mode::RWXU).map_err(|e| at.refused("make", e))?;
+    // Through a descriptor, because the mode given to mkdir passes through the umask.
+    let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
+    fchmod(fd, mode(permissions)).map_err(|e| at.refused("set the permissions of", e))
+}
+
+/// Opens a regular file, and nothing else: reading a device of a guest's tree would reach the host's.
+fn open_file(at: &At, flags: OFlags) -> Result<OwnedFd, Error> {
+    // Looked at first through a descriptor that opens nothing: to open a device already acts on it.
+    let looked = at.open(OFlags::PATH)?;
+    let before = fstat(&looked).map_err(|e| at.refused("look at", e))?;
+    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+        return Err(failure(ErrorKind::Invalid, format!("{} is not a regular file", at.said)));
+    }
+    let fd = at.open(flags)?;
+    let after = fstat(&fd).map_err(|e| at.refused("look at", e))?;
+    if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino) {
+        return Err(failure(ErrorKind::Busy, format!("{} was replaced meanwhile", at.said)));
+    }
+    Ok(fd)
+}
+
+fn read(at: &At, limit: u32) -> Result<Vec<u8>, Error> {
+    let fd = open_file(at, OFlags::RDONLY)?;
+    let mut bytes = Vec::new();
+    let read = File::from(fd).take(u64::from(limit) + 1).read_to_end(&mut bytes);
+    read.map_err(|e| failure(ErrorKind::Failed, format!("cannot read {}: {e}", at.said)))?;
+    if bytes.len() > limit as usize {
+        return Err(failure(ErrorKind::Exhausted, format!("{} is longer than {limit} bytes", at.said)));
+    }
+    Ok(bytes)
+}
+
+/// A hidden name beside the file, synced and renamed over it; the name is always the same, so that what a
+/// crash leaves is taken up by the next attempt.
+fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
+    let name = at.named()?;
+    let part = format!(".{name}.part");
+    let failed = |e: std::io::Error| match Errno::from_io_error(&e) {
+        Some(errno) => at.refused("write", errno),
+        None => failure(ErrorKind::Failed, format!("cannot write {}: {e}", at.said)),
+    };
+    match unlinkat(&at.parent, &part, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(at.refused("write", errno)),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(&at.parent, &part, flags, Mode::RUSR | Mode::WUSR).map_err(|e| at.refused("write", e))?;
+    let mut file = File::from(fd);
+    let written = file.write_all(content).and_then(|()| {
+        fchmod(&file, mode(permissions))?;
+        file.sync_all()?;
+        renameat(&at.parent, &part, &at.parent, name)?;
+        Ok(())
+    });
+    if let Err(error) = written {
+        // Of no use to anybody; if it stays, the next attempt removes it.
+        let _removed = unlinkat(&at.parent, &part, AtFlags::empty());
+        return Err(failed(error));
+    }
+    fsync(open_parent(at)?).map_err(|e| at.refused("write", e))
+}
+
+/// The directory an entry is in, as something that can be synced: a descriptor with `O_PATH` cannot.
+fn open_parent(at: &At) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(&at.parent, ".", flags, Mode::empty()).map_err(|e| at.refused("reach", e))
+}
+
+fn rename(from: &At, to: &At, flags: RenameFlags) -> Result<(), Error> {
+    let (old, new) = (from.named()?, to.named()?);
+    renameat_with(&from.parent, old, &to.parent, new, flags).map_err(|e| match e {
+        Errno::NOENT => from.refused("rename", e),
+        _ => refused(&format!("rename {} to", from.said), &to.said, e),
+    })
+}
+
+fn remove(at: &At) -> Result<(), Error> {
+    let name = at.named()?;
+    let removed = match unlinkat(&at.parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => unlinkat(&at.parent, name, AtFlags::REMOVEDIR),
+        other => other,
+    };
+    match removed {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::NOTEMPTY) => Err(failure(ErrorKind::InUse, format!("{} is not empty", at.said))),
+        Err(errno) => Err(at.refused("remove", errno)),
+    }
+}
+
+/// Exactly what is there, with progress and a way to stop.
+struct Watched<'a>(&'a dyn Progress);
+
+impl CopyPolicy for Watched<'_> {
+    fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
+        Ok((uid, gid))
+    }
+    fn attribute(&mut self, _: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
+        Some(value)
+    }
+    fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
+        Ok(true)
+    }
+    fn progress(&mut self, _: &std::path::Path, done: &Copied) -> Result<(), TreeError> {
+        if self.0.cancelled() {
+            return Err(TreeError::Stopped);
+        }
+        self.0.report(done.bytes, None, Unit::Bytes);
+        Ok(())
+    }
+}
+
+fn copy(from: &At, to: &At, progress: &dyn Progress) -> Result<(), Error> {
+    let source = statat(&from.parent, from.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|e| from.refused("look at", e))?;
+    match FileType::from_raw_mode(source.st_mode) {
+        FileType::Directory => {
+            mkdirat(&to.parent, to.named()?, Mode::RWXU).map_err(|e| to.refused("make", e))?;
+            let (source, target) = (
+                from.open(OFlags::RDONLY | OFlags::DIRECTORY)?,
+                to.open(OFlags::RDONLY | OFlags::DIRECTORY)?,
+            );
+            copy_tree(source.as_fd(), target.as_fd(), &mut Watched(progress)).map_err(stopped)?;
+            Ok(())
+        }
+        FileType::RegularFile => copy_file(from, to, progress),
+        _ => Err(failure(ErrorKind::Unsupported, format!("{} is neither a file nor a directory", from.said))),
+    }
+}
+
+/// One file, such as a disk: content with its holes, owner and permissions.
+fn copy_file(from: &At, to: &At, progress: &dyn Progress) -> Result<(), Error> {
+    let source = open_file(from, OFlags::RDONLY)?;
+    let stat = fstat(&source).map_err(|e| from.refused("look at", e))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let target = openat2(&to.parent, to.named()?, flags, Mode::RUSR | Mode::WUSR, CONFINED)
+        .map_err(|e| to.refused("make", e))?;
+    let size = stat.st_size.cast_unsigned();
+    let dense = stat.st_blocks.cast_unsigned() * 512 >= size;
+    let mut done = 0;
+    copy_data(source.as_fd(), target.as_fd(), size, dense, &mut Holes::default(), &mut |step| {
+        done += step;
+        progress.report(done, Some(size), Unit::Bytes);
+        if progress.cancelled() { Err(Errno::CANCELED) } else { Ok(()) }
+    })
+    .map_err(|e| match e {
+        Errno::CANCELED => failure(ErrorKind::Cancelled, format!("stopped copying {}", from.said)),
+        other => from.refused("copy", other),
+    })?;
+    let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    rustix::fs::fchown(&target, Some(uid), Some(gid))
+        .and_then(|()| fchmod(&target, mode(stat.st_mode)))
+        .map_err(|e| to.refused("set the owner of", e))
+}
+
+/// Tried on two files without a name.
+fn shares_blocks(at: &At) -> Result<bool, Error> {
+    let unnamed = || {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        openat(&at.parent, ".", flags, Mode::RUSR | Mode::WUSR).map_err(|e| at.refused("make a file in", e))
+    };
+    let (one, other) = (unnamed()?, unnamed()?);
+    rustix::io::pwrite(&one, &[1; 4096], 0).map_err(|e| at.refused("write to", e))?;
+    Ok(ioctl_ficlone(&other, &one).is_ok())
+}
+
+/// The kernel's spelling for a magic number of statfs(2). ext2 and ext3 are ext4 to the kernel of today.
+fn filesystem_name(magic: rustix::fs::FsWord) -> String {
+    const NAMES: &[(i64, &str)] = &[
+        (0xef53, "ext4"),
+        (0x9123_683e, "btrfs"),
+        (0x5846_5342, "xfs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0x0102_1994, "tmpfs"),
+        (0x794c_7630, "overlay"),
+        (0xf2f5_2010, "f2fs"),
+        (0xca45_1a4e, "bcachefs"),
+        (0x6969, "nfs"),
+        (0x6573_5546, "fuse"),
+        (0xff53_4d42, "cifs"),
+        (0x0102_1997, "9p"),
+    ];
+    // The word is signed on some architectures; the magic numbers are 32 bits everywhere.
+    let magic = magic & 0xffff_ffff;
+    let known = NAMES.iter().find(|(number, _)| *number == magic);
+    known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
+}

@@ -1,0 +1,179 @@
+//! Plugins: components that decide, and the gate through which they reach the host.
+//!
+//! In reading order:
+//!
+//! - [`registry`]: where plugins are looked for · [`manifest`]: what a plugin says of itself
+//! - [`grants`]: asked ∩ granted, the only place that says yes
+//! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
+//! - `call`: one call, in a store of its own · [`budget`]: what it may use up
+//! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
+//! - [`storage`] with [`mounts`]: storage backends in plain Rust
+//! - [`admin`]: what is behind `wxc plugin`
+//!
+//! ```text
+//! name -> registry -> artifact (facts) -> manifest -> grants -> link -> Ready
+//!                                                                        │ per call: store, instance,
+//!                                                                        ▼ budget, answer checked
+//!                                                              Storage
+//! ```
+
+mod artifact;
+mod bindings;
+mod call;
+mod compiler;
+mod embedded;
+mod files;
+mod host;
+mod wasi;
+
+pub mod admin;
+pub mod budget;
+pub mod engine;
+pub mod error;
+pub mod grants;
+pub mod manifest;
+pub mod mounts;
+pub mod registry;
+pub mod storage;
+pub mod volume_id;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use error::{FailureKind, Identity, PluginError};
+pub use host::{Progress, Quiet, Unit};
+pub use mounts::MountPlan;
+pub use registry::{Kind, Places};
+pub use storage::{Storage, StoragePlugin};
+
+use call::Ready;
+use grants::{Grants, Permission};
+use manifest::Manifest;
+use registry::{Found, Place};
+
+/// The plugins of this caller: where they are, and what they were granted.
+#[derive(Debug)]
+pub struct Plugins {
+    places: Places,
+}
+
+/// Values for declared settings, by key.
+pub type SettingValues = BTreeMap<String, String>;
+
+/// Declared settings with what holds for this plugin.
+#[derive(Debug, Clone, Default)]
+struct Settings(Arc<BTreeMap<String, Option<String>>>);
+
+/// Whoever shows progress; a type of its own so that plugins can be printed.
+#[derive(Clone)]
+struct Watcher(Arc<dyn Progress>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
+impl Plugins {
+    /// Those of these places.
+    #[must_use]
+    pub fn new(places: Places) -> Self {
+        Self { places }
+    }
+
+    /// A storage plugin with the directory that is its pool. `settings` are the administrator's; keys that the
+    /// manifest does not declare are refused.
+    ///
+    /// # Errors
+    /// When there is none, it is not granted, or it cannot be loaded.
+    pub fn storage(
+        &self,
+        name: &str,
+        pool: &Path,
+        settings: &SettingValues,
+        progress: Arc<dyn Progress>,
+    ) -> Result<StoragePlugin, PluginError> {
+        let ready = self.load(Kind::Storage, name)?;
+        let settings = ready_settings(&ready, settings)?;
+        Ok(StoragePlugin { ready, pool: pool.to_owned(), settings, progress: Watcher(progress) })
+    }
+
+    /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no
+    /// machine code of it is loaded, before its grants were checked.
+    fn load(&self, kind: Kind, name: &str) -> Result<Ready, PluginError> {
+        let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
+        let opened = artifact::open(&found, &self.places)?;
+        let manifest = read_manifest(name, &opened.facts.manifest)?;
+        let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
+        if manifest.kind != kind {
+            return Err(PluginError::WrongKind { name: name.to_owned(), is: manifest.kind, wanted: kind });
+        }
+        self.check_grants(&found, &identity, &opened.facts, &manifest)?;
+        let engine = engine::shared()?;
+        let component = opened.component(engine, &found)?;
+        let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
+        ready.need(kind.interface())?;
+        Ok(ready)
+    }
+
+    fn check_grants(
+        &self,
+        found: &Found,
+        plugin: &Identity,
+        facts: &wxc_engine::Facts,
+        manifest: &Manifest,
+    ) -> Result<(), PluginError> {
+        // Who built the binary granted what is built in.
+        if found.place == Place::BuiltIn {
+            return Ok(());
+        }
+        let asked = grants::asked(facts, manifest);
+        let grants = Grants::load(&self.places.grants)?;
+        let granted = grants.of(&plugin.name, &facts.digest);
+        let missing: Vec<Permission> = asked.difference(&granted).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let changed = granted.is_empty() && grants.knows(&plugin.name);
+        Err(PluginError::NotGranted { plugin: plugin.clone(), missing, changed })
+    }
+
+    fn not_found(&self, kind: Kind, name: &str) -> PluginError {
+        let known = self.list().into_iter().filter_map(|listed| {
+            let about = listed.about.ok()?;
+            (about.kind == kind).then_some(listed.name)
+        });
+        PluginError::NotFound { kind, name: name.to_owned(), known: known.collect() }
+    }
+}
+
+/// The manifest of a component, whose name has to be that of its file.
+fn read_manifest(name: &str, text: &str) -> Result<Manifest, PluginError> {
+    let fail = |source| PluginError::Manifest { name: name.to_owned(), source };
+    let manifest = Manifest::parse(text).map_err(fail)?;
+    if manifest.name != name {
+        let why = format!("it is {:?}, and the file is called {name}.wasm", manifest.name);
+        return Err(fail(manifest::ManifestError::Value { field: "name".into(), why }));
+    }
+    Ok(manifest)
+}
+
+/// Every declared key, with what was set or the default.
+fn ready_settings(ready: &Ready, given: &SettingValues) -> Result<Settings, PluginError> {
+    let refuse = |why| PluginError::Setting { plugin: ready.identity.clone(), why };
+    let declared = &ready.manifest.settings;
+    if let Some(unknown) = given.keys().find(|key| !declared.contains_key(*key)) {
+        let known: Vec<&str> = declared.keys().map(String::as_str).collect();
+        return Err(refuse(format!("it has no setting {unknown:?} (it has: {})", known.join(", "))));
+    }
+    let value = |(key, setting): (&String, &manifest::Setting)| {
+        let value = given.get(key).or(setting.default.as_ref());
+        let value = value
+            .map(|v| setting.normal(v))
+            .transpose()
+            .map_err(|why| refuse(format!("setting {key}: {why}")))?;
+        Ok((key.clone(), value))
+    };
+    Ok(Settings(Arc::new(declared.iter().map(value).collect::<Result<_, PluginError>>()?)))
+}

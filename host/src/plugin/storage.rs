@@ -1,0 +1,571 @@
+#![forbid(unsafe_code)]
+//! Storage plugins in plain Rust: every argument is checked before the call, every answer after it.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::bindings::host::wxc::host::types::Error as WitError;
+use super::bindings::volumes::wxc::storage::types as wit;
+use super::bindings::{clones, devices, renames, sizes, snapshots, volumes};
+use super::call::Ready;
+use super::error::{Identity, PluginError};
+use super::host::{Scope, State};
+use super::manifest::PoolKind;
+use super::mounts::{self, MountPlan};
+use super::volume_id::{is_operation_id, is_volume_id};
+
+/// Where a volume is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// An unfinished create, clone, snapshot or receive: repeat it or remove the volume.
+    Incomplete,
+    /// It can be written, and cannot become a parent.
+    Writable,
+    /// It is durable, never changes, and can become a parent.
+    Sealed,
+    /// An unfinished remove: repeat it.
+    Removing,
+}
+
+/// A volume, as the storage itself tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name: `web`, `web@snapshot`, `.images@DIGEST`.
+    pub id: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The volume it still depends on.
+    pub parent: Option<String>,
+    /// The operation that made it or last changed its phase, where the storage remembers.
+    pub operation: Option<String>,
+}
+
+/// The room of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Bytes it has.
+    pub total: u64,
+    /// Bytes that are left.
+    pub available: u64,
+    /// Thousandths of the metadata space that are left, for pools that have such a thing.
+    pub metadata_available: Option<u16>,
+}
+
+/// What a volume takes up; `None` for what the storage cannot tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VolumeUsage {
+    /// Bytes that would be free without it.
+    pub exclusive: Option<u64>,
+    /// Bytes that it refers to, shared ones included.
+    pub referenced: Option<u64>,
+    /// Files and directories in it.
+    pub entries: Option<u64>,
+}
+
+/// How a volume is going to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// For reading only.
+    ReadOnly,
+    /// For reading and writing.
+    ReadWrite,
+}
+
+/// How a pool clones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloneTraits {
+    /// In the same short time whatever the size.
+    pub instant: bool,
+    /// The parent cannot be removed while there are clones of it.
+    pub pins_parent: bool,
+}
+
+/// How a pool takes snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotTraits {
+    /// Of a volume that is being written, as of one instant.
+    pub live: bool,
+    /// In the same short time whatever the size.
+    pub instant: bool,
+    /// The volume cannot be removed before its snapshots.
+    pub pins_volume: bool,
+}
+
+/// How a pool limits volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeTraits {
+    /// Root inside the container cannot get around a limit.
+    pub strict: bool,
+    /// A volume can grow while it is mounted.
+    pub grows_live: bool,
+    /// A volume can be made smaller at all.
+    pub shrinks: bool,
+    /// Every volume has a size.
+    pub always: bool,
+}
+
+/// What a backend can do: its optional exports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the interface of its name in wit/storage")]
+pub struct Abilities {
+    pub clones: bool,
+    pub snapshots: bool,
+    pub sizes: bool,
+    pub devices: bool,
+    pub renames: bool,
+    pub transfer: bool,
+}
+
+/// A storage backend with its pool. `operation` is an id that the caller minted for this one operation: a
+/// call that is repeated with it converges.
+pub trait Storage {
+    /// Name and version, for messages.
+    fn identity(&self) -> &Identity;
+    /// What it can do besides the core.
+    fn abilities(&self) -> Abilities;
+    /// Looks whether the pool can be used; changes nothing.
+    fn open(&self) -> Result<Pool, PluginError>;
+    /// What is there: volumes by id, those after `after`, at most `limit`.
+    fn scan(&self, after: Option<&str>, limit: u32) -> Result<Vec<Volume>, PluginError>;
+    /// Makes an empty writable volume. The container's own directory must be there.
+    fn create(&self, operation: &str, id: &str, size: Option<u64>) -> Result<Volume, PluginError>;
+    /// Makes a volume durable and unchangeable.
+    fn seal(&self, operation: &str, id: &str) -> Result<Volume, PluginError>;
+    /// What has to be mounted to use it, as data.
+    fn mounts(&self, id: &str, access: Access) -> Result<MountPlan, PluginError>;
+    /// What it takes up; may take long.
+    fn usage(&self, id: &str) -> Result<VolumeUsage, PluginError>;
+    /// Removes a volume in any phase; succeeds when there is none.
+    fn remove(&self, operation: &str, id: &str) -> Result<(), PluginError>;
+    /// How this pool clones (`clones`).
+    fn clone_traits(&self) -> Result<CloneTraits, PluginError>;
+    /// Makes a writable volume with the content of a sealed one (`clones`).
+    fn clone_volume(
+        &self,
+        operation: &str,
+        parent: &str,
+        id: &str,
+        size: Option<u64>,
+    ) -> Result<Volume, PluginError>;
+    /// Makes a sealed volume without dependents writable again (`clones`).
+    fn unseal(&self, operation: &str, id: &str) -> Result<Volume, PluginError>;
+    /// How this pool takes snapshots (`snapshots`).
+    fn snapshot_traits(&self) -> Result<SnapshotTraits, PluginError>;
+    /// Makes the sealed volume `snapshot` of `of` (`snapshots`).
+    fn snapshot(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError>;
+    /// What would have to be removed before a restore (`snapshots`).
+    fn restore_blockers(&self, snapshot: &str) -> Result<Vec<String>, PluginError>;
+    /// Gives a volume the content of its snapshot (`snapshots`).
+    fn restore(&self, operation: &str, snapshot: &str) -> Result<Volume, PluginError>;
+    /// How this pool limits (`sizes`).
+    fn size_traits(&self) -> Result<SizeTraits, PluginError>;
+    /// The most a volume may take up (`sizes`).
+    fn size(&self, id: &str) -> Result<Option<u64>, PluginError>;
+    /// Changes it (`sizes`).
+    fn set_size(&self, operation: &str, id: &str, size: Option<u64>) -> Result<(), PluginError>;
+    /// Makes the volume's device appear; nothing to do without the ability `devices`.
+    fn attach(&self, operation: &str, id: &str, access: Access) -> Result<(), PluginError>;
+    /// Makes it disappear; nothing to do without the ability `devices`.
+    fn detach(&self, operation: &str, id: &str) -> Result<(), PluginError>;
+    /// Gives a volume another name, after the host has renamed the container's directory; without the ability
+    /// `renames` the volume is only looked at.
+    fn rename(&self, operation: &str, id: &str, new_id: &str) -> Result<(), PluginError>;
+}
+
+/// A storage plugin with its pool.
+#[derive(Debug)]
+pub struct StoragePlugin {
+    pub(super) ready: Ready,
+    pub(super) pool: PathBuf,
+    pub(super) settings: super::Settings,
+    pub(super) progress: super::Watcher,
+}
+
+/// The most volumes asked for in one call.
+const MOST_VOLUMES: u32 = 1000;
+
+/// Calls a function of an exported interface: `ask!(self, world::Type, accessor, call, (arguments))`.
+macro_rules! ask {
+    ($self:ident, $name:literal, $world:path, $interface:literal, $accessor:ident, $call:ident ( $($arg:expr),* )) => {{
+        $self.ready.need(concat!("wxc:storage/", $interface, "@0.1.0"))?;
+        $self.call($name, |store, instance| {
+            let world = <$world>::new(&mut *store, instance)?;
+            world.$accessor().$call(&mut *store, $($arg),*)
+        })
+    }};
+}
+
+impl Storage for StoragePlugin {
+    fn identity(&self) -> &Identity {
+        &self.ready.identity
+    }
+
+    fn abilities(&self) -> Abilities {
+        let has = |name: &str| self.ready.exports(&format!("wxc:storage/{name}@0.1.0"));
+        Abilities {
+            clones: has("clones"),
+            snapshots: has("snapshots"),
+            sizes: has("sizes"),
+            devices: has("devices"),
+            renames: has("renames"),
+            transfer: has("transfer"),
+        }
+    }
+
+    fn open(&self) -> Result<Pool, PluginError> {
+        let pool = ask!(self, "volumes.open", volumes::Volumes, "volumes", wxc_storage_volumes, call_open())?;
+        if pool.available > pool.total || pool.metadata_available.is_some_and(|m| m > 1000) {
+            return Err(self.ready.broken("volumes.open", "more room is left than there is"));
+        }
+        let wit::Pool { total, available, metadata_available } = pool;
+        Ok(Pool { total, available, metadata_available })
+    }
+
+    fn scan(&self, after: Option<&str>, limit: u32) -> Result<Vec<Volume>, PluginError> {
+        const CALL: &str = "volumes.scan";
+        let limit = limit.min(MOST_VOLUMES);
+        if let Some(after) = after {
+            self.check_id(CALL, after)?;
+        }
+        let list = ask!(
+            self,
+            "volumes.scan",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_scan(after.map(String::from).as_ref(), limit)
+        )?;
+        let list: Vec<Volume> = list.into_iter().map(|v| self.volume(CALL, v)).collect::<Result<_, _>>()?;
+        let ids = after.into_iter().chain(list.iter().map(|v| v.id.as_str()));
+        if list.len() > limit as usize || !ids.is_sorted_by(|a, b| a < b) {
+            return Err(self.ready.broken(CALL, "volumes out of order, twice, or more than were asked for"));
+        }
+        Ok(list)
+    }
+
+    fn create(&self, operation: &str, id: &str, size: Option<u64>) -> Result<Volume, PluginError> {
+        const CALL: &str = "volumes.create";
+        self.check(CALL, operation, &[id])?;
+        let made = ask!(
+            self,
+            "volumes.create",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_create(&operation.into(), &id.into(), size)
+        )?;
+        self.volume_in(CALL, made, id, Phase::Writable)
+    }
+
+    fn seal(&self, operation: &str, id: &str) -> Result<Volume, PluginError> {
+        const CALL: &str = "volumes.seal";
+        self.check(CALL, operation, &[id])?;
+        let sealed = ask!(
+            self,
+            "volumes.seal",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_seal(&operation.into(), &id.into())
+        )?;
+        self.volume_in(CALL, sealed, id, Phase::Sealed)
+    }
+
+    fn mounts(&self, id: &str, access: Access) -> Result<MountPlan, PluginError> {
+        const CALL: &str = "volumes.mounts";
+        self.check_id(CALL, id)?;
+        let list = ask!(
+            self,
+            "volumes.mounts",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_mounts(&id.into(), wit_access(access))
+        )?;
+        mounts::convert(&self.pool, &self.ready.manifest, access, list)
+            .map_err(|why| self.ready.broken(CALL, why))
+    }
+
+    fn usage(&self, id: &str) -> Result<VolumeUsage, PluginError> {
+        self.check_id("volumes.usage", id)?;
+        let usage = ask!(
+            self,
+            "volumes.usage",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_usage(&id.into())
+        )?;
+        let wit::VolumeUsage { exclusive, referenced, entries } = usage;
+        Ok(VolumeUsage { exclusive, referenced, entries })
+    }
+
+    fn remove(&self, operation: &str, id: &str) -> Result<(), PluginError> {
+        self.check("volumes.remove", operation, &[id])?;
+        ask!(
+            self,
+            "volumes.remove",
+            volumes::Volumes,
+            "volumes",
+            wxc_storage_volumes,
+            call_remove(&operation.into(), &id.into())
+        )
+    }
+
+    fn clone_traits(&self) -> Result<CloneTraits, PluginError> {
+        let traits =
+            ask!(self, "clones.describe", clones::Clones, "clones", wxc_storage_clones, call_describe())?;
+        Ok(CloneTraits { instant: traits.instant, pins_parent: traits.pins_parent })
+    }
+
+    fn clone_volume(
+        &self,
+        operation: &str,
+        parent: &str,
+        id: &str,
+        size: Option<u64>,
+    ) -> Result<Volume, PluginError> {
+        const CALL: &str = "clones.clone";
+        self.check(CALL, operation, &[parent, id])?;
+        let made = ask!(
+            self,
+            "clones.clone",
+            clones::Clones,
+            "clones",
+            wxc_storage_clones,
+            call_clone(&operation.into(), &parent.into(), &id.into(), size)
+        )?;
+        self.volume_in(CALL, made, id, Phase::Writable)
+    }
+
+    fn unseal(&self, operation: &str, id: &str) -> Result<Volume, PluginError> {
+        const CALL: &str = "clones.unseal";
+        self.check(CALL, operation, &[id])?;
+        let volume = ask!(
+            self,
+            "clones.unseal",
+            clones::Clones,
+            "clones",
+            wxc_storage_clones,
+            call_unseal(&operation.into(), &id.into())
+        )?;
+        self.volume_in(CALL, volume, id, Phase::Writable)
+    }
+
+    fn snapshot_traits(&self) -> Result<SnapshotTraits, PluginError> {
+        let traits = ask!(
+            self,
+            "snapshots.describe",
+            snapshots::Snapshots,
+            "snapshots",
+            wxc_storage_snapshots,
+            call_describe()
+        )?;
+        Ok(SnapshotTraits { live: traits.live, instant: traits.instant, pins_volume: traits.pins_volume })
+    }
+
+    fn snapshot(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError> {
+        const CALL: &str = "snapshots.take";
+        self.check(CALL, operation, &[of, snapshot])?;
+        let taken = ask!(
+            self,
+            "snapshots.take",
+            snapshots::Snapshots,
+            "snapshots",
+            wxc_storage_snapshots,
+            call_take(&operation.into(), &of.into(), &snapshot.into())
+        )?;
+        self.volume_in(CALL, taken, snapshot, Phase::Sealed)
+    }
+
+    fn restore_blockers(&self, snapshot: &str) -> Result<Vec<String>, PluginError> {
+        const CALL: &str = "snapshots.restore-blockers";
+        self.check_id(CALL, snapshot)?;
+        let ids = ask!(
+            self,
+            "snapshots.restore-blockers",
+            snapshots::Snapshots,
+            "snapshots",
+            wxc_storage_snapshots,
+            call_restore_blockers(&snapshot.into())
+        )?;
+        match ids.iter().find(|id| !is_volume_id(id)) {
+            Some(id) => Err(self.ready.broken(CALL, format!("{id:?} is not a volume id"))),
+            None => Ok(ids),
+        }
+    }
+
+    fn restore(&self, operation: &str, snapshot: &str) -> Result<Volume, PluginError> {
+        const CALL: &str = "snapshots.restore";
+        self.check(CALL, operation, &[snapshot])?;
+        let restored = ask!(
+            self,
+            "snapshots.restore",
+            snapshots::Snapshots,
+            "snapshots",
+            wxc_storage_snapshots,
+            call_restore(&operation.into(), &snapshot.into())
+        )?;
+        let of = snapshot.split('@').next().unwrap_or(snapshot);
+        self.volume_in(CALL, restored, of, Phase::Writable)
+    }
+
+    fn size_traits(&self) -> Result<SizeTraits, PluginError> {
+        let traits = ask!(self, "sizes.describe", sizes::Sizes, "sizes", wxc_storage_sizes, call_describe())?;
+        let sizes::exports::wxc::storage::sizes::Traits { strict, grows_live, shrinks, always } = traits;
+        Ok(SizeTraits { strict, grows_live, shrinks, always })
+    }
+
+    fn size(&self, id: &str) -> Result<Option<u64>, PluginError> {
+        self.check_id("sizes.get", id)?;
+        ask!(self, "sizes.get", sizes::Sizes, "sizes", wxc_storage_sizes, call_get(&id.into()))
+    }
+
+    fn set_size(&self, operation: &str, id: &str, size: Option<u64>) -> Result<(), PluginError> {
+        self.check("sizes.set", operation, &[id])?;
+        ask!(
+            self,
+            "sizes.set",
+            sizes::Sizes,
+            "sizes",
+            wxc_storage_sizes,
+            call_set(&operation.into(), &id.into(), size)
+        )
+    }
+
+    fn attach(&self, operation: &str, id: &str, access: Access) -> Result<(), PluginError> {
+        if !self.abilities().devices {
+            return Ok(());
+        }
+        self.check("devices.attach", operation, &[id])?;
+        ask!(
+            self,
+            "devices.attach",
+            devices::Devices,
+            "devices",
+            wxc_storage_devices,
+            call_attach(&operation.into(), &id.into(), wit_access(access))
+        )
+    }
+
+    fn detach(&self, operation: &str, id: &str) -> Result<(), PluginError> {
+        if !self.abilities().devices {
+            return Ok(());
+        }
+        self.check("devices.detach", operation, &[id])?;
+        ask!(
+            self,
+            "devices.detach",
+            devices::Devices,
+            "devices",
+            wxc_storage_devices,
+            call_detach(&operation.into(), &id.into())
+        )
+    }
+
+    fn rename(&self, operation: &str, id: &str, new_id: &str) -> Result<(), PluginError> {
+        const CALL: &str = "renames.rename";
+        if !self.abilities().renames {
+            return Ok(());
+        }
+        self.check(CALL, operation, &[id, new_id])?;
+        let renamed = ask!(
+            self,
+            "renames.rename",
+            renames::Renames,
+            "renames",
+            wxc_storage_renames,
+            call_rename(&operation.into(), &id.into(), &new_id.into())
+        )?;
+        self.volume(CALL, renamed).map(|_| ())
+    }
+}
+
+impl StoragePlugin {
+    fn call<R>(
+        &self,
+        name: &'static str,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
+    ) -> Result<R, PluginError> {
+        let pool = match self.ready.manifest.pool {
+            Some(PoolKind::Directory) => Some(open_pool(&self.pool)?),
+            _ => None,
+        };
+        let scope = Scope {
+            pool,
+            settings: Arc::clone(&self.settings.0),
+            store: Some(self.pool.join(".plugins").join(&self.ready.identity.name)),
+            ..Scope::default()
+        };
+        self.ready.call(name, scope, &self.progress.0, body)
+    }
+
+    /// Ids are checked here as well as by whoever made them: they become names of files.
+    fn check(&self, call: &'static str, operation: &str, ids: &[&str]) -> Result<(), PluginError> {
+        if !is_operation_id(operation) {
+            return Err(self.refuse(call, format!("{operation:?} is not an operation id")));
+        }
+        ids.iter().try_for_each(|id| self.check_id(call, id))
+    }
+
+    fn check_id(&self, call: &'static str, id: &str) -> Result<(), PluginError> {
+        if is_volume_id(id) { Ok(()) } else { Err(self.refuse(call, format!("{id:?} is not a volume id"))) }
+    }
+
+    fn refuse(&self, call: &'static str, message: String) -> PluginError {
+        let kind = super::error::FailureKind::Invalid;
+        PluginError::Failed { plugin: self.ready.identity.clone(), call, kind, message }
+    }
+
+    fn volume(&self, call: &'static str, volume: wit::Volume) -> Result<Volume, PluginError> {
+        let ids = [Some(&volume.id), volume.parent.as_ref()];
+        if let Some(id) = ids.into_iter().flatten().find(|id| !is_volume_id(id)) {
+            return Err(self.ready.broken(call, format!("{id:?} is not a volume id")));
+        }
+        if let Some(operation) = volume.operation.as_ref().filter(|o| !is_operation_id(o)) {
+            return Err(self.ready.broken(call, format!("{operation:?} is not an operation id")));
+        }
+        let wit::Volume { id, phase, parent, operation } = volume;
+        let phase = match phase {
+            wit::Phase::Incomplete => Phase::Incomplete,
+            wit::Phase::Writable => Phase::Writable,
+            wit::Phase::Sealed => Phase::Sealed,
+            wit::Phase::Removing => Phase::Removing,
+        };
+        Ok(Volume { id, phase, parent, operation })
+    }
+
+    /// The volume that was asked for, in the phase that the verb promises.
+    fn volume_in(
+        &self,
+        call: &'static str,
+        volume: wit::Volume,
+        id: &str,
+        phase: Phase,
+    ) -> Result<Volume, PluginError> {
+        let volume = self.volume(call, volume)?;
+        if volume.id != id || volume.phase != phase {
+            let why =
+                format!("volume {id} should be {phase:?}, and it says {} is {:?}", volume.id, volume.phase);
+            return Err(self.ready.broken(call, why));
+        }
+        Ok(volume)
+    }
+}
+
+fn wit_access(access: Access) -> wit::Access {
+    match access {
+        Access::ReadOnly => wit::Access::ReadOnly,
+        Access::ReadWrite => wit::Access::ReadWrite,
+    }
+}
+
+fn open_pool(path: &Path) -> Result<OwnedFd, PluginError> {
+    let opened = File::open(path).map(OwnedFd::from);
+    opened.map_err(|source| PluginError::Io { doing: "open the pool", path: path.to_owned(), source })
+}

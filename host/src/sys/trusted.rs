@@ -1,0 +1,219 @@
+//! Files that only root or this user could have written.
+//!
+//! The path is walked from `/` by descriptor. Each directory, and the file, must belong to root or
+//! to the effective user, and be writable by nobody else: who can write to any directory on the way
+//! can put another file in place (the rule of sshd's StrictModes). A write right given by an access
+//! list shows in the group bits of the mode (acl(5)), so the mode tells all.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+
+/// Why a file or directory is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Nothing there.
+    #[error("{} does not exist", .0.display())]
+    Missing(PathBuf),
+    /// There, and somebody else could have written it.
+    #[error("{} is not trusted: {why}", path.display())]
+    Untrusted {
+        /// The first offending part of the path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The kernel refused to tell.
+    #[error("cannot open {}", path.display())]
+    Io {
+        /// What was being opened.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl TrustError {
+    fn at(path: &Path, errno: rustix::io::Errno) -> Self {
+        match errno {
+            rustix::io::Errno::NOENT => Self::Missing(path.to_owned()),
+            other => Self::Io { path: path.to_owned(), source: other.into() },
+        }
+    }
+}
+
+/// A directory whose whole path passed the check.
+#[derive(Debug)]
+pub struct TrustedDir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A regular file in a [`TrustedDir`], opened once.
+#[derive(Debug)]
+pub struct TrustedFile {
+    file: File,
+    stat: Stat,
+}
+
+impl TrustedDir {
+    /// Walks to `path`. Links on the way are resolved first, and what they lead to is checked.
+    ///
+    /// # Errors
+    /// [`TrustError::Missing`] when it is not there, the others as they say.
+    pub fn open(path: &Path) -> Result<Self, TrustError> {
+        let path = path.canonicalize().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => TrustError::Missing(path.to_owned()),
+            _ => TrustError::Io { path: path.to_owned(), source },
+        })?;
+        let mut walked = PathBuf::from("/");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut fd = fs::open("/", flags, Mode::empty()).map_err(|e| TrustError::at(&walked, e))?;
+        check(fd.as_fd(), &walked)?;
+        for part in path.components() {
+            let Component::Normal(name) = part else { continue };
+            walked.push(name);
+            // The path has just been resolved: a link found now was put there in between.
+            fd = fs::openat(&fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|e| TrustError::at(&walked, e))?;
+            check(fd.as_fd(), &walked)?;
+        }
+        Ok(Self { fd, path })
+    }
+
+    /// Opens a file in it.
+    ///
+    /// # Errors
+    /// As [`TrustedDir::open`], and when it is not a regular file with one name.
+    pub fn file(&self, name: &OsStr) -> Result<TrustedFile, TrustError> {
+        let path = self.path.join(name);
+        // NONBLOCK: to open a FIFO must not wait for its writer before we can refuse it.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| TrustError::at(&path, e))?;
+        let stat = check(fd.as_fd(), &path)?;
+        let untrusted = |why| TrustError::Untrusted { path: path.clone(), why };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(untrusted("it is not a regular file"));
+        }
+        // A second name could lie where others may write, for example in a backup or a spool.
+        if stat.st_nlink != 1 {
+            return Err(untrusted("it has more than one name (hard links)"));
+        }
+        Ok(TrustedFile { file: File::from(fd), stat })
+    }
+
+    /// Where it is, with links resolved; for messages and for the names of children.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for TrustedDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl TrustedFile {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When it is longer than `max` bytes, or cannot be read.
+    pub fn read(&self, max: u64) -> io::Result<Vec<u8>> {
+        if self.len() > max {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
+        (&self.file).take(max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Length in bytes when it was opened.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.stat.st_size.cast_unsigned()
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The open file.
+    #[must_use]
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Owner and mode of one step.
+fn check(fd: BorrowedFd<'_>, path: &Path) -> Result<Stat, TrustError> {
+    let stat = fs::fstat(fd).map_err(|e| TrustError::at(path, e))?;
+    let untrusted = |why| Err(TrustError::Untrusted { path: path.to_owned(), why });
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid != 0 && stat.st_uid != me {
+        return untrusted("it belongs to another user");
+    }
+    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    // In a sticky directory of root's, such as /tmp, nobody can rename what is not theirs, and the
+    // next step checks whose it is.
+    let sticky = directory && stat.st_uid == 0 && stat.st_mode & 0o1000 != 0;
+    if stat.st_mode & 0o022 != 0 && !sticky {
+        return untrusted("its group or everybody can write it");
+    }
+    Ok(stat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn refused(dir: &Path, name: &str) -> String {
+        let opened = TrustedDir::open(dir).and_then(|d| d.file(OsStr::new(name)));
+        opened.expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn own_file_is_trusted_until_others_can_write_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"code").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let file = TrustedDir::open(dir.path()).unwrap().file(OsStr::new("a")).unwrap();
+        assert_eq!(file.read(4).unwrap(), b"code");
+        assert!(file.read(3).is_err());
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o664)).unwrap();
+        assert!(refused(dir.path(), "a").contains("can write it"));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_spoils_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("open");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(inner.join("a"), b"").unwrap();
+        std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(refused(&inner, "a").contains("open is not trusted"));
+    }
+
+    #[test]
+    fn links_and_special_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), b"").unwrap();
+        std::fs::hard_link(dir.path().join("a"), dir.path().join("second")).unwrap();
+        assert!(refused(dir.path(), "a").contains("more than one name"));
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        assert!(refused(dir.path(), "link").contains("cannot open"));
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert!(refused(dir.path(), "fifo").contains("not a regular file"));
+    }
+}
