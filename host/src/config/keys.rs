@@ -64,7 +64,7 @@ const TIME: &str = "a time: `50ms`";
 
 /// In the order of the file.
 #[rustfmt::skip]
-pub const KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &[
     row("hostname", Text, "a host name", ["", r#""web.example""#], "lxc.uts.name", "Host name inside; the container's name when missing."),
     row("arch", Text, "`x86_64`, `i686`, `aarch64`, `armv7l`, `riscv64`, `ppc64le` or `s390x`", ["", r#""i686""#], "lxc.arch", "The architecture of the guest; matters for 32-bit guests, which then see a 32-bit machine."),
     row("privileged", Flag, YES_NO, ["false", "true"], "lxc.idmap (absent)", "Root inside is root of the host: no user namespace."),
@@ -246,4 +246,132 @@ fn elsewhere(last: &str) -> Option<String> {
         let at = steps.iter().position(|step| *step == last)?;
         Some(steps[..=at].join("."))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Container, edit, toml};
+
+    /// The row's path with a position and a name in it.
+    fn concrete(key: &Key) -> String {
+        let name = match key.path {
+            "environment.set.*" => "LANG",
+            "rlimits.*" => "nofile",
+            "sysctl.*" => "net.ipv4.ip_forward",
+            "cgroup.hugetlb.*" => "2MB",
+            _ => "*",
+        };
+        key.path.replace('#', "0").replace('*', name)
+    }
+
+    /// A file in which this key alone may be set.
+    fn around(key: &Key) -> &'static str {
+        match key.path {
+            path if path.starts_with("mounts.#.options") => "[[mounts]]\ntype = \"tmpfs\"\ntarget = \"/t\"\n",
+            path if path.starts_with("mounts") => "[[mounts]]\nsource = \"/s\"\ntarget = \"/t\"\n",
+            path if path.starts_with("network") => "[[network]]\ntype = \"veth\"\n",
+            path if path.starts_with("cgroup.io.devices") => "[[cgroup.io.devices]]\ndevice = \"7:0\"\n",
+            path if path.starts_with("console.log-") => "[console]\nlog = \"l\"\n",
+            path if path.starts_with("ids") => "[ids]\nusers = [\"0:5:65536\"]\ngroups = [\"0:5:65536\"]\n",
+            "namespaces.pid" => "privileged = true\n",
+            _ => "",
+        }
+    }
+
+    fn container(text: &str) -> Container {
+        toml::parse(text, Path::new("x")).unwrap()
+    }
+
+    #[test]
+    fn every_key_can_be_set_read_back_and_unset() {
+        for key in KEYS {
+            let (path, before) = (concrete(key), around(key));
+            let value = match key.example.parse::<toml_edit::Value>().unwrap() {
+                toml_edit::Value::String(text) => text.into_value(),
+                other => other.to_string(),
+            };
+            let text = edit::set(before, Path::new("x"), &path, &value)
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            let shown = edit::get(&text, Path::new("x"), &path).unwrap();
+            assert_eq!((shown.value, shown.set), (value, true), "{path}");
+            let is_required =
+                matches!(key.path, "mounts.#.target" | "network.#.type" | "cgroup.io.devices.#.device")
+                    || key.path.starts_with("ids");
+            let same = container(&text) == container(before);
+            assert!(!same || key.path == "network.#.type", "{path} changes nothing");
+            if !is_required && !before.contains(&format!("{} =", path.rsplit('.').next().unwrap())) {
+                let unset = edit::unset(&text, Path::new("x"), &path).unwrap();
+                assert_eq!(container(&unset), container(before), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_default_is_the_one_that_holds() {
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            let (path, before) = (concrete(key), around(key));
+            let value = match key.default.parse::<toml_edit::Value>().unwrap() {
+                toml_edit::Value::String(text) => text.into_value(),
+                other => other.to_string(),
+            };
+            if key.path == "mounts.#.type" {
+                continue; // Its surroundings name it.
+            }
+            let text = edit::set(before, Path::new("x"), &path, &value).unwrap();
+            assert_eq!(container(&text), container(before), "{path} = {value}");
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_row() {
+        // Everything that the types know, written out: serde's message lists the fields of a table.
+        for table in [
+            "",
+            "template",
+            "rootfs",
+            "ids",
+            "init",
+            "environment",
+            "namespaces",
+            "cgroup",
+            "cgroup.memory",
+            "cgroup.cpu",
+            "cgroup.cpuset",
+            "cgroup.pids",
+            "cgroup.io",
+            "security",
+            "console",
+            "stop",
+            "autostart",
+        ] {
+            let text = match table {
+                "" => "no-such-key = 1\n".to_string(),
+                table => format!("[{table}]\nno-such-key = 1\n"),
+            };
+            let message = toml_edit::de::from_str::<Container>(&text).unwrap_err().message().to_string();
+            let fields = message.split('`').skip(3).step_by(2);
+            let mut seen = 0;
+            for field in fields {
+                seen += 1;
+                let path: Vec<&str> = table.split('.').filter(|s| !s.is_empty()).chain([field]).collect();
+                assert!(find(&path).is_some(), "{} has no row", path.join("."));
+            }
+            assert!(seen > 0, "{table}: {message}");
+        }
+    }
+
+    #[test]
+    fn paths_are_unique_and_rows_complete() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..index].iter().any(|other| other.path == key.path), "{}", key.path);
+            assert!(
+                key.doc.ends_with('.') && !key.form.is_empty() && !key.example.is_empty(),
+                "{}",
+                key.path
+            );
+        }
+    }
 }

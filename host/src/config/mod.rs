@@ -15,6 +15,8 @@ pub mod cgroup;
 pub mod console;
 /// Spans of time: `30s`.
 pub mod duration;
+/// Single keys of a file, with comments and layout kept.
+pub mod edit;
 /// `[environment]`.
 pub mod environment;
 /// What is wrong with a file, and where.
@@ -33,6 +35,8 @@ pub mod name;
 pub mod namespaces;
 /// `[[network]]`.
 pub mod network;
+/// `docs/configuration.md`.
+pub mod reference;
 /// `[rlimits]`.
 pub mod rlimits;
 /// `[rootfs]` and `[template]`.
