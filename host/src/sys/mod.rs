@@ -29,3 +29,6 @@ pub(crate) mod native;
 pub mod timer;
 /// Files that only root or this user could have written.
 pub mod trusted;
+
+/// Single files of a container's root tree, which the guest controls.
+pub mod rootfs;

@@ -46,7 +46,7 @@ pub enum TreeError {
 }
 
 impl TreeError {
-    fn io(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
+    pub(in crate::sys) fn io(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }
     }
 }
@@ -68,7 +68,7 @@ fn escape(c: char) -> Vec<char> {
 }
 
 /// Opens a directory below `dir` that is a real directory of the same mount.
-fn open_child(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+pub(in crate::sys) fn open_child(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat2(dir, name, flags, Mode::empty(), BELOW | ResolveFlags::NO_XDEV)
 }

@@ -110,7 +110,14 @@ pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 1).unwrap()
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    // As the program does; the library leaves it out.
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
-pub(crate) const CODECS: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [("gzip", gzip), ("xz", xz), ("zstd", zstd)];
+type Pack = fn(&[u8]) -> Vec<u8>;
+
+/// Every compression, by name.
+pub(crate) const CODECS: [(&str, Pack); 3] = [("gzip", gzip), ("xz", xz), ("zstd", zstd)];

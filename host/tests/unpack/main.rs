@@ -1,3 +1,4 @@
+#![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 //! The unpacker from outside: real archives and directories through the real helper process.
 
 /// Archives made by hand, honest and not.
@@ -11,6 +12,12 @@ mod faithful;
 
 /// Archives that are broken, too large, or do not fit on the disk.
 mod limits;
+
+/// Directories as the source, and what walks over trees.
+mod trees;
+
+/// A caller without privileges.
+mod unprivileged;
 
 use std::fs::File;
 use std::os::fd::AsFd;

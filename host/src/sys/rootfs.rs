@@ -1,0 +1,341 @@
+//! Single files of a container's root tree, which the guest controls.
+//!
+//! Every path is resolved as if the tree's root were `/` (`RESOLVE_IN_ROOT`), so a link can lead anywhere
+//! inside and nowhere outside. What is read must be a regular file of a bounded size; what is written
+//! replaces the entry and is never written through a link, FIFO or device that stands in its place.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat,
+    openat, openat2, renameat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::tree::TreeError;
+
+/// As if the tree's root were the root of everything; no links of `/proc`.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+/// Where a new entry waits until it takes its name.
+const NEW: &str = ".wxc-new";
+
+/// Who owns an entry and what may be done with it, as it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// A root tree by its open directory. Paths may begin with `/`, which is the tree's root.
+#[derive(Debug, Clone, Copy)]
+pub struct Rootfs<'a>(BorrowedFd<'a>);
+
+impl<'a> Rootfs<'a> {
+    /// The tree below a directory.
+    #[must_use]
+    pub fn new(root: BorrowedFd<'a>) -> Self {
+        Self(root)
+    }
+
+    /// What is at a path: links are followed, but for the last component unless `follow`. `None` if nothing is.
+    ///
+    /// # Errors
+    /// When the way there is not one, for example a loop of links.
+    pub fn kind(&self, path: &Path, follow: bool) -> Result<Option<FileType>, TreeError> {
+        let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        match self.resolve(path, OFlags::PATH | flags) {
+            Ok(fd) => {
+                let stat = fstat(&fd).map_err(TreeError::io("examine", path))?;
+                Ok(Some(FileType::from_raw_mode(stat.st_mode)))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(TreeError::io("find", path)(e)),
+        }
+    }
+
+    /// Opens a regular file for reading; anything else is refused without opening it.
+    ///
+    /// # Errors
+    /// When there is no such file, or something else is there.
+    pub fn open(&self, path: &Path) -> Result<File, TreeError> {
+        // A path descriptor first: opening a FIFO would wait, and opening a device may do something.
+        let found = self.resolve(path, OFlags::PATH).map_err(TreeError::io("find", path))?;
+        let stat = fstat(&found).map_err(TreeError::io("examine", path))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(TreeError::Refused { path: path.into(), why: "it is not a regular file".into() });
+        }
+        // Our own descriptor's name in our own /proc: the same file, however the tree changes meanwhile.
+        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let fd = openat(CWD, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(TreeError::io("open", path))?;
+        Ok(File::from(fd))
+    }
+
+    /// The content of a regular file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and for a larger file.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, TreeError> {
+        let file = self.open(path)?;
+        let mut data = Vec::new();
+        let read = file.take(limit.saturating_add(1)).read_to_end(&mut data);
+        read.map_err(|e| TreeError::io("read", path)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        if data.len() as u64 > limit {
+            let why = format!("it is larger than the {limit} bytes that are read of it");
+            return Err(TreeError::Refused { path: path.into(), why });
+        }
+        Ok(data)
+    }
+
+    /// Writes a whole file, in one step for whoever looks: what was there, a link above all, is replaced.
+    ///
+    /// # Errors
+    /// When its directory is missing, or a directory is in its place.
+    pub fn write(&self, path: &Path, data: &[u8], mode: u32, owner: Owner) -> Result<(), TreeError> {
+        let (dir, name) = self.parent(path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        discard(dir.as_fd());
+        let fd = openat(&dir, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(TreeError::io("create", path))?;
+        put(&fd, data)
+            .and_then(|()| fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))))
+            // After the owner, whose change clears set-id bits.
+            .and_then(|()| fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)))
+            .and_then(|()| renameat(&dir, NEW, &dir, &name))
+            .map_err(|e| {
+                discard(dir.as_fd());
+                TreeError::io("write", path)(e)
+            })
+    }
+
+    /// Makes a directory and those above it; new ones get the mode and owner, existing ones stay as they are.
+    ///
+    /// # Errors
+    /// When something else is in its place.
+    pub fn mkdir(&self, path: &Path, mode: u32, owner: Owner) -> Result<(), TreeError> {
+        let mut at = PathBuf::new();
+        for part in components(path)? {
+            let dir = self.directory(&at).map_err(TreeError::io("open", path))?;
+            match mkdirat(&dir, part, Mode::RWXU) {
+                Ok(()) => {
+                    let made =
+                        super::tree::open_child(dir.as_fd(), part).map_err(TreeError::io("open", path))?;
+                    fchown(&made, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+                        .and_then(|()| fchmod(&made, Mode::from_raw_mode(mode & 0o7777)))
+                        .map_err(TreeError::io("create", path))?;
+                }
+                // Must be a directory, or a link to one inside: the next step or the check below says.
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(TreeError::io("create", path)(e)),
+            }
+            at.push(part);
+        }
+        self.directory(&at).map(drop).map_err(TreeError::io("create", path))
+    }
+
+    /// Makes a symbolic link, replacing anything but a directory.
+    ///
+    /// # Errors
+    /// When its directory is missing, or a directory is in its place.
+    pub fn symlink(&self, path: &Path, target: &Path, owner: Owner) -> Result<(), TreeError> {
+        let (dir, name) = self.parent(path)?;
+        discard(dir.as_fd());
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        symlinkat(target, &dir, NEW)
+            .and_then(|()| chownat(&dir, NEW, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+            .and_then(|()| renameat(&dir, NEW, &dir, &name))
+            .map_err(|e| {
+                discard(dir.as_fd());
+                TreeError::io("create", path)(e)
+            })
+    }
+
+    /// Removes one entry that is not a directory; `false` if there is none.
+    ///
+    /// # Errors
+    /// When it is a directory, or the kernel refuses.
+    pub fn unlink(&self, path: &Path) -> Result<bool, TreeError> {
+        let (dir, name) = match self.parent(path) {
+            Err(TreeError::Io { source: Errno::NOENT, .. }) => return Ok(false),
+            other => other?,
+        };
+        match unlinkat(&dir, &name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(TreeError::io("remove", path)(e)),
+        }
+    }
+
+    /// Opens what is at a path, for [`OFlags::PATH`] or a directory.
+    fn resolve(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        for _ in 0..64 {
+            // EAGAIN: something was renamed during a look-up that may not race (openat2(2)).
+            match openat2(self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    fn directory(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        // Writing ends at mounts: what is shown there belongs to somebody else.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for _ in 0..64 {
+            match openat2(self.0, path, flags, Mode::empty(), INSIDE | ResolveFlags::NO_XDEV) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    fn parent(&self, path: &Path) -> Result<(OwnedFd, std::ffi::OsString), TreeError> {
+        let mut parts = components(path)?;
+        let Some(name) = parts.pop() else {
+            return Err(TreeError::Refused { path: path.into(), why: "it is the root of the tree".into() });
+        };
+        let parent: PathBuf = parts.iter().collect();
+        let dir = self.directory(&parent).map_err(TreeError::io("open the directory of", path))?;
+        Ok((dir, name.to_owned()))
+    }
+}
+
+/// The names in a path; `..` is refused, because where it leads depends on links.
+fn components(path: &Path) -> Result<Vec<&std::ffi::OsStr>, TreeError> {
+    let refused = || TreeError::Refused { path: path.into(), why: "a path in a tree has no ..".into() };
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => parts.push(name),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return Err(refused()),
+        }
+    }
+    Ok(parts)
+}
+
+/// Removes what an interrupted write has left, or a guest has put in its place. If that fails, so does the
+/// creation that follows, with the better message.
+fn discard(dir: BorrowedFd<'_>) {
+    let is_dir = statat(dir, NEW, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
+    let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    let _ = unlinkat(dir, NEW, flags);
+}
+
+fn put(fd: &OwnedFd, mut data: &[u8]) -> rustix::io::Result<()> {
+    while !data.is_empty() {
+        let n = rustix::io::retry_on_intr(|| rustix::io::write(fd, data))?;
+        data = &data[n..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    struct Tree(tempfile::TempDir, File);
+
+    impl Tree {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("victim"), "safe").unwrap();
+            fs::create_dir_all(dir.path().join("root/etc")).unwrap();
+            let root = File::open(dir.path().join("root")).unwrap();
+            Self(dir, root)
+        }
+        fn path(&self, below: &str) -> PathBuf {
+            self.0.path().join("root").join(below)
+        }
+        fn rootfs(&self) -> Rootfs<'_> {
+            Rootfs::new(self.1.as_fd())
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            assert_eq!(fs::read(self.0.path().join("victim")).unwrap(), b"safe");
+        }
+    }
+
+    fn me() -> Owner {
+        Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+    }
+
+    #[test]
+    fn reading_stays_inside_and_is_bounded() {
+        let tree = Tree::new();
+        fs::write(tree.path("etc/passwd"), "root:x:0:0").unwrap();
+        symlink("/etc/passwd", tree.path("inside")).unwrap();
+        symlink("../victim", tree.path("outside")).unwrap();
+        symlink("/proc/self/exe", tree.path("magic")).unwrap();
+        let rootfs = tree.rootfs();
+        assert_eq!(rootfs.read(Path::new("/etc/passwd"), 100).unwrap(), b"root:x:0:0");
+        assert_eq!(rootfs.read(Path::new("inside"), 10).unwrap(), b"root:x:0:0");
+        assert!(rootfs.read(Path::new("inside"), 9).unwrap_err().to_string().contains("larger"));
+        for missing in ["outside", "magic", "../victim", "nothing"] {
+            let error = rootfs.read(Path::new(missing), 100).unwrap_err();
+            assert!(matches!(error, TreeError::Io { source: Errno::NOENT, .. }), "{missing}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let tree = Tree::new();
+        rustix::fs::mknodat(CWD, tree.path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        symlink("loop", tree.path("loop")).unwrap();
+        let rootfs = tree.rootfs();
+        assert!(rootfs.read(Path::new("fifo"), 9).unwrap_err().to_string().contains("not a regular file"));
+        assert!(rootfs.read(Path::new("etc"), 9).is_err());
+        assert!(rootfs.read(Path::new("loop"), 9).is_err());
+        assert_eq!(rootfs.kind(Path::new("fifo"), true).unwrap(), Some(FileType::Fifo));
+        assert_eq!(rootfs.kind(Path::new("loop"), false).unwrap(), Some(FileType::Symlink));
+        assert_eq!(rootfs.kind(Path::new("etc/x/y"), true).unwrap(), None);
+        assert!(rootfs.kind(Path::new("loop"), true).is_err());
+    }
+
+    #[test]
+    fn writing_replaces_what_is_in_the_way() {
+        let tree = Tree::new();
+        let rootfs = tree.rootfs();
+        symlink("../../victim", tree.path("etc/hostname")).unwrap();
+        symlink("../../victim", tree.path("etc/.wxc-new")).unwrap();
+        rootfs.write(Path::new("/etc/hostname"), b"guest\n", 0o4640, me()).unwrap();
+        let made = fs::symlink_metadata(tree.path("etc/hostname")).unwrap();
+        assert_eq!((made.mode(), made.len()), (0o104_640, 6));
+        assert_eq!(fs::read_dir(tree.path("etc")).unwrap().count(), 1);
+        rootfs.symlink(Path::new("etc/hostname"), Path::new("/victim"), me()).unwrap();
+        assert_eq!(fs::read_link(tree.path("etc/hostname")).unwrap(), Path::new("/victim"));
+        assert!(rootfs.unlink(Path::new("etc/hostname")).unwrap());
+        assert!(!rootfs.unlink(Path::new("etc/hostname")).unwrap());
+        assert!(rootfs.write(Path::new("etc"), b"", 0o644, me()).is_err());
+        assert!(rootfs.write(Path::new("etc/../../victim"), b"", 0o644, me()).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_outside_is_made_inside() {
+        let tree = Tree::new();
+        let rootfs = tree.rootfs();
+        symlink("/", tree.path("var")).unwrap();
+        rootfs.write(Path::new("var/victim"), b"evil", 0o644, me()).unwrap();
+        assert_eq!(fs::read(tree.path("victim")).unwrap(), b"evil");
+        rootfs.mkdir(Path::new("/a/b/c"), 0o750, me()).unwrap();
+        assert_eq!(fs::metadata(tree.path("a/b/c")).unwrap().mode() & 0o7777, 0o750);
+        rootfs.mkdir(Path::new("var/a/d"), 0o700, me()).unwrap();
+        assert!(tree.path("a/d").is_dir());
+        symlink("nowhere", tree.path("dangling")).unwrap();
+        assert!(rootfs.mkdir(Path::new("dangling/x"), 0o755, me()).is_err());
+        fs::write(tree.path("file"), "").unwrap();
+        assert!(rootfs.mkdir(Path::new("file"), 0o755, me()).is_err());
+    }
+}
