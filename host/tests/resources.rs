@@ -5,8 +5,12 @@
 
 #[path = "resources/cgroups.rs"]
 mod cgroups;
+#[path = "resources/devices.rs"]
+mod devices;
 #[path = "resources/network.rs"]
 mod network;
+#[path = "resources/seccomp.rs"]
+mod seccomp;
 
 /// Are we root? If not, say what was skipped.
 fn root(test: &str) -> bool {
