@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Namespace;
 use crate::plan::facts::{Caller, Facts, HostDevice, IdMapPrograms, KernelVersion, Support};
-
-use super::mountinfo::{self, Mounted};
+use crate::runtime::cgroup;
+use crate::sys::mountinfo::{self, Mounted};
 
 /// What holds for a container whose directory is `directory` (it need not exist yet).
 #[must_use]
@@ -28,7 +28,7 @@ pub fn gather(directory: &Path) -> Facts {
         user_namespaces: user_namespaces(),
         filesystems: filesystems(&read("/proc/filesystems")),
         pool_filesystem: filesystem_of(&mounts, directory),
-        cgroup: super::cgroup_facts::gather(&mounts),
+        cgroup: cgroup::layout::of(&mounts),
         seccomp: Path::new("/proc/sys/kernel/seccomp/actions_avail").exists(),
         security_modules: security_modules(),
         last_capability: read("/proc/sys/kernel/cap_last_cap").trim().parse().unwrap_or(40),

@@ -164,7 +164,7 @@ fn idmappable(fstype: Option<&str>, facts: &Facts) -> Result<(), PlanError> {
 
 fn cgroups(container: &Container, name: &str, facts: &Facts) -> Result<CgroupPlan, PlanError> {
     let layout = facts.cgroup.layout;
-    let writes = cgroup::writes(&container.cgroup, layout)
+    let writes = cgroup::writes(&container.cgroup, &facts.cgroup)
         .map_err(|error| PlanError::refused("cgroup", error.to_string(), advice_on_limits(layout)))?;
     for write in &writes {
         let found = facts.cgroup.hierarchy_of(&write.controller);

@@ -1,7 +1,8 @@
 #![forbid(unsafe_code)]
 //! What a limit means on this host: typed limits in, names and values of cgroup files out.
 //!
-//! Configuration speaks v2 (cgroups(7), the kernel's `cgroup-v2.rst`). Where v1 has a file of the
+//! Configuration speaks v2 (cgroups(7), the kernel's `cgroup-v2.rst`). A controller that is bound
+//! to a v1 hierarchy is spoken to in v1's words, whatever the others are. Where v1 has a file of the
 //! same meaning it is used, with its own scale; where it has none the limit is refused rather than
 //! forgotten: a container that runs without the limit that was asked for is worse than one that
 //! does not start.
@@ -11,7 +12,7 @@ use crate::config::{
     size::Size,
 };
 
-use super::{CgroupLayout, CgroupWrite};
+use super::{CgroupLayout, CgroupWrite, facts::CgroupFacts};
 
 /// Why limits cannot be had on this host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,22 +42,57 @@ const PERIOD: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 const QUOTA_LEAST: u64 = 1_000;
 const PERIOD_USUAL: Micros = Micros(100_000);
 
+/// Whose words a controller understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// Of a controller that v2 calls `name` and v1 `legacy`.
+    fn of(name: &str, legacy: &str, facts: &CgroupFacts) -> Self {
+        let found = facts.hierarchy_of(legacy).filter(|h| !h.unified).or(facts.hierarchy_of(name));
+        match found {
+            Some(hierarchy) if hierarchy.unified => Self::V2,
+            Some(_) => Self::V1,
+            // It is missing, which the plan reports with this name.
+            None if facts.layout == CgroupLayout::Unified => Self::V2,
+            None => Self::V1,
+        }
+    }
+
+    /// How it writes "no limit".
+    fn unlimited(self) -> &'static str {
+        match self {
+            Self::V1 => "-1",
+            Self::V2 => "max",
+        }
+    }
+}
+
 /// The writes for `limits`, in the order in which the kernel accepts them.
 ///
 /// # Errors
-/// When a limit is out of range, or cannot be expressed on a host with this layout.
-pub fn writes(limits: &Limits, layout: CgroupLayout) -> Result<Vec<CgroupWrite>, LimitError> {
+/// When a limit is out of range, or cannot be expressed on this host.
+pub fn writes(limits: &Limits, facts: &CgroupFacts) -> Result<Vec<CgroupWrite>, LimitError> {
     let mut out = Writes { list: Vec::new() };
-    match layout {
-        CgroupLayout::Unified => v2(limits, &mut out)?,
-        CgroupLayout::Legacy | CgroupLayout::Hybrid => v1(limits, &mut out)?,
-        CgroupLayout::Absent => v2(limits, &mut out)?,
+    match Version::of("memory", "memory", facts) {
+        Version::V1 => memory_v1(&limits.memory, &mut out)?,
+        Version::V2 => memory_v2(&limits.memory, &mut out),
     }
+    cpu(&limits.cpu, Version::of("cpu", "cpu", facts), &mut out)?;
+    same_in_both(limits, &mut out);
+    match Version::of("io", "blkio", facts) {
+        Version::V1 => io_v1(&limits.io, &mut out)?,
+        Version::V2 => io_v2(&limits.io, &mut out)?,
+    }
+    hugetlb(limits, Version::of("hugetlb", "hugetlb", facts), &mut out);
     for raw in &limits.raw {
         out.push(&raw.file, &raw.value, "cgroup.raw");
     }
     match out.list.first() {
-        Some(write) if layout == CgroupLayout::Absent => {
+        Some(write) if facts.layout == CgroupLayout::Absent => {
             Err(LimitError::NoCgroups { key: write.key.clone() })
         }
         _ => Ok(out.list),
@@ -100,52 +136,53 @@ impl Writes {
     }
 }
 
-fn v2(limits: &Limits, out: &mut Writes) -> Result<(), LimitError> {
-    let Memory { max, high, low, swap } = &limits.memory;
-    out.maybe("memory.low", low.map(bytes), "cgroup.memory.low");
+fn memory_v2(memory: &Memory, out: &mut Writes) {
+    let Memory { max, high, low, swap } = memory;
+    out.maybe("memory.low", low.map(|size| size.0), "cgroup.memory.low");
     out.maybe("memory.high", high.map(|limit| bytes_or(limit, "max")), "cgroup.memory.high");
     out.maybe("memory.max", max.map(|limit| bytes_or(limit, "max")), "cgroup.memory.max");
     out.maybe("memory.swap.max", swap.map(|limit| bytes_or(limit, "max")), "cgroup.memory.swap");
+}
 
-    out.maybe("cpu.weight", weight(limits.cpu.weight, "cgroup.cpu.weight")?, "cgroup.cpu.weight");
-    if let Some((quota, period)) = bandwidth(&limits.cpu)? {
-        out.push("cpu.max", format!("{} {period}", quota_or(quota, "max")), "cgroup.cpu.quota");
+fn cpu(cpu: &Cpu, version: Version, out: &mut Writes) -> Result<(), LimitError> {
+    let weight = weight(cpu.weight, "cgroup.cpu.weight")?;
+    match version {
+        Version::V1 => out.maybe("cpu.shares", weight.map(shares_from_weight), "cgroup.cpu.weight"),
+        Version::V2 => out.maybe("cpu.weight", weight, "cgroup.cpu.weight"),
     }
-    common(limits, out);
-
-    out.maybe("io.weight", weight(limits.io.weight, "cgroup.io.weight")?, "cgroup.io.weight");
-    for device in &limits.io.devices {
-        if let Some(value) = io_max(device) {
-            out.push("io.max", value, "cgroup.io.devices");
+    let Some((quota, period)) = bandwidth(cpu)? else { return Ok(()) };
+    let quota = quota_or(quota, version.unlimited());
+    match version {
+        Version::V1 => {
+            // The period first: the kernel checks a quota against the period that is in force.
+            out.push("cpu.cfs_period_us", period, "cgroup.cpu.period");
+            out.push("cpu.cfs_quota_us", quota, "cgroup.cpu.quota");
         }
-    }
-    for (size, limit) in &limits.hugetlb {
-        out.push(&format!("hugetlb.{size}.max"), bytes_or(*limit, "max"), &format!("cgroup.hugetlb.{size}"));
+        Version::V2 => out.push("cpu.max", format!("{quota} {period}"), "cgroup.cpu.quota"),
     }
     Ok(())
 }
 
-fn v1(limits: &Limits, out: &mut Writes) -> Result<(), LimitError> {
-    memory_v1(&limits.memory, out)?;
-
-    let weight_asked = weight(limits.cpu.weight, "cgroup.cpu.weight")?;
-    out.maybe("cpu.shares", weight_asked.map(shares_from_weight), "cgroup.cpu.weight");
-    if let Some((quota, period)) = bandwidth(&limits.cpu)? {
-        // The period first: the kernel checks a quota against the period that is in force.
-        out.push("cpu.cfs_period_us", period, "cgroup.cpu.period");
-        out.push("cpu.cfs_quota_us", quota_or(quota, "-1"), "cgroup.cpu.quota");
-    }
-    common(limits, out);
-    io_v1(&limits.io, out)?;
-    for (size, limit) in &limits.hugetlb {
-        let file = format!("hugetlb.{size}.limit_in_bytes");
-        out.push(&file, bytes_or(*limit, "-1"), &format!("cgroup.hugetlb.{size}"));
+fn io_v2(io: &Io, out: &mut Writes) -> Result<(), LimitError> {
+    out.maybe("io.weight", weight(io.weight, "cgroup.io.weight")?, "cgroup.io.weight");
+    for value in io.devices.iter().filter_map(io_max) {
+        out.push("io.max", value, "cgroup.io.devices");
     }
     Ok(())
+}
+
+fn hugetlb(limits: &Limits, version: Version, out: &mut Writes) {
+    for (size, limit) in &limits.hugetlb {
+        let file = match version {
+            Version::V1 => format!("hugetlb.{size}.limit_in_bytes"),
+            Version::V2 => format!("hugetlb.{size}.max"),
+        };
+        out.push(&file, bytes_or(*limit, version.unlimited()), &format!("cgroup.hugetlb.{size}"));
+    }
 }
 
 /// What is spelled the same in both.
-fn common(limits: &Limits, out: &mut Writes) {
+fn same_in_both(limits: &Limits, out: &mut Writes) {
     let Cpuset { cpus, mems } = &limits.cpuset;
     out.maybe("cpuset.cpus", cpus.as_ref(), "cgroup.cpuset.cpus");
     out.maybe("cpuset.mems", mems.as_ref(), "cgroup.cpuset.mems");
@@ -157,7 +194,7 @@ fn memory_v1(memory: &Memory, out: &mut Writes) -> Result<(), LimitError> {
     if matches!(memory.high, Some(Limit::At(_))) {
         return Err(LimitError::NotOnV1 { key: "cgroup.memory.high".into() });
     }
-    out.maybe("memory.soft_limit_in_bytes", memory.low.map(bytes), "cgroup.memory.low");
+    out.maybe("memory.soft_limit_in_bytes", memory.low.map(|size| size.0), "cgroup.memory.low");
     let max = memory.max.map(|limit| bytes_or(limit, "-1"));
     out.maybe("memory.limit_in_bytes", max, "cgroup.memory.max");
     // v1 counts memory and swap together, and wants that sum to be no less than memory alone:
@@ -232,10 +269,6 @@ fn in_range(key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Resu
     Err(LimitError::OutOfRange { key: key.to_owned(), value, least: *range.start(), most: *range.end() })
 }
 
-fn bytes(size: Size) -> u64 {
-    size.0
-}
-
 fn bytes_or(limit: Limit<Size>, none: &str) -> String {
     match limit {
         Limit::At(size) => size.0.to_string(),
@@ -261,6 +294,7 @@ fn quota_or(limit: Limit<Micros>, none: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::cgroup::{BlockDevice, Pids};
+    use crate::plan::facts::Hierarchy;
 
     fn everything() -> Limits {
         Limits {
@@ -288,15 +322,38 @@ mod tests {
         }
     }
 
-    fn lines(limits: &Limits, layout: CgroupLayout) -> Vec<String> {
+    /// A host with all controllers in these hierarchies.
+    fn host(layout: CgroupLayout, legacy: &[&str], unified: &[&str]) -> CgroupFacts {
+        let hierarchy = |unified, controllers: &[&str]| Hierarchy {
+            unified,
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            mount: "/sys/fs/cgroup".into(),
+            own: String::new(),
+            writable: true,
+        };
+        CgroupFacts { layout, hierarchies: vec![hierarchy(true, unified), hierarchy(false, legacy)] }
+    }
+
+    const CONTROLLERS: [&str; 6] = ["memory", "cpu", "cpuset", "pids", "io", "hugetlb"];
+    const LEGACY: [&str; 6] = ["memory", "cpu", "cpuset", "pids", "blkio", "hugetlb"];
+
+    fn unified() -> CgroupFacts {
+        host(CgroupLayout::Unified, &[], &CONTROLLERS)
+    }
+
+    fn hybrid() -> CgroupFacts {
+        host(CgroupLayout::Hybrid, &LEGACY, &[])
+    }
+
+    fn lines(limits: &Limits, facts: &CgroupFacts) -> Vec<String> {
         let line = |write: &CgroupWrite| format!("{}: {} {}", write.controller, write.file, write.value);
-        writes(limits, layout).unwrap().iter().map(line).collect()
+        writes(limits, facts).unwrap().iter().map(line).collect()
     }
 
     #[test]
     fn on_v2() {
         assert_eq!(
-            lines(&everything(), CgroupLayout::Unified),
+            lines(&everything(), &unified()),
             [
                 "memory: memory.low 4096",
                 "memory: memory.max 1073741824",
@@ -316,7 +373,7 @@ mod tests {
     #[test]
     fn on_v1() {
         assert_eq!(
-            lines(&everything(), CgroupLayout::Hybrid),
+            lines(&everything(), &hybrid()),
             [
                 "memory: memory.soft_limit_in_bytes 4096",
                 "memory: memory.limit_in_bytes 1073741824",
@@ -351,12 +408,9 @@ mod tests {
     fn what_v1_cannot_do_is_refused() {
         let mut limits = Limits::default();
         limits.memory.high = Some(Limit::At(Size(1)));
-        assert_eq!(
-            writes(&limits, CgroupLayout::Legacy),
-            Err(LimitError::NotOnV1 { key: "cgroup.memory.high".into() })
-        );
+        assert_eq!(writes(&limits, &hybrid()), Err(LimitError::NotOnV1 { key: "cgroup.memory.high".into() }));
         limits.memory = Memory { swap: Some(Limit::At(Size(0))), ..Memory::default() };
-        assert!(matches!(writes(&limits, CgroupLayout::Hybrid), Err(LimitError::Needs { .. })));
+        assert!(matches!(writes(&limits, &hybrid()), Err(LimitError::Needs { .. })));
     }
 
     #[test]
@@ -368,17 +422,32 @@ mod tests {
             Cpu { period: Some(Micros(999)), ..Cpu::default() },
             Cpu { quota: Some(Limit::At(Micros(0))), ..Cpu::default() },
         ] {
-            let result = writes(&limits(cpu), CgroupLayout::Unified);
+            let result = writes(&limits(cpu), &unified());
             assert!(matches!(result, Err(LimitError::OutOfRange { .. })), "{result:?}");
         }
     }
 
     #[test]
     fn a_limit_without_cgroups_is_an_error_and_no_limit_is_none() {
-        assert_eq!(writes(&Limits::default(), CgroupLayout::Absent), Ok(vec![]));
+        let facts = CgroupFacts { layout: CgroupLayout::Absent, hierarchies: vec![] };
+        assert_eq!(writes(&Limits::default(), &facts), Ok(vec![]));
         assert_eq!(
-            writes(&everything(), CgroupLayout::Absent),
+            writes(&everything(), &facts),
             Err(LimitError::NoCgroups { key: "cgroup.memory.low".into() })
         );
+    }
+
+    #[test]
+    fn each_controller_is_spoken_to_where_it_is() {
+        let facts = host(CgroupLayout::Hybrid, &["memory", "blkio"], &["cpu", "pids", "hugetlb"]);
+        let lines = lines(&everything(), &facts);
+        for expected in [
+            "memory: memory.limit_in_bytes 1073741824",
+            "cpu: cpu.max 150000 100000",
+            "blkio: blkio.throttle.read_bps_device 8:16 1024",
+            "hugetlb: hugetlb.2MB.max max",
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:?}");
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 /// Programs in the kernel that decide on the use of devices.
 pub mod bpf;
+/// What is mounted where.
+pub mod mountinfo;
 /// A socket for network configuration, here or in another network namespace.
 pub mod netlink;
 /// Whole directory trees: copied and removed from directory handles.

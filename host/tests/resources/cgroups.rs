@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
@@ -18,13 +18,13 @@ const LONG: Duration = Duration::from_secs(5);
 
 /// A plan with names that no other test and no container has.
 fn plan_for(test: &str, limits: &str) -> (CgroupPlan, plan::facts::CgroupFacts) {
-    let facts = cgroup::discover().unwrap();
+    let facts = cgroup::discover();
     let limits: Limits = toml_edit::de::from_str(limits).unwrap();
     let plan = CgroupPlan {
         layout: facts.layout,
         payload: format!("wxc-test.payload.{test}.{}", std::process::id()),
         monitor: format!("wxc-test.monitor.{test}.{}", std::process::id()),
-        writes: plan::cgroup::writes(&limits, facts.layout).unwrap(),
+        writes: plan::cgroup::writes(&limits, &facts).unwrap(),
         devices: vec![],
         delegate: true,
     };
@@ -74,7 +74,7 @@ fn guest(cgroups: &Cgroups, script: &str) -> Child {
 
 fn root_and_cgroups(test: &str) -> bool {
     crate::root(test) && {
-        let present = cgroup::discover().unwrap().layout != plan::CgroupLayout::Absent;
+        let present = cgroup::discover().layout != plan::CgroupLayout::Absent;
         if !present {
             crate::say(&format!("skipped: {test} needs cgroups"));
         }
@@ -111,6 +111,22 @@ fn limits_are_in_force_and_usage_is_counted() {
     assert!(!child.wait().unwrap().success());
     made.0.remove().unwrap();
     assert!(made.0.places.iter().all(|place| !place.payload.exists()));
+}
+
+/// On this machine a controller that no v1 hierarchy took; elsewhere all of them.
+#[test]
+fn a_controller_of_the_v2_tree_is_enabled_down_to_the_container() {
+    if !root_and_cgroups("a_controller_of_the_v2_tree") {
+        return;
+    }
+    let facts = cgroup::discover();
+    let has = |name: &String| facts.unified().is_some_and(|unified| unified.controllers.contains(name));
+    let pages = Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists();
+    if !pages || !has(&"hugetlb".to_owned()) {
+        return crate::say("skipped: a_controller_of_the_v2_tree needs hugetlb in the v2 tree");
+    }
+    let made = Made::new("hugetlb", "hugetlb = { 2MB = '4M' }");
+    assert_eq!(made.payload("hugetlb", "hugetlb.2MB.max"), "4194304");
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Drop for Made {
 }
 
 fn make(test: &str, unified: bool, rules: &[DeviceRule]) -> Option<Made> {
-    let mut facts = cgroup::discover().unwrap();
+    let mut facts = cgroup::discover();
     facts.hierarchies.retain(|hierarchy| hierarchy.unified == unified);
     let plan = CgroupPlan {
         layout: facts.layout,

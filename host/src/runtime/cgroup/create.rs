@@ -187,7 +187,7 @@ fn leave(place: &Place, hierarchy: &Hierarchy) -> Result<(), CgroupError> {
 /// cgroup. One that cannot be had is an error only when a limit needs it.
 fn enable(hierarchy: &Hierarchy, needed: &BTreeSet<&str>) -> Result<Vec<String>, CgroupError> {
     let wanted: BTreeSet<&str> = needed.iter().copied().chain(USUAL).collect();
-    let mut refused: Option<CgroupError> = None;
+    let mut refused = None;
     for directory in from_top(hierarchy) {
         let path = directory.join("cgroup.subtree_control");
         let available = words(&directory.join("cgroup.controllers"))?;
@@ -196,13 +196,13 @@ fn enable(hierarchy: &Hierarchy, needed: &BTreeSet<&str>) -> Result<Vec<String>,
             let value = format!("+{name}");
             if let Err(source) = put(&path, &value) {
                 let error = CgroupError::Prepare { path: path.clone(), value, source };
-                refused = refused.or(needed.contains(name).then_some(error));
+                refused = refused.or(needed.contains(name).then_some((*name, error)));
             }
         }
     }
     let enabled = words(&hierarchy.directory().join("cgroup.subtree_control"))?;
     match refused {
-        Some(error) if needed.iter().any(|name| !enabled.contains(*name)) => Err(error),
+        Some((name, error)) if !enabled.contains(name) => Err(error),
         _ => Ok(enabled.into_iter().collect()),
     }
 }

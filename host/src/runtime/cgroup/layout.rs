@@ -1,29 +1,30 @@
 #![forbid(unsafe_code)]
 //! How this host mounts its cgroups, and below which of them containers are put.
 //!
-//! `/proc/self/mountinfo` (proc(5)) says where hierarchies are mounted, `/proc/self/cgroup`
-//! (cgroups(7)) in which cgroup of each the caller is. The parser is a pure function of the two.
+//! `/proc/self/mountinfo` says where hierarchies are mounted, `/proc/self/cgroup` (cgroups(7)) in
+//! which cgroup of each the caller is. The parser is a pure function of the two.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
+use std::{collections::BTreeSet, path::Path};
+
+use crate::{
+    plan::{
+        CgroupLayout,
+        facts::{CgroupFacts, Hierarchy},
+    },
+    sys::mountinfo::{self, Mounted},
 };
 
-use crate::plan::{
-    CgroupLayout,
-    facts::{CgroupFacts, Hierarchy},
-};
+/// Look at this machine as the caller sees it. What cannot be read is not there.
+#[must_use]
+pub fn discover() -> CgroupFacts {
+    of(&mountinfo::read())
+}
 
-use super::{CgroupError, read};
-
-/// Look at this machine as the caller sees it.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub fn discover() -> Result<CgroupFacts, CgroupError> {
-    let mountinfo = read(Path::new("/proc/self/mountinfo"))?;
-    let own = read(Path::new("/proc/self/cgroup"))?;
-    let mut facts = parse(&mountinfo, &own);
+/// The same, when the mounts are known already.
+#[must_use]
+pub fn of(mounts: &[Mounted]) -> CgroupFacts {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut facts = parse(mounts, &own);
     let root = rustix::process::geteuid().is_root();
     for hierarchy in &mut facts.hierarchies {
         if root && of_systemd(hierarchy) && !delegated(hierarchy) {
@@ -39,16 +40,16 @@ pub fn discover() -> Result<CgroupFacts, CgroupError> {
     if !facts.hierarchies.iter().any(|hierarchy| hierarchy.writable) {
         facts.layout = CgroupLayout::Absent;
     }
-    Ok(facts)
+    facts
 }
 
-/// The hierarchies in the two texts. What only the file system can tell (`writable`, the
-/// controllers of v2) is left open.
+/// The hierarchies among `mounts`, with the caller's place in each from `own`, the text of
+/// `/proc/self/cgroup`. What only the file system can tell (`writable`, the controllers of v2) is
+/// left open.
 #[must_use]
-pub fn parse(mountinfo: &str, own: &str) -> CgroupFacts {
+pub fn parse(mounts: &[Mounted], own: &str) -> CgroupFacts {
     let mut hierarchies: Vec<Hierarchy> = Vec::new();
-    for mount in mountinfo.lines().filter_map(Mount::parse) {
-        let Some(hierarchy) = hierarchy(&mount, own) else { continue };
+    for hierarchy in mounts.iter().filter_map(|mount| hierarchy(mount, own)) {
         // A hierarchy may be mounted more than once; the first is where everyone expects it.
         let known = |other: &Hierarchy| {
             other.unified == hierarchy.unified && other.controllers == hierarchy.controllers
@@ -57,77 +58,50 @@ pub fn parse(mountinfo: &str, own: &str) -> CgroupFacts {
             hierarchies.push(hierarchy);
         }
     }
-    let unified = hierarchies.iter().any(|hierarchy| hierarchy.unified);
-    let legacy = hierarchies.iter().any(|hierarchy| !hierarchy.unified);
-    let layout = match (legacy, unified) {
+    CgroupFacts { layout: layout(&hierarchies), hierarchies }
+}
+
+fn layout(hierarchies: &[Hierarchy]) -> CgroupLayout {
+    // A v1 hierarchy that only has a name (systemd's) controls nothing.
+    let controls = |h: &Hierarchy| !h.unified && h.controllers.iter().any(|name| !name.starts_with("name="));
+    match (hierarchies.iter().any(controls), hierarchies.iter().any(|h| h.unified)) {
         (true, true) => CgroupLayout::Hybrid,
         (true, false) => CgroupLayout::Legacy,
         (false, true) => CgroupLayout::Unified,
         (false, false) => CgroupLayout::Absent,
-    };
-    CgroupFacts { layout, hierarchies }
-}
-
-/// The fields of a line of mountinfo that matter here.
-struct Mount<'a> {
-    /// Which part of the file system is mounted.
-    root: &'a str,
-    point: PathBuf,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    /// `36 35 98:0 ROOT POINT OPTIONS [TAG...] - TYPE SOURCE SUPER_OPTIONS`
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (root, point) = (mount.next()?, mount.next()?);
-        let mut filesystem = filesystem.split(' ');
-        let (kind, _source) = (filesystem.next()?, filesystem.next()?);
-        Some(Self { root, point: unescape(point), kind, options: filesystem.next().unwrap_or("") })
     }
 }
 
-/// mountinfo writes space, tab, newline and backslash as three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    codes.iter().fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain)).into()
-}
-
 /// `None` for other file systems and for hierarchies in which the caller's place cannot be seen.
-fn hierarchy(mount: &Mount<'_>, own: &str) -> Option<Hierarchy> {
-    let unified = match mount.kind {
+fn hierarchy(mount: &Mounted, own: &str) -> Option<Hierarchy> {
+    let unified = match mount.fstype.as_str() {
         "cgroup" => false,
         "cgroup2" => true,
         _ => return None,
     };
     // `ID:CONTROLLERS:PATH`; v2 is `0::PATH`.
-    let lines = own.lines().filter_map(|line| {
+    let mut lines = own.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         Some((fields.next()?, fields.next()?))
     });
     let options: BTreeSet<&str> = mount.options.split(',').collect();
-    let of_this = |controllers: &str| {
-        if unified {
-            controllers.is_empty()
-        } else {
-            controllers.split(',').all(|name| options.contains(name))
-        }
+    let of_this = |controllers: &str| match controllers {
+        "" => unified,
+        some => !unified && some.split(',').all(|name| options.contains(name)),
     };
-    let (controllers, path) = lines.into_iter().find(|(controllers, _)| of_this(controllers))?;
+    let (controllers, path) = lines.find(|(controllers, _)| of_this(controllers))?;
     Some(Hierarchy {
         unified,
         controllers: controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         mount: mount.point.clone(),
-        own: below(path, mount.root)?,
+        own: below(path, &mount.root)?,
         writable: false,
     })
 }
 
 /// `path` relative to the part of the hierarchy that is mounted. Both may lie outside of the
 /// caller's cgroup namespace (`/../x`); then they can only be compared as they are.
-fn below(path: &str, root: &str) -> Option<String> {
+fn below(path: &str, root: &Path) -> Option<String> {
     let rest = Path::new(path).strip_prefix(root).ok()?.to_str()?;
     (!rest.split('/').any(|component| component == "..")).then(|| rest.to_owned())
 }
@@ -165,6 +139,10 @@ fn available(hierarchy: &Hierarchy) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn facts(mountinfo: &str, own: &str) -> CgroupFacts {
+        parse(&mountinfo::parse(mountinfo.as_bytes()), own)
+    }
+
     fn summary(facts: &CgroupFacts) -> Vec<String> {
         let line = |hierarchy: &Hierarchy| {
             let version = if hierarchy.unified { "v2" } else { "v1" };
@@ -181,10 +159,10 @@ mod tests {
 
     #[test]
     fn unified() {
-        let facts = parse(SYSTEMD_V2, "0::/user.slice/user-0.slice/session-3.scope\n");
-        assert_eq!(facts.layout, CgroupLayout::Unified);
-        assert_eq!(summary(&facts), ["v2  /sys/fs/cgroup/user.slice/user-0.slice/session-3.scope"]);
-        assert!(of_systemd(&facts.hierarchies[0]));
+        let found = facts(SYSTEMD_V2, "0::/user.slice/user-0.slice/session-3.scope\n");
+        assert_eq!(found.layout, CgroupLayout::Unified);
+        assert_eq!(summary(&found), ["v2  /sys/fs/cgroup/user.slice/user-0.slice/session-3.scope"]);
+        assert!(of_systemd(&found.hierarchies[0]));
     }
 
     /// Debian 10: systemd's hybrid layout.
@@ -204,10 +182,10 @@ mod tests {
 
     #[test]
     fn hybrid() {
-        let facts = parse(SYSTEMD_HYBRID, SYSTEMD_HYBRID_OWN);
-        assert_eq!(facts.layout, CgroupLayout::Hybrid);
+        let found = facts(SYSTEMD_HYBRID, SYSTEMD_HYBRID_OWN);
+        assert_eq!(found.layout, CgroupLayout::Hybrid);
         assert_eq!(
-            summary(&facts),
+            summary(&found),
             [
                 "v2  /sys/fs/cgroup/unified/user.slice/user-1000.slice/session-1.scope",
                 "v1 name=systemd /sys/fs/cgroup/systemd/user.slice/user-1000.slice/session-1.scope",
@@ -227,38 +205,44 @@ mod tests {
 
     #[test]
     fn legacy() {
-        let facts = parse(LEGACY, "3:cpu:/\n2:cpuset:/\n1:name=openrc:/sshd\n");
-        assert_eq!(facts.layout, CgroupLayout::Legacy);
+        let found = facts(LEGACY, "3:cpu:/\n2:cpuset:/\n1:name=openrc:/sshd\n");
+        assert_eq!(found.layout, CgroupLayout::Legacy);
         assert_eq!(
-            summary(&facts),
+            summary(&found),
             [
                 "v1 name=openrc /sys/fs/cgroup/openrc/sshd",
                 "v1 cpuset /sys/fs/cgroup/cpuset/",
                 "v1 cpu /sys/fs/cgroup/cpu/",
             ]
         );
-        assert!(!of_systemd(&facts.hierarchies[0]));
+        assert!(!of_systemd(&found.hierarchies[0]));
     }
 
     #[test]
     fn a_part_of_a_hierarchy_that_is_bound_into_a_container() {
         let mount = "5 4 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
-        assert_eq!(summary(&parse(mount, "0::/docker/abc/x\n")), ["v2  /sys/fs/cgroup/x"]);
-        assert_eq!(parse(mount, "0::/elsewhere\n").layout, CgroupLayout::Absent);
+        assert_eq!(summary(&facts(mount, "0::/docker/abc/x\n")), ["v2  /sys/fs/cgroup/x"]);
+        assert_eq!(facts(mount, "0::/elsewhere\n").layout, CgroupLayout::Absent);
         let outside = "5 4 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
-        assert_eq!(parse(outside, "0::/../x\n").layout, CgroupLayout::Absent);
+        assert_eq!(facts(outside, "0::/../x\n").layout, CgroupLayout::Absent);
     }
 
     #[test]
     fn nothing_mounted_and_nothing_sensible() {
-        assert_eq!(parse("", "").layout, CgroupLayout::Absent);
-        assert_eq!(parse("garbage\n1 2 - cgroup\n", "::\n0:\n\n").layout, CgroupLayout::Absent);
+        assert_eq!(facts("", "").layout, CgroupLayout::Absent);
+        assert_eq!(facts("garbage\n1 2 - cgroup\n", "::\n0:\n\n").layout, CgroupLayout::Absent);
     }
 
     #[test]
-    fn a_second_mount_and_odd_names() {
-        let twice = format!("{SYSTEMD_V2}40 23 0:26 / /mnt/a\\040b rw - cgroup2 cgroup2 rw\n");
-        assert_eq!(summary(&parse(&twice, "0::/\n")), ["v2  /sys/fs/cgroup/"]);
-        assert_eq!(unescape("/mnt/a\\040b\\134c"), Path::new("/mnt/a b\\c"));
+    fn a_second_mount() {
+        let twice = format!("{SYSTEMD_V2}40 23 0:26 / /mnt rw - cgroup2 cgroup2 rw\n");
+        assert_eq!(summary(&facts(&twice, "0::/\n")), ["v2  /sys/fs/cgroup/"]);
+    }
+
+    #[test]
+    fn a_named_hierarchy_beside_v2_is_still_a_v2_host() {
+        let named = format!("{SYSTEMD_V2}40 23 0:27 / /mnt rw - cgroup cgroup rw,name=systemd\n");
+        let found = facts(&named, "1:name=systemd:/\n0::/\n");
+        assert_eq!((found.layout, found.hierarchies.len()), (CgroupLayout::Unified, 2));
     }
 }

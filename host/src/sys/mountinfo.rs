@@ -22,7 +22,9 @@ pub fn read() -> Vec<Mounted> {
     parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
-fn parse(text: &[u8]) -> Vec<Mounted> {
+/// The lines of such a file.
+#[must_use]
+pub fn parse(text: &[u8]) -> Vec<Mounted> {
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
