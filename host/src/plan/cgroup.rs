@@ -330,6 +330,7 @@ mod tests {
             mount: "/sys/fs/cgroup".into(),
             own: String::new(),
             writable: true,
+            caller_elsewhere: false,
         };
         CgroupFacts { layout, hierarchies: vec![hierarchy(true, unified), hierarchy(false, legacy)] }
     }

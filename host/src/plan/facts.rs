@@ -83,8 +83,10 @@ pub struct Hierarchy {
     /// The cgroup below which containers' cgroups are made, without the leading slash: the
     /// caller's own, or empty for the root when that is a unit of systemd and the caller is root.
     pub own: String,
-    /// The caller may make cgroups below its own.
+    /// The caller may make cgroups there.
     pub writable: bool,
+    /// The caller itself is not there but in a unit of systemd, which must not hold what outlives it.
+    pub caller_elsewhere: bool,
 }
 
 /// Where the set-user-id helpers of shadow are, for callers without privileges (newuidmap(1)).
@@ -182,6 +184,7 @@ impl Facts {
                     mount: "/sys/fs/cgroup".into(),
                     own: String::new(),
                     writable: true,
+                    caller_elsewhere: false,
                 }],
             },
             seccomp: true,
@@ -232,6 +235,7 @@ mod tests {
             mount: mount.into(),
             own: String::new(),
             writable: true,
+            caller_elsewhere: false,
         };
         let facts = CgroupFacts {
             layout: CgroupLayout::Hybrid,

@@ -238,14 +238,36 @@ fn a_refused_limit_names_key_file_and_value() {
 }
 
 #[test]
-fn the_monitor_moves_out_before_its_cgroup_goes() {
-    if !root_and_cgroups("the_monitor_moves_out") {
+fn a_child_is_born_in_the_v1_cgroups_and_its_parent_comes_back() {
+    if !root_and_cgroups("a_child_is_born") {
         return;
     }
-    // In a process of its own: the others of this binary must stay where they are.
-    let made = Made::new("monitor", "");
-    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+    let made = Made::new("born", "");
+    let own = || fs::read_to_string("/proc/thread-self/cgroup").unwrap();
+    let before = own();
+    let mut child = made.0.spawn_inside(|| Command::new("sleep").arg("100").spawn().unwrap()).unwrap();
+    assert_eq!(own(), before);
+    for place in made.0.places.iter().filter(|place| !place.unified) {
+        let tasks = fs::read_to_string(place.payload.join("cgroup.procs")).unwrap();
+        assert_eq!(tasks.trim(), child.id().to_string(), "{}", place.payload.display());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_monitor_that_has_to_leave_its_cgroup_gets_one() {
+    if !root_and_cgroups("a_monitor_that_has_to_leave") {
+        return;
+    }
+    let (plan, mut facts) = plan_for("monitor", "");
+    for hierarchy in &mut facts.hierarchies {
+        hierarchy.caller_elsewhere = true;
+    }
+    let made = Made(Cgroups::create(&plan, &facts).unwrap());
     let monitors: Vec<&PathBuf> = made.0.places.iter().filter_map(|place| place.monitor.as_ref()).collect();
+    assert!(!monitors.is_empty());
+    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
     for monitor in &monitors {
         fs::write(monitor.join("cgroup.procs"), child.id().to_string()).unwrap();
     }

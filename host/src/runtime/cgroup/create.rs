@@ -135,8 +135,7 @@ fn make(hierarchies: &[&Hierarchy], payload: &str, monitor: &str) -> Result<Opti
             unified: hierarchy.unified,
             controllers: hierarchy.controllers.clone(),
             payload: base.join(payload),
-            // Where it would be counted as the caller's session; elsewhere it may stay.
-            monitor: (hierarchy.unified || is_named(hierarchy)).then(|| base.join(monitor)),
+            monitor: needs_monitor(hierarchy).then(|| base.join(monitor)),
         };
         let result = make_directory(&base, payload).and_then(|()| match &place.monitor {
             Some(_) => make_directory(&base, monitor).inspect_err(|_taken| {
@@ -158,9 +157,13 @@ fn make(hierarchies: &[&Hierarchy], payload: &str, monitor: &str) -> Result<Opti
     Ok(Some(made))
 }
 
-/// A v1 hierarchy for tracking only.
-fn is_named(hierarchy: &Hierarchy) -> bool {
-    hierarchy.controllers.iter().any(|controller| controller.starts_with("name="))
+/// Moving a process costs the kernel a grace period of several milliseconds (its threads must be
+/// kept from forking meanwhile), so the monitor stays where it is unless that would end it with a
+/// session, or be in the way of controllers.
+fn needs_monitor(hierarchy: &Hierarchy) -> bool {
+    let tracks = hierarchy.unified || hierarchy.controllers.iter().any(|name| name.starts_with("name="));
+    let in_the_way = hierarchy.unified && !hierarchy.own.is_empty() && !hierarchy.controllers.is_empty();
+    (tracks && hierarchy.caller_elsewhere) || in_the_way
 }
 
 /// `name` may have parents (`wxc/payload.x`), which are shared: only the last must be new.
@@ -176,7 +179,7 @@ fn make_directory(base: &Path, name: &str) -> io::Result<()> {
 /// process out of the way when it is the one, into the monitor's.
 fn leave(place: &Place, hierarchy: &Hierarchy) -> Result<(), CgroupError> {
     match &place.monitor {
-        Some(monitor) if !hierarchy.own.is_empty() => {
+        Some(monitor) if !hierarchy.caller_elsewhere => {
             super::write::move_process(std::process::id().cast_signed(), monitor)
         }
         _ => Ok(()),

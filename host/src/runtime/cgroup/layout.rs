@@ -31,6 +31,7 @@ pub fn of(mounts: &[Mounted]) -> CgroupFacts {
             // systemd ends what is in a unit with the unit: a container that root starts in its
             // login session would die at logout. The top of the tree is nobody's unit.
             hierarchy.own.clear();
+            hierarchy.caller_elsewhere = true;
         }
         hierarchy.writable = may_create(&hierarchy.directory());
         if hierarchy.unified {
@@ -96,6 +97,7 @@ fn hierarchy(mount: &Mounted, own: &str) -> Option<Hierarchy> {
         mount: mount.point.clone(),
         own: below(path, &mount.root)?,
         writable: false,
+        caller_elsewhere: false,
     })
 }
 

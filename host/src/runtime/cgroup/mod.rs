@@ -46,7 +46,7 @@ pub struct Place {
     pub controllers: Vec<String>,
     /// Absolute path of the directory that holds the container's processes.
     pub payload: PathBuf,
-    /// The monitor's, where it has one of its own.
+    /// The monitor's, where it cannot stay in the cgroup that it was started in.
     pub monitor: Option<PathBuf>,
 }
 

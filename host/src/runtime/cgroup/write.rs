@@ -54,6 +54,30 @@ impl Cgroups {
             .map_err(|error| CgroupError::Read { path: place.payload.clone(), source: error.into() })
     }
 
+    /// Run `spawn` with this process in the container's v1 cgroups, so that what it clones is born
+    /// there, and come back. `CLONE_INTO_CGROUP` with [`Cgroups::v2_fd`] does the same on v2.
+    ///
+    /// A single thread that moves itself is spared the grace period that moving any other process
+    /// costs (`cgroup_procs_write_start` in the kernel), which is most of the time of a start. The
+    /// caller must have one thread only: others would stay where they are.
+    ///
+    /// # Errors
+    /// When a cgroup does not take it; then `spawn` was not called.
+    pub fn spawn_inside<T>(&self, spawn: impl FnOnce() -> T) -> Result<T, CgroupError> {
+        let legacy = || self.places.iter().filter(|place| !place.unified);
+        let entered = legacy().try_for_each(|place| move_this_thread(&place.payload));
+        let result = entered.map(|()| spawn());
+        for place in legacy() {
+            let back = place.monitor.as_deref().or(place.payload.parent());
+            // The child exists, so this is no failure of the call; it will show when the cgroup
+            // cannot be removed.
+            if let Some(Err(error)) = back.map(move_this_thread) {
+                tracing::warn!("the monitor stays in a cgroup of its container: {error}");
+            }
+        }
+        result
+    }
+
     /// Move a process into the v1 cgroups; it was born in the v2 one.
     ///
     /// # Errors
@@ -80,6 +104,16 @@ impl Cgroups {
         let mut monitors = self.places.iter().filter_map(|place| place.monitor.as_deref());
         monitors.try_for_each(|path| move_process(own, path))
     }
+}
+
+/// This thread alone, into a v1 cgroup.
+fn move_this_thread(directory: &Path) -> Result<(), CgroupError> {
+    let pid = std::process::id().cast_signed();
+    put(&directory.join("tasks"), "0").map_err(|source| CgroupError::Enter {
+        pid,
+        path: directory.to_owned(),
+        source,
+    })
 }
 
 /// The whole process with all of its threads.
