@@ -21,6 +21,8 @@ pub mod edit;
 pub mod environment;
 /// What is wrong with a file, and where.
 pub mod error;
+/// Which host ids are free.
+pub mod idpool;
 /// User and group ids of host and container.
 pub mod ids;
 /// `[init]` and `arch`.
