@@ -294,7 +294,8 @@ impl Child<'_> {
         let mount = call::open_tree(source, c"", recursive)?;
         call::close(source);
         let attributes = MountAttr { set, clear: 0, propagation: 0, userns: 0 };
-        call::mount_setattr(mount, c"", recursive, attributes)?;
+        // Not of what comes along: /proc/sys/net stays writable in a read-only /proc/sys.
+        call::mount_setattr(mount, c"", false, attributes)?;
         let target = resolve::target(root, self.text(target)?, create)?;
         call::move_mount(mount, target)?;
         call::close(target);

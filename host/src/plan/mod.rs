@@ -21,6 +21,8 @@ pub mod cgroup;
 pub mod devices;
 /// Why there is no plan.
 pub mod error;
+/// The plan as text for people.
+pub mod explain;
 /// What the machine and the caller can do.
 pub mod facts;
 /// What is mounted, which nodes and links `/dev` has.

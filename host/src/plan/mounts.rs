@@ -100,7 +100,7 @@ const TABLE: &[Row] = &[
         reason: "the container's own part of the v2 tree, for its systemd; the namespace hides the rest" },
     Row { target: "sys/fs/cgroup", source: Host("/sys/fs/cgroup"), attributes: ALL_READ_ONLY, when: |c| !c.own_cgroup_view && (c.own_network || c.privileged), optional: true,
         reason: "asked for: the host's view of cgroups, which nobody inside may change" },
-    Row { target: "sys/firmware", source: New("tmpfs", &[("size", "0")]), attributes: INERT_READ_ONLY, when: privileged, optional: true,
+    Row { target: "sys/firmware", source: New("tmpfs", &[]), attributes: INERT_READ_ONLY, when: privileged, optional: true,
         reason: "firmware variables of the host; writing them can break the machine" },
 
     // Without a size given, a guest could fill half of the host's memory through it.
@@ -199,10 +199,9 @@ fn from_row(row: &Row) -> MountStep {
     }
 }
 
-/// An instance of devpts, whose terminals belong to the group tty if the container has such a group.
+/// An instance of devpts (every mount is a new one since Linux 4.7), whose terminals belong to the group tty if the container has such a group.
 fn pseudo_terminals(container: &Container) -> MountStep {
-    let mut options =
-        settings(&[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("max", "1024")]);
+    let mut options = settings(&[("ptmxmode", "0666"), ("mode", "0620"), ("max", "1024")]);
     let group = crate::config::ids::ContainerId(TTY_GROUP);
     if container.privileged || container.ids.host_group(group).is_some() {
         options.push(Setting { key: "gid".into(), value: TTY_GROUP.to_string() });

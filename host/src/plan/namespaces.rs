@@ -53,6 +53,13 @@ pub fn steps(container: &Container, facts: &Facts) -> Result<Vec<NamespaceStep>,
     Ok(steps)
 }
 
+/// With its article, for a sentence: `an IPC namespace`.
+#[must_use]
+pub fn phrase(kind: Namespace) -> String {
+    let name = ROWS.iter().find(|row| row.kind == kind).map_or("", |row| row.name);
+    format!("{} {name} namespace", if kind == Namespace::Ipc { "an" } else { "a" })
+}
+
 /// `None`: not spoken of.
 fn action(kind: Namespace, container: &Container) -> Option<NamespaceAction> {
     let choices = &container.namespaces;
@@ -92,7 +99,7 @@ pub fn offsets(container: &Container) -> Option<TimeOffsets> {
 }
 
 fn available(row: &Row, container: &Container, facts: &Facts) -> Result<(), PlanError> {
-    let feature = format!("a {} namespace", row.name);
+    let feature = phrase(row.kind);
     if !facts.namespaces.contains(&row.kind) {
         let advice = match row.kind {
             Namespace::User => {

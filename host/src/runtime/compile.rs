@@ -204,7 +204,7 @@ impl Compiler<'_> {
         // Through the host's /proc, which shows each process its own namespaces' settings: the
         // container's is not there yet, and may be read-only when it is.
         for setting in &plan.sysctls {
-            let path = self.builder.text(format!("/proc/sys/{}", setting.key.replace('.', "/")))?;
+            let path = self.builder.text(format!("/proc/sys/{}", setting.key))?;
             let data = self.builder.bytes(setting.value.as_bytes())?;
             let label = format!("set {} to {}", setting.key, setting.value);
             self.builder.step(label, Op::WriteProc { path, data });
