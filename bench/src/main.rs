@@ -1,12 +1,14 @@
 //! Measures wxc beside LXC: the same root tree, the same machine, the same minutes.
 //!
 //! `subject` is what both can be asked to do, `lxc` and `wxc` do it, `rounds` asks them in turn,
-//! `samples` sums up and `report` writes `bench/RESULTS.md`. Started by `cargo xtask bench`.
+//! `plugin` looks into one part, `samples` sums up and `report` writes `bench/RESULTS.md`. Started
+//! by `cargo xtask bench`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "progress for the person who started it")]
 
 mod lxc;
+mod plugin;
 mod report;
 mod rounds;
 mod samples;
@@ -29,6 +31,7 @@ fn run() -> Result<(), subject::Failed> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let runs = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 40,
+        [plugin::WORD, pool] => return plugin::once(pool.as_ref()),
         ["-n", count] => count.parse().map_err(|error| format!("-n {count}: {error}"))?,
         _ => return Err("usage: cargo xtask bench [-n RUNS]".into()),
     };

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use crate::lxc::Lxc;
+use crate::plugin::Cost;
 use crate::samples::Samples;
 use crate::subject::{Failed, Subject, monitor_memory, timed};
 use crate::wxc::Wxc;
@@ -66,6 +67,7 @@ pub(crate) struct Results {
     pub(crate) floor: Samples,
     /// A throw-away container of the machine's own `/usr`, made, run and removed.
     pub(crate) throw_away: Samples,
+    pub(crate) plugin: Cost,
 }
 
 pub(crate) fn measure(runs: usize) -> Result<Results, Failed> {
@@ -93,6 +95,9 @@ pub(crate) fn measure(runs: usize) -> Result<Results, Failed> {
     }
     let mut floor = Samples::default();
     let mut throw_away = Samples::default();
+    let mut plugin = Cost::default();
+    let pool = path("pool");
+    std::fs::create_dir(&pool)?;
     let run_one = wxc(false);
     for run in 0..runs + WARM {
         eprint!("\rrun {} of {} ", run + 1, runs + WARM);
@@ -111,13 +116,14 @@ pub(crate) fn measure(runs: usize) -> Result<Results, Failed> {
         if keep {
             floor.time(took);
             throw_away.time(thrown);
+            plugin.sample(&pool)?;
         }
     }
     eprintln!();
     for (guard, column) in guards.iter().zip(&mut columns) {
         idle(guard.0, column.keep(Thing::Memory))?;
     }
-    Ok(Results { columns, floor, throw_away })
+    Ok(Results { columns, floor, throw_away, plugin })
 }
 
 fn name(container: usize) -> String {
