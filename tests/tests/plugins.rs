@@ -65,6 +65,13 @@ fn a_file_replaces_one_that_comes_with_it() {
             ("plugin.toml", "version = \"0.1.0\"", "version = \"9.9.9\""),
         ],
     );
+    // Not before it was looked at: a file is granted by its digest.
+    let output = create(&env, &folder, "web").run();
+    assert!(!output.status.success(), "{}", output.told());
+    assert!(output.stderr.contains("wxc plugin grant storage-dir"), "{}", output.told());
+    assert!(!env.container("web").exists());
+    let _granted = Granted::new(&env, &folder, "storage-dir");
+
     let list = with(&env, &folder, &["plugin", "list"]).ok();
     let line = list.lines().find(|line| line.contains("storage-dir")).unwrap_or_default();
     assert!(line.contains("9.9.9"), "{list}");
@@ -75,6 +82,23 @@ fn a_file_replaces_one_that_comes_with_it() {
     assert_eq!(env.inside("web", "hostname"), "web");
     with(&env, &folder, &["destroy", "-f", "web"]).ok();
     assert!(!env.container("web").exists());
+}
+
+/// A grant, taken back when dropped: grants are the machine's.
+struct Granted<'a>(&'a Env, &'a PathBuf, &'a str);
+
+impl<'a> Granted<'a> {
+    fn new(env: &'a Env, folder: &'a PathBuf, plugin: &'a str) -> Self {
+        with(env, folder, &["plugin", "grant", plugin]).ok();
+        Self(env, folder, plugin)
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        let mut revoke = with(self.0, self.1, &["plugin", "revoke", self.2]).into_command();
+        let _revoked = revoke.output();
+    }
 }
 
 #[test]
