@@ -55,6 +55,8 @@ pub mod stop;
 pub mod suggest;
 /// `[sysctl]`.
 pub mod sysctl;
+/// `wxc.toml` and `default.toml`: what the administrator sets.
+pub mod system;
 /// The native file form.
 pub mod toml;
 /// Rules across keys.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::error::{ConfigError, Problem};
@@ -37,6 +37,18 @@ pub fn parse(text: &str, file: &Path) -> Result<Container, ConfigError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_unchecked(text: &str, file: &Path) -> Result<Container, ConfigError> {
+    read(text, file, true)
+}
+
+/// Another file of this form, of which the type alone knows the keys.
+///
+/// # Errors
+/// As [`parse`], an unknown key in the words of serde.
+pub fn typed<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigError> {
+    read(text, file, false)
+}
+
+fn read<T: DeserializeOwned>(text: &str, file: &Path, known_keys: bool) -> Result<T, ConfigError> {
     let fail = |problems| Err(ConfigError { file: file.into(), problems });
     if text.len() > MAX_FILE {
         let message = format!("the file has {} bytes; at most {MAX_FILE} are read", text.len());
@@ -49,24 +61,22 @@ pub fn parse_unchecked(text: &str, file: &Path) -> Result<Container, ConfigError
             return fail(vec![problem(text, error.span(), String::new(), message, None)]);
         }
     };
-    let mut walk = Walk { text, problems: Vec::new(), path: Vec::new() };
+    let mut walk = Walk { text, problems: Vec::new(), path: Vec::new(), known_keys };
     walk.table(document.as_table());
     if !walk.problems.is_empty() {
         return fail(walk.problems);
     }
-    Container::deserialize(toml_edit::de::Deserializer::from(document.clone())).or_else(
-        |error: toml_edit::de::Error| {
-            let key = error.span().and_then(|span| key_at(document.as_item(), &span)).unwrap_or_default();
-            let steps: Vec<&str> = key.split('.').collect();
-            let hint = match keys::find(&steps) {
-                Some(Found::Key(row)) => {
-                    Some(format!("{} is {}, for example {}", row.path, row.form, row.example))
-                }
-                _ => None,
-            };
-            fail(vec![problem(text, error.span(), key, one_line(error.message()), hint)])
-        },
-    )
+    T::deserialize(toml_edit::de::Deserializer::from(document.clone())).or_else(|error| {
+        let key = error.span().and_then(|span| key_at(document.as_item(), &span)).unwrap_or_default();
+        let steps: Vec<&str> = key.split('.').collect();
+        let hint = match keys::find(&steps) {
+            Some(Found::Key(row)) if known_keys => {
+                Some(format!("{} is {}, for example {}", row.path, row.form, row.example))
+            }
+            _ => None,
+        };
+        fail(vec![problem(text, error.span(), key, one_line(error.message()), hint)])
+    })
 }
 
 /// Messages of the parser have several lines, the first of which says it.
@@ -97,6 +107,8 @@ struct Walk<'a> {
     text: &'a str,
     problems: Vec<Problem>,
     path: Vec<String>,
+    /// The keys are those of the table of keys.
+    known_keys: bool,
 }
 
 impl Walk<'_> {
@@ -116,7 +128,7 @@ impl Walk<'_> {
             let message = "a key cannot contain control characters".to_string();
             return self.problems.push(problem(self.text, span, key, message, None));
         }
-        if keys::find(&path).is_none() {
+        if self.known_keys && keys::find(&path).is_none() {
             let hint = keys::suggest(&path).map(|key| format!("did you mean `{key}`?"));
             let hint = hint.or_else(|| Some("`wxc config keys` lists all keys".into()));
             let message = "unknown key".to_string();

@@ -4,6 +4,7 @@
 use std::fs;
 
 use crate::config::idpool::{HostRange, OF_ROOT, subordinate};
+use crate::config::system::Pool;
 
 use super::idregistry::IdError;
 
@@ -39,12 +40,12 @@ struct Files {
     gid_map: String,
 }
 
-/// The pools of the effective user: `/etc/subuid` and `/etc/subgid`, and for a root without entries
-/// there a part of the id space that nobody else uses.
+/// The pools of the effective user: what `wxc.toml` says, else `/etc/subuid` and `/etc/subgid`, and
+/// for a root without entries there a part of the id space that nobody else uses.
 ///
 /// # Errors
 /// When an ordinary user has no subordinate ids.
-pub fn of_caller() -> Result<Pools, IdError> {
+pub fn of_caller(configured: &Pool) -> Result<Pools, IdError> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let files = Files {
         passwd: read("/etc/passwd"),
@@ -53,14 +54,23 @@ pub fn of_caller() -> Result<Pools, IdError> {
         uid_map: read("/proc/self/uid_map"),
         gid_map: read("/proc/self/gid_map"),
     };
-    from_files(&files, rustix::process::geteuid().as_raw())
+    from_files(&files, configured, rustix::process::geteuid().as_raw())
 }
 
-fn from_files(files: &Files, uid: u32) -> Result<Pools, IdError> {
+fn from_files(files: &Files, configured: &Pool, uid: u32) -> Result<Pools, IdError> {
     let user = user_name(&files.passwd, uid).unwrap_or_else(|| uid.to_string());
     let (users, mut reserved) = subordinate(&files.subuid, &user, uid);
     let (groups, of_others) = subordinate(&files.subgid, &user, uid);
     reserved.extend(of_others);
+    if !configured.users.is_empty() && !configured.groups.is_empty() {
+        // Who configures this knows whose ids they are.
+        return Ok(Pools {
+            users: within(&configured.users, &files.uid_map),
+            groups: within(&configured.groups, &files.gid_map),
+            reserved: Vec::new(),
+            source: "`[ids]` of wxc.toml".into(),
+        });
+    }
     let listed = !users.is_empty() && !groups.is_empty();
     if !listed && uid != 0 {
         return Err(IdError::NoPool { user });
@@ -119,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_user_has_what_the_files_give() {
-        let pools = from_files(&files(), 1000).unwrap();
+        let pools = from_files(&files(), &Pool::default(), 1000).unwrap();
         assert_eq!(pools.users, [HostRange { first: 100_000, count: 65_536 }]);
         assert_eq!(pools.groups, [HostRange { first: 200_000, count: 65_536 }]);
     }
@@ -128,15 +138,22 @@ mod tests {
     fn root_without_entries_has_a_range_of_its_own_and_spares_those_of_others() {
         let mut files = files();
         files.subuid = "alice:1000000000:65536\n".into();
-        let pools = from_files(&files, 0).unwrap();
+        let pools = from_files(&files, &Pool::default(), 0).unwrap();
         assert_eq!(pools.users, [OF_ROOT]);
         assert!(pools.reserved.contains(&HostRange { first: 1_000_000_000, count: 65_536 }));
     }
 
     #[test]
     fn a_user_without_entries_is_told_how_to_get_some() {
-        let error = from_files(&files(), 1001).unwrap_err();
+        let error = from_files(&files(), &Pool::default(), 1001).unwrap_err();
         assert!(error.hint().contains("usermod --add-subuids"), "{}", error.hint());
+    }
+
+    #[test]
+    fn what_is_configured_is_taken_instead() {
+        let own = vec![HostRange { first: 500_000, count: 65_536 }];
+        let pools = from_files(&files(), &Pool { users: own.clone(), groups: own.clone() }, 1000).unwrap();
+        assert_eq!((pools.users, pools.groups), (own.clone(), own));
     }
 
     #[test]
@@ -145,7 +162,7 @@ mod tests {
         files.uid_map = "0 1000000000 65536\n".into();
         files.subuid = "root:60000:65536\n".into();
         files.subgid = "root:1:1\n".into();
-        let pools = from_files(&files, 0).unwrap();
+        let pools = from_files(&files, &Pool::default(), 0).unwrap();
         assert_eq!(pools.users, [HostRange { first: 60_000, count: 5536 }]);
     }
 }
