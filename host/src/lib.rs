@@ -22,4 +22,3 @@ pub mod container;
 
 /// The one unpacker: a root tree from a hostile archive or directory.
 pub mod unpack;
-

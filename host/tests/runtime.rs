@@ -2,7 +2,12 @@
 
 mod runtime_world;
 
+use std::time::Duration;
+
 use runtime_world::{World, needs_root};
+use wxc::plan::{Namespace, NamespaceAction};
+use wxc::runtime::control::Request;
+use wxc::runtime::{Client, RuntimeError, State, client};
 
 #[test]
 fn a_container_starts_and_ends() {
@@ -13,4 +18,260 @@ fn a_container_starts_and_ends() {
     let exit = launched.wait().expect("it ends");
     assert_eq!(exit.status(), 42);
     assert!(!plan.container.run.exists(), "nothing is left");
+}
+
+#[test]
+fn it_sees_a_system_of_its_own() {
+    needs_root!();
+    let world = World::new("inside");
+    let running = world.run_idle();
+    let out = |command: &str| running.output(command);
+    assert_eq!(out("hostname"), "inside\n");
+    assert_eq!(out("id -u"), "0\n");
+    assert_eq!(out("cat /proc/1/comm"), "sleep\n");
+    assert_eq!(out("cat /proc/self/uid_map").split_whitespace().nth(1), Some(&*world.base.to_string()));
+    assert_eq!(out("stat -c %u:%g /bin"), "0:0\n", "the rootfs is shown in its ids");
+    assert_eq!(out("stat -c %t:%T /dev/null"), "1:3\n");
+    assert_eq!(out("cat /proc/net/dev | grep -c :"), "1\n", "loopback alone");
+    assert_eq!(out("ls /proc/self/fd | wc -l"), "4\n", "three streams, and the directory itself");
+    assert_eq!(out("readlink /dev/ptmx"), "pts/ptmx\n");
+    let host = std::fs::metadata(world.rootfs().join("bin")).expect("rootfs");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&host), 0, "nothing was chowned");
+}
+
+#[test]
+fn attach_says_how_the_command_ended() {
+    needs_root!();
+    let world = World::new("attach");
+    let running = world.run_idle();
+    assert_eq!(running.attach(&["/bin/sh", "-c", "exit 7"]).expect("it runs").status(), 7);
+    assert_eq!(running.attach(&["sh", "-c", "kill -9 $$"]).expect("it runs").status(), 128 + 9);
+    let missing = running.attach(&["/no/such"]).expect_err("it is not there");
+    assert_eq!(missing.exit_status(), 127, "{missing}");
+    let directory = running.attach(&["/bin"]).expect_err("it is a directory");
+    assert_eq!(directory.exit_status(), 126, "{directory}");
+}
+
+#[test]
+fn attach_becomes_the_user_that_was_meant() {
+    needs_root!();
+    let world = World::new("user");
+    std::fs::write(
+        world.rootfs().join("etc/passwd"),
+        "root:x:0:0::/root:/bin/sh\n1:x:0:0::/:/bin/sh\nann:x:5:6::/tmp:/bin/sh\n",
+    )
+    .expect("passwd");
+    let running = world.run_idle();
+    let id = |user: &str| running.output_as(Some(user), "echo $(id -u):$(id -g):$PWD:$USER");
+    assert_eq!(id("1"), "1:1:/:\n", "a number is not a name");
+    assert_eq!(id("ann"), "5:6:/tmp:ann\n");
+    assert_eq!(id("root"), "0:0:/root:root\n");
+    let error = running.attach_as(Some("-1"), &["true"]).expect_err("no such user");
+    assert!(error.to_string().contains("\"-1\""), "{error}");
+}
+
+#[test]
+fn attach_gives_only_what_the_container_has() {
+    needs_root!();
+    let world = World::new("clean");
+    let running = world.run_idle();
+    let status = running.output("cat /proc/self/status");
+    let field = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default()
+    };
+    let init = running.output("cat /proc/1/status");
+    let of_init =
+        |name: &str| init.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
+    for set in ["CapInh:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+        assert_eq!(of_init(set), "0000000000000000", "{set}");
+    }
+    for name in ["CapBnd:", "CapPrm:", "CapEff:", "Seccomp:", "NoNewPrivs:", "SigBlk:"] {
+        assert_eq!(field(name), of_init(name), "{name}");
+    }
+    let environment = running.output("env");
+    assert!(!environment.contains("CARGO"), "the caller's environment stays outside: {environment}");
+    assert!(environment.contains("container=lxc"));
+    assert_eq!(running.output("ls /proc/self/fd | wc -l"), "4\n", "three streams, and the directory itself");
+}
+
+#[test]
+fn the_console_echoes_and_remembers() {
+    needs_root!();
+    let world = World::new("console");
+    let plan = world.plan(&["/bin/sh", "-c", "echo first words; while read line; do echo got $line; done"]);
+    let running = world.run(&plan);
+    let (tty, stream) = running.client().console(Some(0)).expect("console");
+    assert_eq!(tty, 0);
+    let mut console = runtime_world::Dialogue::new(stream);
+    console.expect("first words");
+    console.say("hello\n");
+    console.expect("got hello");
+    let log = running.client().console_log(false).expect("log");
+    assert!(String::from_utf8_lossy(&log).contains("first words"));
+    running.client().order(&Request::Resize { rows: 33, columns: 77 }).expect("resize");
+    assert_eq!(running.output("stty size < /dev/console"), "33 77\n");
+}
+
+#[test]
+fn each_tty_is_one_clients() {
+    needs_root!();
+    let world = World::new("tty");
+    let running = world.run_idle();
+    let first = running.client();
+    assert_eq!(first.console(None).expect("a tty").0, 1);
+    let second = running.client();
+    assert_eq!(second.console(None).expect("another").0, 2);
+    assert!(running.client().console(None).is_err(), "there are two");
+    assert!(running.client().console(Some(1)).is_err(), "it is taken");
+    drop(first);
+    std::thread::sleep(Duration::from_millis(50));
+    let third = running.client();
+    let (number, master) = third.console(None).expect("it is free again");
+    assert_eq!(number, 1);
+    assert_eq!(running.output("echo hi > /dev/tty1; echo done"), "done\n");
+    runtime_world::Dialogue::new(master).expect("hi");
+}
+
+#[test]
+fn events_tell_the_whole_story() {
+    needs_root!();
+    let world = World::new("events");
+    let running = world.run_idle();
+    assert_eq!(running.client().state().expect("state"), State::Running);
+    let mut events = running.client().subscribe().expect("events");
+    let mut next = || events.next(Some(Duration::from_secs(10))).expect("an event").map(|event| event.state);
+    assert_eq!(next(), Some(State::Running));
+    running.client().order(&Request::Kill).expect("kill");
+    assert_eq!(next(), Some(State::Stopping));
+    assert_eq!(next(), Some(State::Stopped));
+    assert_eq!(next(), None);
+    assert!(client::peek(&world.run_directory()).is_none());
+    assert!(matches!(Client::connect(&world.run_directory(), "x"), Err(RuntimeError::NotRunning { .. })));
+}
+
+#[test]
+fn a_second_start_is_refused() {
+    needs_root!();
+    let world = World::new("second");
+    let running = world.run_idle();
+    let error = world.launch(&running.plan).expect_err("it runs already");
+    assert!(matches!(error, RuntimeError::AlreadyRunning { .. }), "{error}");
+    assert_eq!(running.client().state().expect("the first one still runs"), State::Running);
+}
+
+#[test]
+fn a_killed_monitor_takes_its_container_along() {
+    needs_root!();
+    let world = World::new("killed");
+    let running = world.run_idle();
+    let info = running.client().info().expect("info");
+    let kill = |pid: i32| {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).expect("a pid"),
+            rustix::process::Signal::KILL,
+        )
+    };
+    kill(info.monitor).expect("kill the monitor");
+    runtime_world::until(|| !std::path::Path::new(&format!("/proc/{}", info.init)).exists());
+    assert!(client::peek(&world.run_directory()).is_none(), "what is left is known to be stale");
+    let again = world.run(&running.plan);
+    assert_eq!(again.client().state().expect("state"), State::Running);
+}
+
+#[test]
+fn stop_says_whether_init_listens() {
+    needs_root!();
+    let world = World::new("stop");
+    let running = world.run_idle();
+    let (_, handled) = running.client().stop(Some(libc::SIGTERM)).expect("stop");
+    assert!(!handled, "sleep has no handler, so the namespace's first process ignores it");
+    drop(running);
+    let plan =
+        world.plan(&["/bin/sh", "-c", "trap 'exit 3' TERM; echo ready; while true; do sleep 0.1; done"]);
+    let running = world.run(&plan);
+    runtime_world::Dialogue::new(running.client().console(Some(0)).expect("console").1).expect("ready");
+    let mut events = running.client().subscribe().expect("events");
+    let (_, handled) = running.client().stop(Some(libc::SIGTERM)).expect("stop");
+    assert!(handled);
+    let mut last = None;
+    while let Ok(Some(event)) = events.next(Some(Duration::from_secs(10))) {
+        last = event.exit;
+    }
+    assert_eq!(last.map(wxc::runtime::Exit::status), Some(3));
+}
+
+#[test]
+fn the_small_init_reaps_forwards_and_ends() {
+    needs_root!();
+    let world = World::new("stub");
+    let mut plan = world.plan(&["sh", "-c", "test $$ = 2 || exit 9; (sleep 0.01 &); sleep 0.2; exit 5"]);
+    plan.init.stub = true;
+    assert_eq!(world.launch_foreground(&plan).expect("start").wait().expect("end").status(), 5);
+    plan.init.argv = ["sh", "-c", "kill -TERM $$"].map(String::from).into();
+    assert_eq!(world.launch_foreground(&plan).expect("start").wait().expect("end").status(), 128 + 15);
+    plan.init.argv = vec!["nothing-like-this".into()];
+    let error = world.launch_foreground(&plan).expect_err("no such program");
+    assert_eq!(error.exit_status(), 127, "{error}");
+}
+
+#[test]
+fn a_missing_init_is_named_with_its_step() {
+    needs_root!();
+    let world = World::new("no-init");
+    let plan = world.plan(&["/sbin/init"]);
+    let error = world.launch(&plan).expect_err("there is no /sbin/init");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("step ") && text.ends_with("execute /sbin/init: No such file or directory"),
+        "{text}"
+    );
+    assert!(error.hint().is_some());
+    assert!(!plan.container.run.exists(), "everything is undone");
+}
+
+#[test]
+fn without_a_console_the_streams_are_the_callers() {
+    needs_root!();
+    let world = World::new("streams");
+    let mut plan = world.plan(&["sh", "-c", "cat; echo to stderr >&2"]);
+    plan.console.console = false;
+    plan.init.stub = true;
+    let (exit, output, errors) = world.run_with_input(&plan, b"through the pipe\n");
+    assert_eq!(exit.status(), 0);
+    assert_eq!(output, "through the pipe\n");
+    assert_eq!(errors, "to stderr\n");
+}
+
+#[test]
+fn with_the_hosts_ids_it_runs_a_sealed_copy() {
+    needs_root!();
+    let world = World::new("privileged");
+    let mut plan = world.plan(&["/bin/sleep", "1000"]);
+    plan.ids = None;
+    plan.rootfs.idmapped = false;
+    plan.namespaces.retain(|step| step.kind != Namespace::User);
+    let running = world.run(&plan);
+    let info = running.client().info().expect("info");
+    let image = std::fs::read_link(format!("/proc/{}/exe", info.monitor)).expect("exe");
+    assert!(image.to_string_lossy().starts_with("/memfd:wxc"), "{}", image.display());
+    assert_eq!(running.output("stat -c %t:%T:%a /dev/null"), "1:3:666\n");
+    assert_eq!(running.attach(&["sh", "-c", "exit 6"]).expect("attach").status(), 6);
+}
+
+#[test]
+fn a_namespace_can_be_shared_with_another_container() {
+    needs_root!();
+    let (one, two) = (World::new("one"), World::new("two"));
+    let first = one.run_idle();
+    let mut plan = two.plan(&["/bin/sleep", "1000"]);
+    let init = first.client().info().expect("info").init;
+    for step in &mut plan.namespaces {
+        if step.kind == Namespace::Uts {
+            step.action = NamespaceAction::Join(format!("/proc/{init}/ns/uts").into());
+        }
+    }
+    let second = two.run(&plan);
+    assert_eq!(first.output("readlink /proc/self/ns/uts"), second.output("readlink /proc/self/ns/uts"));
+    assert_ne!(first.output("readlink /proc/self/ns/ipc"), second.output("readlink /proc/self/ns/ipc"));
 }

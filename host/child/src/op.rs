@@ -141,6 +141,8 @@ pub enum Op {
     },
     /// Make the detached mount in [`ROOT`] cover `/`; paths are resolved in it from now on.
     Root,
+    /// Paths are resolved in `/` as it is now.
+    OpenRoot,
     /// Put a detached mount at a path of the container.
     Attach {
         mount: Slot,

@@ -102,6 +102,11 @@ impl Child<'_> {
                 call::mount_setattr(self.fd(mount)?, c"", recursive, attributes).map(drop)
             }
             Op::Root => self.root(),
+            Op::OpenRoot => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                let root = call::open(libc::AT_FDCWD, c"/", flags, 0)?;
+                self.keep(ROOT, root)
+            }
             Op::Attach { mount, target, create } => {
                 let target = resolve::target(self.fd(ROOT)?, self.text(target)?, create)?;
                 call::move_mount(self.fd(mount)?, target)?;

@@ -389,9 +389,10 @@ impl Compiler<'_> {
         builder.step("set the umask", Op::Umask { mask: 0o022 });
 
         let keep = CapabilitySet::from_names(&security.capabilities)
-            .map_err(|error| RuntimeError::part("read the capabilities", &error))?
+            .map_err(|error| RuntimeError::part("read the capabilities", &error, None))?
             .0;
-        let last = caps::last().map_err(|error| RuntimeError::part("limit the capabilities", &error))?;
+        let last =
+            caps::last().map_err(|error| RuntimeError::part("limit the capabilities", &error, None))?;
         builder.step("limit the bounding set", Op::Bounding { keep, last: last.into() });
         let filter = filter(builder, plan)?;
         // A filter needs CAP_SYS_ADMIN or no_new_privs, and the former may go with the ids.
@@ -467,7 +468,7 @@ fn search_path(plan: &Plan) -> &str {
 /// The filter as an operation, if there is one.
 pub(super) fn filter(builder: &mut Builder, plan: &Plan) -> Result<Option<Op>, RuntimeError> {
     let program = seccomp::program(&plan.security.seccomp)
-        .map_err(|error| RuntimeError::part("compile the system-call policy", &error))?;
+        .map_err(|error| RuntimeError::part("compile the system-call policy", &error, None))?;
     let Some(program) = program else { return Ok(None) };
     let bytes: Vec<u8> = program
         .iter()

@@ -32,8 +32,8 @@ pub enum RuntimeError {
     #[error("cannot {what}: {}", text(*.errno))]
     System { what: String, errno: i32 },
     /// A part of the runtime that has its own errors.
-    #[error("{what}: {message}")]
-    Part { what: String, message: String },
+    #[error("cannot {what}: {message}")]
+    Part { what: String, message: String, hint: Option<String> },
     #[error("the first process ended before it was executed, by {how}")]
     Died { how: String },
     #[error("the monitor ended without an answer")]
@@ -55,9 +55,25 @@ impl RuntimeError {
         Self::System { what: what.into(), errno }
     }
 
-    /// A failure of a part of the runtime; `what` says what was attempted.
-    pub fn part(what: impl Into<String>, source: &dyn std::error::Error) -> Self {
-        Self::Part { what: what.into(), message: source.to_string() }
+    /// A failure of a part of the runtime; `what` completes "cannot ...".
+    pub fn part(what: impl Into<String>, source: &dyn std::error::Error, hint: Option<String>) -> Self {
+        Self::Part { what: what.into(), message: source.to_string(), hint }
+    }
+
+    /// What a command exits with that could not do its work; as a shell, 127 for a program that is
+    /// not there and 126 for one that cannot be executed.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Step { what, errno, .. } if what.starts_with("execute ") => {
+                if *errno == libc::ENOENT {
+                    127
+                } else {
+                    126
+                }
+            }
+            _ => 1,
+        }
     }
 
     /// What to do next, where that is known.
@@ -74,6 +90,7 @@ impl RuntimeError {
             Self::System { what, errno, .. } => {
                 HINTS.iter().find(|hint| hint.fits(what, "", *errno)).map(|hint| hint.text.to_owned())
             }
+            Self::Part { hint, .. } => hint.clone(),
             Self::Died { .. } => Some("the kernel's log (`dmesg`) may say why".to_owned()),
             Self::MonitorGone => Some("it was probably killed; starting again cleans up after it".to_owned()),
             _ => None,

@@ -1,40 +1,94 @@
 #![forbid(unsafe_code)]
-//! The loop of the monitor.
+//! The loop of the monitor: what happened, and who takes care of it.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::monitor::{Monitor, Reporter};
+use super::server::Server;
 use super::state::{Exit, State};
 use crate::sys::clone::Process;
 use crate::sys::signal;
 
-/// Serves until the first process has ended.
+/// Who has something to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Init,
+    Signal,
+    /// Whoever keeps the container in the foreground.
+    Starter,
+    Listener,
+    Connection(usize),
+    /// The console or somebody in front of it.
+    Console,
+}
+
+/// Serves until the first process has ended, and says how it did.
 pub(super) fn serve(monitor: &mut Monitor, init: &Process, report: &mut Reporter) -> Exit {
+    let mut server = Server::default();
     loop {
-        let mut fds =
-            vec![PollFd::new(&init.pidfd, PollFlags::IN), PollFd::new(&monitor.signals, PollFlags::IN)];
-        if let Some(socket) = report.socket() {
-            fds.push(PollFd::new(socket, PollFlags::IN));
+        for event in wait(monitor, &server, init, report) {
+            match event {
+                Event::Init => {
+                    let Some(exit) = monitor.reap(init) else { continue };
+                    if let Some(console) = &mut monitor.console {
+                        console.finish();
+                    }
+                    for state in [State::Stopping, State::Stopped] {
+                        if state == State::Stopped {
+                            // Whoever hears it may start the container at once.
+                            monitor.take_down(exit);
+                        } else {
+                            monitor.set_state(state);
+                        }
+                        server.publish(state, Some(exit));
+                    }
+                    return exit;
+                }
+                Event::Signal => on_signals(monitor, init),
+                Event::Starter => on_starter(monitor, init, report),
+                Event::Listener => server.on_connection(&monitor.control),
+                Event::Connection(index) => server.on_request(index, monitor, init),
+                Event::Console => {
+                    if let Some(console) = &mut monitor.console {
+                        console.pump();
+                    }
+                }
+            }
         }
-        if poll(&mut fds, None).is_err() {
-            continue;
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        if ready.get(1) == Some(&true) {
-            on_signals(monitor, init);
-        }
-        if ready.get(2) == Some(&true) {
-            on_starter(init, report);
-        }
-        if ready.first() == Some(&true)
-            && let Some(exit) = monitor.reap(init)
-        {
-            monitor.set_state(State::Stopping);
-            return exit;
+        server.forget_the_gone();
+    }
+}
+
+/// Waits for events; the end of the first process comes last.
+fn wait(monitor: &Monitor, server: &Server, init: &Process, report: &Reporter) -> Vec<Event> {
+    let mut sources: Vec<(Event, BorrowedFd<'_>, PollFlags)> = vec![
+        (Event::Signal, monitor.signals.as_fd(), PollFlags::IN),
+        (Event::Listener, monitor.control.as_fd(), PollFlags::IN),
+    ];
+    if let Some(socket) = report.socket() {
+        sources.push((Event::Starter, socket.as_fd(), PollFlags::IN));
+    }
+    for (index, connection) in server.connections.iter().enumerate() {
+        sources.push((Event::Connection(index), connection.socket.as_fd(), PollFlags::IN));
+    }
+    if let Some(console) = &monitor.console {
+        sources.push((Event::Console, console.master.as_fd(), console.interest()));
+        for client in &console.clients {
+            sources.push((Event::Console, client.socket.as_fd(), client.interest()));
         }
     }
+    sources.push((Event::Init, init.pidfd.as_fd(), PollFlags::IN));
+    let mut fds: Vec<_> =
+        sources.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+    if poll(&mut fds, None).is_err() {
+        return Vec::new();
+    }
+    let ready = sources.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+    let mut events: Vec<Event> = ready.map(|((event, ..), _)| *event).collect();
+    events.dedup();
+    events
 }
 
 fn on_signals(monitor: &Monitor, init: &Process) {
@@ -51,8 +105,8 @@ fn on_signals(monitor: &Monitor, init: &Process) {
     }
 }
 
-/// Whoever keeps the container in the foreground is gone.
-fn on_starter(init: &Process, report: &mut Reporter) {
+/// The starter is gone: a container in the foreground ends with it.
+fn on_starter(monitor: &Monitor, init: &Process, report: &mut Reporter) {
     report.close();
-    signal::send(init.pidfd.as_fd(), libc::SIGKILL).ok();
+    monitor.kill(init).ok();
 }

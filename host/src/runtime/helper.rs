@@ -34,6 +34,8 @@ pub(super) struct Helper<'a> {
     pub(super) environment: &'a [String],
     /// What it gets under the numbers 3, 4, ...
     pub(super) fds: &'a [BorrowedFd<'a>],
+    /// Its input, output and error; `None`: `/dev/null`.
+    pub(super) streams: Option<[BorrowedFd<'a>; 3]>,
     /// It shall outlive this process and be nobody's child.
     pub(super) detach: bool,
 }
@@ -72,22 +74,25 @@ impl Helper<'_> {
 
     fn program(&self, null: &OwnedFd) -> Result<(super::program::Compiled, Vec<i32>), RuntimeError> {
         let mut builder = Builder::default();
-        let mut fds = vec![null.as_raw_fd()];
-        fds.extend(self.fds.iter().map(|fd| fd.as_raw_fd()));
+        let mut fds: Vec<i32> = self.fds.iter().map(|fd| fd.as_raw_fd()).collect();
         if let Image::Memory(file) = self.image {
             fds.push(file.as_raw_fd());
         }
+        let streams = self.streams.unwrap_or([null.as_fd(); 3]);
+        fds.extend(streams.map(|fd| fd.as_raw_fd()));
         let slots = builder.slots(u16::try_from(fds.len()).unwrap_or(u16::MAX))?;
-        let null = Slot(slots.first);
+        let last = slots.count;
+        let streams = [Slot(last - 3), Slot(last - 2), Slot(last - 1)];
         if self.detach {
             builder.step("leave the caller", Op::Detach);
             builder.step("begin a session", Op::Session { terminal: None });
         }
         let root = builder.text("/")?;
         builder.step("change to /", Op::Chdir { path: root });
-        builder.step("let go of the terminal", Op::Stdio { input: null, output: null, error: null });
+        let [input, output, error] = streams;
+        builder.step("connect the standard streams", Op::Stdio { input, output, error });
         builder.step("close what is the caller's", Op::CloseOnExec);
-        for (slot, number) in (1..).zip(3..).take(self.fds.len()) {
+        for (slot, number) in (0..).zip(3..).take(self.fds.len()) {
             builder.step("hand something over", Op::Hand { slot: Slot(slot), number });
         }
         builder.step("let all signals through", Op::Signals);
@@ -101,7 +106,8 @@ impl Helper<'_> {
                 builder.step(label, Op::Exec { programs, argv, envp });
             }
             Image::Memory(_) => {
-                let file = Slot(slots.first + slots.count - 1);
+                // Behind what is handed over, before the streams.
+                let file = Slot(last - 4);
                 builder.step("execute the sealed copy", Op::ExecFile { file, argv, envp });
             }
         }

@@ -52,7 +52,8 @@ fn write_file(pid: Pid, file: &str, text: &str) -> Result<(), RuntimeError> {
 fn helper(name: &str, pid: Pid, ranges: &[IdRange]) -> Result<(), RuntimeError> {
     let program = find(name).ok_or_else(|| RuntimeError::Part {
         what: "map the ids".to_owned(),
-        message: format!("there is no {name} in {}; install the package uidmap", PROGRAMS.join(", ")),
+        message: format!("there is no {name} in {}", PROGRAMS.join(", ")),
+        hint: Some("install the package uidmap".to_owned()),
     })?;
     let numbers = ranges
         .iter()
@@ -71,6 +72,7 @@ fn helper(name: &str, pid: Pid, ranges: &[IdRange]) -> Result<(), RuntimeError> 
     Err(RuntimeError::Part {
         what: "map the ids".to_owned(),
         message: format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        hint: Some("/etc/subuid and /etc/subgid say which ids the caller may use".to_owned()),
     })
 }
 

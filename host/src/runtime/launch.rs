@@ -62,6 +62,8 @@ pub struct Launched {
     pub init: i32,
     /// Optional steps that failed.
     pub warnings: Vec<RuntimeError>,
+    /// The console, with `foreground` and a plan that has one: a stream of bytes.
+    pub(super) console: Option<OwnedFd>,
     socket: OwnedFd,
 }
 
@@ -72,9 +74,9 @@ impl Launched {
     /// When the monitor ends without saying how.
     pub fn wait(&self) -> Result<Exit, RuntimeError> {
         match hear(self.socket.as_fd())? {
-            Report::Ended { exit } => Ok(exit),
-            Report::Failed { error } => Err(error),
-            Report::Running { .. } => Err(unexpected("a second start")),
+            (Report::Ended { exit }, _) => Ok(exit),
+            (Report::Failed { error }, _) => Err(error),
+            (Report::Running { .. }, _) => Err(unexpected("a second start")),
         }
     }
 
@@ -87,6 +89,8 @@ impl Launched {
 
 /// The name that a monitor shows in lists of processes; also how a program learns that it is one.
 pub(super) const MONITOR: &str = "[wxc monitor]";
+/// The same for a process that enters a container in the place of a command.
+pub(super) const ATTACH: &str = "[wxc attach]";
 
 /// Starts a container and returns when it runs.
 ///
@@ -117,27 +121,28 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
     };
     let image = copy.as_ref().map_or(Image::Path(&program), |copy| Image::Memory(copy.as_fd()));
     let title = format!("{MONITOR} {} {}", plan.container.path.display(), plan.container.name);
-    let helper = Helper { image, argv: &[title], environment: &[], fds: &fds, detach: true };
+    let helper = Helper { image, argv: &[title], environment: &[], fds: &fds, streams: None, detach: true };
     helper.spawn()?;
     drop(own);
     match hear(ours.as_fd())? {
-        Report::Running { init, warnings } => {
+        (Report::Running { init, warnings }, fds) => {
             if let Some(path) = &options.pidfile {
                 fs::write(path, format!("{init}\n"))
                     .map_err(|error| RuntimeError::system(format!("write {}", path.display()), error))?;
             }
-            Ok(Launched { init, warnings, socket: ours })
+            Ok(Launched { init, warnings, console: fds.into_iter().next(), socket: ours })
         }
-        Report::Failed { error } => Err(error),
-        Report::Ended { .. } => Err(unexpected("an end before the start")),
+        (Report::Failed { error }, _) => Err(error),
+        (Report::Ended { .. }, _) => Err(unexpected("an end before the start")),
     }
 }
 
-fn hear(socket: BorrowedFd<'_>) -> Result<Report, RuntimeError> {
+fn hear(socket: BorrowedFd<'_>) -> Result<(Report, Vec<OwnedFd>), RuntimeError> {
     let message = message::receive(socket, REPORT_LIMIT)
         .map_err(|error| RuntimeError::system("listen to the monitor", error))?
         .ok_or(RuntimeError::MonitorGone)?;
-    serde_json::from_slice(&message.data).map_err(|error| unexpected(&error.to_string()))
+    let report = serde_json::from_slice(&message.data).map_err(|error| unexpected(&error.to_string()))?;
+    Ok((report, message.fds))
 }
 
 fn unexpected(message: &str) -> RuntimeError {

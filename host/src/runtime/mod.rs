@@ -4,20 +4,30 @@
 //!
 //! Nothing here decides anything; what a start does is written in the plan.
 
+/// Users and groups of a container.
+mod accounts;
+/// A command in a running container.
+pub mod attach;
 /// Capabilities as bits of the kernel.
 pub mod caps;
 /// Control groups: limits, freezing, killing, statistics.
 pub mod cgroup;
-/// Rules on the use of devices.
-pub mod devices;
-/// Network devices, addresses and routes.
-pub mod net;
+/// The command's side of the control socket.
+pub mod client;
 /// Plan -> the child's program.
 mod compile;
+/// The console of a running container.
+mod console;
+/// The words of the control socket.
+pub mod control;
+/// Rules on the use of devices.
+pub mod devices;
 /// What can go wrong.
 pub mod error;
 /// The loop of the monitor.
 mod events;
+/// A container in the foreground.
+pub mod foreground;
 /// Data for the next process, in sealed memory.
 mod handover;
 /// Another process of wxc, in a role.
@@ -30,6 +40,8 @@ pub mod launch;
 mod message;
 /// The process that stays.
 mod monitor;
+/// Network devices, addresses and routes.
+pub mod net;
 /// Operations, their data, and what they are called.
 mod program;
 /// What else this program can be than a command.
@@ -38,13 +50,19 @@ pub mod roles;
 mod run_directory;
 /// A system-call policy as a program for the kernel.
 pub mod seccomp;
+/// Connections to the monitor.
+mod server;
 /// Detached mounts that the monitor makes for the child.
 mod sources;
 /// The clone and the conversation with the child.
 mod spawn;
 /// States of a container.
 pub mod state;
+/// The caller's terminal.
+pub mod terminal;
 
+pub use attach::{AttachRequest, Elevated, TerminalUse, attach, attach_with};
+pub use client::Client;
 pub use error::RuntimeError;
 pub use launch::{LaunchOptions, Launched, launch};
 pub use state::{Exit, State};

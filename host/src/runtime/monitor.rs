@@ -4,19 +4,23 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use super::RuntimeError;
+use super::cgroup::{self, CgroupError, Cgroups};
 use super::compile::Streams;
+use super::console::Console;
 use super::events;
+use super::helper::{Helper, Image, borrow};
 use super::launch::{Handover, Report};
 use super::run_directory::{self, RunDirectory};
 use super::spawn::{self, Attendant};
 use super::state::{Exit, Snapshot, State};
-use super::{handover, message};
+use super::{devices, handover, message, net};
+use crate::config::ids::ContainerId;
 use crate::plan::Plan;
 use crate::sys::clone::Process;
 use crate::sys::{fd, signal};
@@ -28,6 +32,9 @@ const STREAMS: [i32; 3] = [5, 6, 7];
 
 /// Faults of this program itself; everything else is an event or goes on to the first process.
 const FAULTS: [i32; 5] = [libc::SIGBUS, libc::SIGILL, libc::SIGSEGV, libc::SIGFPE, libc::SIGTRAP];
+
+/// How long the kernel may take to end or thaw processes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The monitor role.
 pub(super) fn main() -> ExitCode {
@@ -48,10 +55,10 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn send(&self, report: &Report) {
+    pub(super) fn send(&self, report: &Report, fds: &[OwnedFd]) {
         if let (Some(socket), Ok(json)) = (&self.socket, serde_json::to_vec(report)) {
             // A starter that is gone does not want to know.
-            message::send(socket, &json, &[]).ok();
+            message::send(socket, &json, &borrow(fds)).ok();
         }
     }
 
@@ -67,34 +74,37 @@ impl Reporter {
 fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
     let outcome =
         handover::open::<Handover>(memory.as_fd()).and_then(|handover| Monitor::set_up(handover, memory));
-    let monitor = match outcome {
+    let mut monitor = match outcome {
         Ok(monitor) => monitor,
         Err(error) => {
-            report.send(&Report::Failed { error });
+            report.send(&Report::Failed { error }, &[]);
             return Err(());
         }
     };
-    let mut monitor = monitor;
-    match monitor.start() {
-        Ok(init) => {
-            let warnings = std::mem::take(&mut monitor.warnings);
-            let init_number = init.pid.as_raw_nonzero().get();
-            report.send(&Report::Running { init: init_number, warnings });
-            if !monitor.handover.foreground {
-                report.close();
-            }
-            let exit = events::serve(&mut monitor, &init, &mut report);
-            monitor.take_down();
-            report.send(&Report::Ended { exit });
-            Ok(())
-        }
+    let init = match monitor.start() {
+        Ok(init) => init,
         Err(error) => {
             monitor.set_state(State::Aborting);
-            monitor.take_down();
-            report.send(&Report::Failed { error });
-            Err(())
+            monitor.undo();
+            monitor.let_go();
+            report.send(&Report::Failed { error }, &[]);
+            return Err(());
         }
+    };
+    let mut fds = Vec::new();
+    if let (true, Some(console)) = (monitor.handover.foreground, &mut monitor.console) {
+        fds.extend(console.connect(true));
     }
+    let warnings = std::mem::take(&mut monitor.warnings);
+    report.send(&Report::Running { init: init.pid.as_raw_nonzero().get(), warnings }, &fds);
+    drop(fds);
+    if !monitor.handover.foreground {
+        report.close();
+    }
+    let exit = events::serve(&mut monitor, &init, &mut report);
+    report.send(&Report::Ended { exit }, &[]);
+    monitor.again(exit);
+    Ok(())
 }
 
 /// Everything the monitor holds while the container runs.
@@ -107,8 +117,9 @@ pub(super) struct Monitor {
     pub(super) control: OwnedFd,
     pub(super) signals: OwnedFd,
     pub(super) snapshot: Snapshot,
-    /// Masters and slaves: the console's first, then the ttys'.
-    pub(super) terminals: Vec<OwnedFd>,
+    pub(super) console: Option<Console>,
+    /// Masters and slaves of `/dev/tty1`, ...
+    ttys: Vec<(OwnedFd, OwnedFd)>,
     warnings: Vec<RuntimeError>,
 }
 
@@ -135,7 +146,8 @@ impl Monitor {
             monitor: rustix::process::getpid().as_raw_nonzero().get(),
             init: None,
             started: None,
-            cgroups: Vec::new(),
+            cgroups: Cgroups::default(),
+            links: Vec::new(),
         };
         run.write(&snapshot)?;
         Ok(Self {
@@ -145,7 +157,8 @@ impl Monitor {
             control,
             signals,
             snapshot,
-            terminals: Vec::new(),
+            console: None,
+            ttys: Vec::new(),
             warnings: Vec::new(),
         })
     }
@@ -155,18 +168,69 @@ impl Monitor {
     }
 
     fn start(&mut self) -> Result<Process, RuntimeError> {
-        let streams = self.streams()?;
         let plan = self.handover.plan.clone();
+        self.make_cgroups(&plan)?;
+        let streams = self.streams()?;
+        let cgroup = self.snapshot.cgroups.v2_fd().map_err(cgroups)?;
         let controlling = self.handover.foreground;
         let started = {
             let streams = match &streams {
                 None => Streams::Console,
                 Some([input, output, error]) => Streams::Fds([input.as_fd(), output.as_fd(), error.as_fd()]),
             };
-            spawn::start(&plan, streams, controlling, None, self)?
+            let cgroup = cgroup.as_ref().map(AsFd::as_fd);
+            spawn::start(&plan, streams, controlling, cgroup, self)?
         };
-        self.terminals = started.terminals;
+        let mut terminals = started.terminals.into_iter();
+        let mut pairs = std::iter::from_fn(|| terminals.next().zip(terminals.next()));
+        if plan.console.console
+            && let Some((master, slave)) = pairs.next()
+        {
+            self.console = Some(Console::new(master, slave, &plan.console)?);
+        }
+        self.ttys = pairs.collect();
         Ok(started.process)
+    }
+
+    fn make_cgroups(&mut self, plan: &Plan) -> Result<(), RuntimeError> {
+        let facts = cgroup::discover().map_err(cgroups)?;
+        self.snapshot.cgroups = Cgroups::create(&plan.cgroup, &facts).map_err(cgroups)?;
+        // What exists can be cleaned up by the next start, should this process be killed.
+        self.set_state(State::Starting);
+        self.snapshot.cgroups.apply(&plan.cgroup.writes).map_err(cgroups)?;
+        devices::apply(&self.snapshot.cgroups, &plan.cgroup.devices)
+            .map_err(|error| RuntimeError::part("control the devices", &error, error.hint()))?;
+        if let (true, Some(ids)) = (plan.cgroup.delegate, &plan.ids)
+            && let (Some(user), Some(group)) = (ids.host_user(ContainerId(0)), ids.host_group(ContainerId(0)))
+        {
+            self.snapshot.cgroups.delegate(user, group).map_err(cgroups)?;
+        }
+        self.snapshot.cgroups.enter_monitor().map_err(cgroups)
+    }
+
+    pub(super) fn console(&mut self) -> Result<&mut Console, RuntimeError> {
+        self.console.as_mut().ok_or_else(|| RuntimeError::Part {
+            what: "open the console".to_owned(),
+            message: "this container has none".to_owned(),
+            hint: None,
+        })
+    }
+
+    /// The master of `/dev/ttyN`.
+    pub(super) fn tty(&self, number: u32) -> Option<&OwnedFd> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.ttys.get(index).map(|(master, _)| master)
+    }
+
+    /// Ends the first process, and with it everything in its namespace.
+    pub(super) fn kill(&self, init: &Process) -> Result<(), RuntimeError> {
+        signal::send(init.pidfd.as_fd(), libc::SIGKILL)
+            .map_err(|error| RuntimeError::system("kill the first process", error))?;
+        if self.snapshot.state == State::Frozen {
+            // What is frozen by a v1 hierarchy does not even die.
+            self.snapshot.cgroups.thaw(PATIENCE).map_err(cgroups)?;
+        }
+        Ok(())
     }
 
     /// Init's standard streams, unless they are the console.
@@ -206,16 +270,60 @@ impl Monitor {
         Some(Exit { code, signal, reboot })
     }
 
-    fn take_down(&mut self) {
+    /// The container has ended: everything that was made for it goes, and what is due then is done.
+    pub(super) fn take_down(&mut self, exit: Exit) {
+        self.undo();
+        if !self.plan().release.is_empty() && !self.handover.runner.is_empty() {
+            // Before the lock goes: nobody may start it while its storage is let go of. Whatever
+            // goes wrong there is the runner's to tell.
+            if let Ok(runner) = self.runner("release", false) {
+                spawn::wait(&runner);
+            }
+        }
+        tracing::debug!(?exit, "the container has ended");
         self.set_state(State::Stopped);
+        self.let_go();
+    }
+
+    /// Takes back what was made on the host, in reverse order.
+    fn undo(&mut self) {
+        net::remove(&self.snapshot.links).ok();
+        remove_cgroups(&self.snapshot.cgroups);
+    }
+
+    fn let_go(&mut self) {
         if let Some(run) = self.run.take() {
             run.remove();
         }
     }
+
+    /// The container wants to start again: whoever can make plans does that.
+    fn again(&self, exit: Exit) {
+        if exit.reboot && !self.handover.foreground && !self.handover.runner.is_empty() {
+            self.runner("restart", true).ok();
+        }
+    }
+
+    fn runner(&self, event: &str, detach: bool) -> Result<Process, RuntimeError> {
+        let mut argv = vec![self.handover.program.display().to_string()];
+        argv.extend(self.handover.runner.iter().cloned());
+        argv.push(event.to_owned());
+        let image = Image::Path(&self.handover.program);
+        let fds = [self.memory.as_fd()];
+        Helper { image, argv: &argv, environment: &[], fds: &fds, streams: None, detach }.spawn()
+    }
 }
 
 impl Attendant for Monitor {
-    fn born(&mut self, _child: &Process) -> Result<(), RuntimeError> {
+    fn born(&mut self, child: &Process) -> Result<(), RuntimeError> {
+        let number = child.pid.as_raw_nonzero().get();
+        self.snapshot.cgroups.enter(number).map_err(cgroups)?;
+        let network = &self.handover.plan.network;
+        if !network.host && !network.links.is_empty() {
+            let namespace = spawn::namespace_file(child.pid, "net")?;
+            self.snapshot.links = net::apply(network, namespace.as_fd())
+                .map_err(|error| RuntimeError::part("connect the network", &error, error.hint()))?;
+        }
         Ok(())
     }
 
@@ -232,5 +340,19 @@ impl Attendant for Monitor {
     }
 }
 
-/// What a killed monitor has left: its container is dead, as init dies with it.
-fn clean_up_after(_stale: &Snapshot) {}
+/// What a killed monitor has left. Its container is dead or dying, as init dies with it.
+fn clean_up_after(stale: &Snapshot) {
+    net::remove(&stale.links).ok();
+    remove_cgroups(&stale.cgroups);
+}
+
+/// With everything that is still in them, such as what shared the host's process namespace. What
+/// cannot be removed has no container any more, and is in nobody's way: names are chosen anew.
+fn remove_cgroups(cgroups: &Cgroups) {
+    cgroups.kill(PATIENCE).ok();
+    cgroups.remove().ok();
+}
+
+fn cgroups(error: CgroupError) -> RuntimeError {
+    RuntimeError::part("set the cgroups up", &error, error.hint())
+}

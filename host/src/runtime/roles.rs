@@ -4,8 +4,8 @@
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use super::launch::MONITOR;
-use super::monitor;
+use super::launch::{ATTACH, MONITOR};
+use super::{attach, monitor};
 
 /// Plays a role if this process was started for one. A command gets `None` and goes on.
 ///
@@ -14,7 +14,8 @@ use super::monitor;
 #[must_use]
 pub fn dispatch() -> Option<ExitCode> {
     let name = std::env::args_os().next()?;
-    begins_with(&name, MONITOR).then(monitor::main)
+    let roles: [(&str, fn() -> ExitCode); 2] = [(MONITOR, monitor::main), (ATTACH, attach::main)];
+    roles.into_iter().find(|(role, _)| begins_with(&name, role)).map(|(_, main)| main())
 }
 
 fn begins_with(name: &OsStr, role: &str) -> bool {

@@ -277,6 +277,7 @@ fn device_node(node: &DeviceNode, what: &str) -> Result<Tree, RuntimeError> {
         return Err(RuntimeError::Part {
             what: what.to_owned(),
             message: format!("it is not the device {}:{}", node.major, node.minor),
+            hint: None,
         });
     }
     Ok(tree)

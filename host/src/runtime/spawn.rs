@@ -164,7 +164,7 @@ impl Conversation<'_> {
 }
 
 /// An open namespace of a process.
-fn namespace_file(pid: Pid, name: &str) -> Result<OwnedFd, RuntimeError> {
+pub(super) fn namespace_file(pid: Pid, name: &str) -> Result<OwnedFd, RuntimeError> {
     let path = format!("/proc/{}/ns/{name}", pid.as_raw_nonzero());
     File::open(&path).map(OwnedFd::from).map_err(|error| RuntimeError::system(format!("open {path}"), error))
 }

@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Cgroups;
+use super::net::HostLink;
 use crate::plan::Identity;
 
 /// LXC's states, in its spelling.
@@ -93,6 +95,7 @@ pub struct Snapshot {
     pub init: Option<i32>,
     /// Seconds since 1970 when it began to run.
     pub started: Option<u64>,
-    /// Directories of the container's cgroups on the host.
-    pub cgroups: Vec<std::path::PathBuf>,
+    pub cgroups: Cgroups,
+    /// The host's ends of its network devices.
+    pub links: Vec<HostLink>,
 }

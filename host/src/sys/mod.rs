@@ -13,14 +13,14 @@ pub mod netlink;
 /// Whole directory trees: copied and removed from directory handles.
 pub mod tree;
 
-/// Leaving the namespaces and descriptors that a process was born with.
-pub mod leave;
 /// Processes by clone3(2) that run the child's interpreter.
 pub mod clone;
 /// Our own executable, and a sealed copy of it.
 pub mod exe;
 /// Inherited fds.
 pub mod fd;
+/// Leaving the namespaces and descriptors that a process was born with.
+pub mod leave;
 /// Attributes of mounts.
 pub mod mount;
 /// Signals as events.

@@ -1,13 +1,21 @@
 //! A busybox rootfs and a plan for it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use wxc::config::ids::{ContainerId, HostId, IdMap, IdRange};
 use wxc::plan::*;
-use wxc::runtime::{LaunchOptions, Launched, RuntimeError, launch};
+use wxc::runtime::control::Request;
+use wxc::runtime::{
+    AttachRequest, Client, Exit, LaunchOptions, Launched, RuntimeError, TerminalUse, attach_with, launch,
+};
 
 /// Skips a test that only root can run, and says so.
 macro_rules! needs_root {
@@ -52,7 +60,7 @@ impl World {
         self.path().join("rootfs")
     }
 
-    pub(crate) fn run(&self) -> PathBuf {
+    pub(crate) fn run_directory(&self) -> PathBuf {
         self.path().join("run")
     }
 
@@ -104,7 +112,7 @@ impl World {
                 name: self.name.clone(),
                 path: self.path().into(),
                 directory: self.path().into(),
-                run: self.run(),
+                run: self.run_directory(),
             },
             namespaces: [
                 Namespace::User,
@@ -189,5 +197,133 @@ impl World {
 
     pub(crate) fn launch_foreground(&self, plan: &Plan) -> Result<Launched, RuntimeError> {
         launch(plan, &LaunchOptions { foreground: true, ..self.options() })
+    }
+
+    /// Runs until this is dropped.
+    pub(crate) fn run(&self, plan: &Plan) -> Running {
+        let launched = self.launch(plan).unwrap_or_else(|error| panic!("{error}; {:?}", error.hint()));
+        assert_eq!(launched.warnings, [], "nothing was skipped");
+        Running { plan: plan.clone() }
+    }
+
+    pub(crate) fn run_idle(&self) -> Running {
+        self.run(&self.plan(&["/bin/sleep", "1000"]))
+    }
+
+    /// Runs to the end with `input`; what it wrote.
+    pub(crate) fn run_with_input(&self, plan: &Plan, input: &[u8]) -> (Exit, String, String) {
+        let (read_input, mut write_input) = std::io::pipe().expect("pipe");
+        let (mut read_output, write_output) = std::io::pipe().expect("pipe");
+        let (mut read_errors, write_errors) = std::io::pipe().expect("pipe");
+        let streams = Some([read_input.as_fd(), write_output.as_fd(), write_errors.as_fd()]);
+        let options = LaunchOptions { foreground: true, streams, ..self.options() };
+        let launched = launch(plan, &options).unwrap_or_else(|error| panic!("{error}"));
+        drop((read_input, write_output, write_errors));
+        write_input.write_all(input).expect("input");
+        drop(write_input);
+        let (mut output, mut errors) = (String::new(), String::new());
+        read_output.read_to_string(&mut output).expect("output");
+        read_errors.read_to_string(&mut errors).expect("errors");
+        (launched.wait().expect("it ends"), output, errors)
+    }
+}
+
+/// A running container, killed with the test.
+pub(crate) struct Running {
+    pub(crate) plan: Plan,
+}
+
+impl Running {
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(&self.plan.container.run, &self.plan.container.name).expect("it runs")
+    }
+
+    fn request(&self, user: Option<&str>, argv: &[&str]) -> AttachRequest {
+        AttachRequest {
+            run: self.plan.container.run.clone(),
+            name: self.plan.container.name.clone(),
+            argv: Some(argv.iter().map(ToString::to_string).collect()),
+            user: user.map(str::to_owned),
+            terminal: TerminalUse::Never,
+            program: Some(env!("CARGO_BIN_EXE_wxc").into()),
+            ..AttachRequest::default()
+        }
+    }
+
+    pub(crate) fn attach(&self, argv: &[&str]) -> Result<Exit, RuntimeError> {
+        self.attach_as(None, argv)
+    }
+
+    pub(crate) fn attach_as(&self, user: Option<&str>, argv: &[&str]) -> Result<Exit, RuntimeError> {
+        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").expect("null");
+        attach_with(&self.request(user, argv), [null.as_fd(); 3])
+    }
+
+    pub(crate) fn output(&self, command: &str) -> String {
+        self.output_as(None, command)
+    }
+
+    /// What a command of the container's shell prints.
+    pub(crate) fn output_as(&self, user: Option<&str>, command: &str) -> String {
+        let (mut read, write) = std::io::pipe().expect("pipe");
+        let null = std::fs::File::open("/dev/null").expect("null");
+        let request = self.request(user, &["/bin/sh", "-c", command]);
+        let exit = attach_with(&request, [null.as_fd(), write.as_fd(), write.as_fd()]);
+        drop(write);
+        let mut output = String::new();
+        read.read_to_string(&mut output).expect("output");
+        exit.unwrap_or_else(|error| panic!("{command}: {error}"));
+        output
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Ok(client) = Client::connect(&self.plan.container.run, "") else { return };
+        let Ok(mut events) = client.subscribe() else { return };
+        if let Ok(client) = Client::connect(&self.plan.container.run, "") {
+            drop(client.order(&Request::Kill));
+        }
+        while let Ok(Some(_)) = events.next(Some(Duration::from_secs(10))) {}
+    }
+}
+
+/// Waits for something that takes a moment.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < end, "it does not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Somebody in front of a terminal.
+pub(crate) struct Dialogue {
+    file: std::fs::File,
+    heard: String,
+}
+
+impl Dialogue {
+    pub(crate) fn new(stream: OwnedFd) -> Self {
+        Self { file: stream.into(), heard: String::new() }
+    }
+
+    pub(crate) fn say(&mut self, words: &str) {
+        self.file.write_all(words.as_bytes()).expect("it listens");
+    }
+
+    /// Reads until the words have come.
+    pub(crate) fn expect(&mut self, words: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !self.heard.contains(words) {
+            assert!(Instant::now() < end, "no {words:?} in {:?}", self.heard);
+            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            if poll(&mut fds, Some(&second)).expect("poll") > 0 {
+                let mut buffer = [0; 4096];
+                let length = self.file.read(&mut buffer).expect("it speaks");
+                self.heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+        }
     }
 }
