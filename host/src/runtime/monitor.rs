@@ -193,7 +193,7 @@ impl Monitor {
     }
 
     fn make_cgroups(&mut self, plan: &Plan) -> Result<(), RuntimeError> {
-        let facts = cgroup::discover().map_err(cgroups)?;
+        let facts = cgroup::discover();
         self.snapshot.cgroups = Cgroups::create(&plan.cgroup, &facts).map_err(cgroups)?;
         // What exists can be cleaned up by the next start, should this process be killed.
         self.set_state(State::Starting);
