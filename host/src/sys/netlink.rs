@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! A blocking socket for the kernel's network configuration (rtnetlink(7)), in this network
 //! namespace or in another one.
 

@@ -277,3 +277,71 @@ fn a_monitor_that_has_to_leave_its_cgroup_gets_one() {
     made.0.remove().unwrap();
     assert!(monitors.iter().all(|path| !path.exists()));
 }
+
+/// Set for the part of the next test that runs in a process of its own.
+const INSIDE: &str = "WXC_TEST_INSIDE_A_DELEGATED_CGROUP";
+
+/// As below `systemd-run --scope -p Delegate=yes`: the caller's own cgroup is not the root, so it
+/// may not hold processes when its children have limits.
+#[test]
+fn in_a_delegated_cgroup_the_monitor_makes_room_for_controllers() {
+    if std::env::var_os(INSIDE).is_some() {
+        return make_room();
+    }
+    if !root_and_cgroups("in_a_delegated_cgroup") {
+        return;
+    }
+    let facts = cgroup::discover();
+    let Some(unified) = facts.unified().filter(|unified| unified.controllers.contains(&"hugetlb".to_owned()))
+    else {
+        return crate::say("skipped: in_a_delegated_cgroup needs hugetlb in the v2 tree");
+    };
+    let base = unified.directory().join(format!("wxc-test.base.{}", std::process::id()));
+    fs::create_dir(&base).unwrap();
+    let test = "cgroups::in_a_delegated_cgroup_the_monitor_makes_room_for_controllers";
+    let mut child = Command::new("sh")
+        .args(["-c", "read go; exec \"$0\" --exact \"$1\" --nocapture < /dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env(INSIDE, "1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    fs::write(base.join("cgroup.procs"), child.id().to_string()).unwrap();
+    drop(child.stdin.take());
+    let status = child.wait().unwrap();
+    let left: Vec<_> = fs::read_dir(&base).unwrap().flatten().filter(|e| e.path().is_dir()).collect();
+    let names: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
+    for entry in left {
+        fs::remove_dir(entry.path()).unwrap();
+    }
+    fs::remove_dir(&base).unwrap();
+    assert!(status.success());
+    assert_eq!(names, ["wxc.leaving"], "nothing else is left, and that once for all containers");
+}
+
+fn make_room() {
+    let unified = |facts: &plan::facts::CgroupFacts| facts.unified().unwrap().clone();
+    let (plan, facts) = plan_for("room", "hugetlb = { 2MB = '4M' }");
+    let base = unified(&facts).directory();
+    assert!(base.ends_with(unified(&facts).own) && base.join("cgroup.type").exists(), "not the root");
+
+    let mut neighbour = Command::new("sleep").arg("100").spawn().unwrap();
+    let error = Cgroups::create(&plan, &facts).unwrap_err();
+    assert!(
+        matches!(error, CgroupError::Prepare { .. }) && error.hint().unwrap().contains("Delegate=yes"),
+        "{error}"
+    );
+    neighbour.kill().unwrap();
+    neighbour.wait().unwrap();
+
+    let cgroups = Cgroups::create(&plan, &facts).unwrap();
+    cgroups.apply(&plan.writes).unwrap();
+    let place = cgroups.unified().unwrap().clone();
+    assert!(place.controllers.contains(&"hugetlb".to_owned()));
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert!(own.lines().any(|line| line.starts_with("0::") && line.contains(&plan.monitor)), "{own}");
+    cgroups.remove().unwrap();
+    assert!(!place.payload.exists() && !place.monitor.unwrap().exists());
+}

@@ -87,7 +87,8 @@ impl Cgroups {
     }
 
     /// Give the container's root its v2 cgroup: the directory and the files that the kernel names
-    /// for it, and no limit (cgroup-v2.rst, "Delegation").
+    /// for it, and no limit (cgroup-v2.rst, "Delegation"). Only the host's root can: others may
+    /// not give their files away.
     ///
     /// # Errors
     /// When an owner cannot be changed.
@@ -104,15 +105,20 @@ impl Cgroups {
                 })?;
             }
         }
-        let listed = fs::read_to_string("/sys/kernel/cgroup/delegate");
-        let listed = listed.as_deref().unwrap_or(DELEGATED);
-        let files = listed.lines().map(|file| place.payload.join(file)).filter(|path| path.exists());
-        for path in std::iter::once(place.payload.clone()).chain(files) {
+        for path in delegated(&place.payload) {
             std::os::unix::fs::lchown(&path, Some(user.0), Some(group.0))
                 .map_err(|source| CgroupError::Delegate { path, source })?;
         }
         Ok(())
     }
+}
+
+/// The directory and the files in it that belong to whom the cgroup is delegated.
+fn delegated(payload: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let listed = listed.as_deref().unwrap_or(DELEGATED);
+    let files = listed.lines().map(|file| payload.join(file)).filter(|path| path.exists());
+    std::iter::once(payload.to_owned()).chain(files).collect()
 }
 
 /// Is a cgroup in this hierarchy of any use to the container?

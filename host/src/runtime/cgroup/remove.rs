@@ -47,18 +47,40 @@ fn remove_place(place: &Place, end: Instant) -> Result<(), CgroupError> {
     let Some(monitor) = &place.monitor else { return payload };
     if is_inside(monitor)
         && let Some(parent) = monitor.parent()
+        && let Err(error) = move_out(parent)
     {
-        // On v2 a parent with controllers takes no process unless it is the root; then the empty
-        // directory stays, and goes with the delegated cgroup that it is in.
-        match move_process(std::process::id().cast_signed(), parent) {
-            Ok(()) => {}
-            Err(CgroupError::Enter { source, .. }) if source.raw_os_error() == Some(libc::EBUSY) => {
-                return payload;
-            }
-            Err(error) => return payload.and(Err(error)),
-        }
+        return payload.and(Err(error));
     }
     payload.and(remove_tree(monitor, end).map_err(wrap(monitor)))
+}
+
+/// Where monitors wait for their end when they cannot go back: one for all of them, empty but for
+/// an instant, and taken along when the last one can.
+const LEAVING: &str = "wxc.leaving";
+
+/// Move this process out of its monitor's cgroup, so that it can be removed.
+fn move_out(parent: &Path) -> Result<(), CgroupError> {
+    let own = std::process::id().cast_signed();
+    let leaving = parent.join(LEAVING);
+    let busy = |error: &CgroupError| matches!(error, CgroupError::Enter { source, .. } if source.raw_os_error() == Some(libc::EBUSY));
+    match move_process(own, parent) {
+        // Of monitors that went that way before; busy while one is in it.
+        Ok(()) => {
+            let _busy_or_gone = std::fs::remove_dir(leaving);
+            Ok(())
+        }
+        // A v2 cgroup whose children have controllers takes no process, save the root.
+        Err(error) if busy(&error) => {
+            let made = std::fs::create_dir(&leaving);
+            if let Err(source) = made
+                && source.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(CgroupError::Create { path: leaving, source });
+            }
+            move_process(own, &leaving)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Is this process in the cgroup?
