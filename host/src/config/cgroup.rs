@@ -13,11 +13,16 @@
 //! raw = ["memory.oom.group=1"]
 //! ```
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
-use super::size::Size;
+use super::{is_default, size::Size};
+
+/// Values that are strings in the file and types here.
+mod value;
+
+pub use value::{BlockDevice, Limit, Micros, NumberList, PageSize, RawWrite, ValueError};
 
 /// The `[cgroup]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,16 +38,12 @@ pub struct Limits {
     pub pids: Pids,
     #[serde(skip_serializing_if = "is_default")]
     pub io: Io,
-    /// Bytes of huge pages by page size as the kernel spells it (`2MB`, `1GB`).
+    /// Bytes of huge pages by page size.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub hugetlb: BTreeMap<String, Limit<Size>>,
+    pub hugetlb: BTreeMap<PageSize, Limit<Size>>,
     /// `FILE=VALUE`, written as they are after everything else; only as portable as the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<RawWrite>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// `cgroup.memory`.
@@ -127,227 +128,6 @@ pub struct IoDevice {
     pub write_iops: Option<Limit<u64>>,
 }
 
-/// A value or `"max"`: explicitly none, for a container that overrides a default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Limit<T> {
-    At(T),
-    #[serde(serialize_with = "write_max")]
-    Max,
-}
-
-fn write_max<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("max")
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Limit<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By hand: an untagged enum would lose the words of T's own error.
-        deserializer.deserialize_any(LimitVisitor(std::marker::PhantomData))
-    }
-}
-
-struct LimitVisitor<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> de::Visitor<'de> for LimitVisitor<T> {
-    type Value = Limit<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or \"max\"")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        if matches!(text, "max" | "unlimited") {
-            return Ok(Limit::Max);
-        }
-        T::deserialize(de::value::StrDeserializer::new(text)).map(Limit::At)
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        T::deserialize(de::value::U64Deserializer::new(number)).map(Limit::At)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        T::deserialize(de::value::I64Deserializer::new(number)).map(Limit::At)
-    }
-}
-
-/// Microseconds; written as `50ms`, `1s`, `500us` or a number of microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Micros(pub u64);
-
-/// A set of small numbers as the kernel writes it: `0-3,6`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberList(String);
-
-/// `MAJOR:MINOR` of a block device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockDevice {
-    pub major: u32,
-    pub minor: u32,
-}
-
-/// `FILE=VALUE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawWrite {
-    /// What stands before the first dot.
-    pub controller: String,
-    pub file: String,
-    pub value: String,
-}
-
-/// Why a text is not one of the values above.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    #[error("\"{0}\" is not a time: a whole number and one of us, ms, s are expected, such as 50ms")]
-    Time(String),
-    #[error("\"{0}\" is not a list of numbers and ranges such as 0-3,6")]
-    Numbers(String),
-    #[error("\"{0}\" is not MAJOR:MINOR of a block device; `lsblk -o NAME,MAJ:MIN` shows them")]
-    Device(String),
-    #[error("\"{0}\" is not CONTROLLER.FILE=VALUE, such as memory.oom.group=1")]
-    Raw(String),
-    #[error("{0} cannot be written by `raw`: {1}")]
-    Reserved(String, &'static str),
-}
-
-impl FromStr for Micros {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let error = || ValueError::Time(text.to_owned());
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let factor = match unit.trim_start() {
-            "" | "us" | "µs" => 1,
-            "ms" => 1_000,
-            "s" => 1_000_000,
-            _ => return Err(error()),
-        };
-        let number: u64 = number.parse().map_err(|_not_a_number| error())?;
-        number.checked_mul(factor).map(Micros).ok_or_else(error)
-    }
-}
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            us if us % 1_000_000 == 0 => write!(f, "{}s", us / 1_000_000),
-            us if us % 1_000 == 0 => write!(f, "{}ms", us / 1_000),
-            us => write!(f, "{us}us"),
-        }
-    }
-}
-
-impl NumberList {
-    /// The text that the kernel reads.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for NumberList {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let number = |part: &str| part.parse::<u16>().ok();
-        let valid = |item: &str| match item.split_once('-') {
-            Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
-            None => number(item).is_some(),
-        };
-        // "0,1\n" and the like never reach a file of the kernel: only what was recognized does.
-        if text.split(',').all(valid) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ValueError::Numbers(text.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for NumberList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for BlockDevice {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        text.split_once(':')
-            .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }))
-            .ok_or_else(|| ValueError::Device(text.to_owned()))
-    }
-}
-
-impl fmt::Display for BlockDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
-
-/// What `raw` may not touch, because wxc itself relies on it.
-const RESERVED: [(&str, &str); 3] = [
-    ("cgroup", "processes and freezing are managed by wxc"),
-    ("freezer", "use `wxc freeze`"),
-    ("devices", "use `devices`"),
-];
-
-impl FromStr for RawWrite {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let error = || ValueError::Raw(text.to_owned());
-        let (file, value) = text.split_once('=').ok_or_else(error)?;
-        let (file, value) = (file.trim(), value.trim());
-        let (controller, name) = file.split_once('.').ok_or_else(error)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        let graphic = |c: char| c.is_ascii_graphic() || c == ' ';
-        let sound = !controller.is_empty() && !name.is_empty() && !value.is_empty();
-        if !sound || !file.chars().all(plain) || !value.chars().all(graphic) {
-            return Err(error());
-        }
-        if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| *reserved == controller) {
-            return Err(ValueError::Reserved(file.to_owned(), why));
-        }
-        Ok(Self { controller: controller.to_owned(), file: file.to_owned(), value: value.to_owned() })
-    }
-}
-
-impl fmt::Display for RawWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.file, self.value)
-    }
-}
-
-/// Values that are strings in the file and types here.
-macro_rules! as_text {
-    ($($type:ty),+) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // A bare number is as good as its text: `cpus = 0`, `period = 50000`.
-                #[derive(Deserialize)]
-                #[serde(untagged)]
-                enum Text { String(String), Number(u64) }
-                let text = match Text::deserialize(deserializer)? {
-                    Text::String(text) => text,
-                    Text::Number(number) => number.to_string(),
-                };
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    )+};
-}
-
-as_text!(Micros, NumberList, BlockDevice, RawWrite);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,6 +170,7 @@ mod tests {
             ("cpu = { quota = \"half\" }", "\"half\" is not a time"),
             ("cpuset = { cpus = \"3-1\" }", "\"3-1\" is not a list"),
             ("io.devices = [{ device = \"/dev/sda\" }]", "MAJOR:MINOR"),
+            ("hugetlb = { \"2MB/../x\" = 1 }", "\"2MB/../x\" is not a size of huge pages"),
             ("raw = [\"cgroup.procs=1\"]", "cannot be written by `raw`"),
             ("raw = [\"memory.max=1\\n2\"]", "CONTROLLER.FILE=VALUE"),
             ("raw = [\"../x.y=1\"]", "CONTROLLER.FILE=VALUE"),

@@ -317,7 +317,7 @@ mod tests {
                     write_iops: Some(Limit::Max),
                 }],
             },
-            hugetlb: [("2MB".to_owned(), Limit::Max)].into(),
+            hugetlb: [("2MB".parse().unwrap(), Limit::Max)].into(),
             raw: vec!["memory.oom.group=1".parse().unwrap()],
         }
     }
