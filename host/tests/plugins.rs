@@ -1,35 +1,23 @@
-//! Real components in the real host, from a temporary pool.
+//! Real components in the real host, on a temporary pool.
+
+mod common;
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::{failure, places};
+
 use wxc::plan::RootSource;
 use wxc::plugin::storage::{Access, Phase};
+use wxc::plugin::template::answers;
+use wxc::plugin::template::types::{Assembly, Moment, Node, Request};
 use wxc::plugin::{
-    FailureKind, Places, PluginError, Plugins, Quiet, SettingValues, Storage as _, StoragePlugin,
+    FailureKind, PluginError, Plugins, Quiet, SettingValues, Storage as _, StoragePlugin, Template as _,
 };
-
-/// Places in a directory of the test's own: nothing of this machine is looked at.
-fn places(top: &Path) -> Places {
-    let compiler = Path::new(env!("CARGO_BIN_EXE_wxc")).with_file_name("wxc-compile");
-    Places {
-        given: None,
-        installed: top.join("installed"),
-        system: top.join("system"),
-        cache: top.join("cache"),
-        grants: top.join("grants.toml"),
-        compiler: Some(compiler),
-    }
-}
 
 fn storage(top: &Path, pool: &Path) -> Result<StoragePlugin, PluginError> {
     Plugins::new(places(top)).storage("storage-dir", pool, &SettingValues::new(), Arc::new(Quiet))
-}
-
-fn failure(result: Result<impl std::fmt::Debug, PluginError>) -> FailureKind {
-    let error = result.expect_err("must fail");
-    error.failure().unwrap_or_else(|| panic!("{error}"))
 }
 
 #[test]
@@ -71,4 +59,67 @@ fn names_are_refused_before_the_plugin_sees_them() {
         assert_eq!(failure(storage.create("op", id, None)), FailureKind::Invalid, "{id}");
     }
     assert_eq!(failure(storage.remove("OP/..", "web")), FailureKind::Invalid);
+}
+
+fn request(plugin: &impl wxc::plugin::Template, said: &[(&str, &str)]) -> Request {
+    let said: Vec<_> = said.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let answers = answers(&plugin.options().unwrap(), &said).unwrap();
+    Request { container: "web".into(), architecture: "x86_64".into(), privileged: false, answers }
+}
+
+#[test]
+fn the_hosts_own_system_is_shown_and_furnished() {
+    let top = tempfile::tempdir().unwrap();
+    let plugins = Plugins::new(places(top.path()));
+    let plugin = plugins.template("template-host", None, &SettingValues::new(), Arc::new(Quiet)).unwrap();
+    let request = request(&plugin, &[]);
+    let manifest = plugin.resolve(&request).unwrap();
+    let Assembly::HostSystem(shown) = &manifest.assembly else { panic!("{manifest:?}") };
+    assert!(shown.directories.contains(&"/usr".to_owned()));
+    assert!(!shown.directories.contains(&"/etc".to_owned()));
+    let kept = serde_json::to_string(&manifest).unwrap();
+    let manifest = serde_json::from_str(&kept).unwrap();
+    let finished = plugin.finish(Moment::Create, &request, &manifest, &[]).unwrap();
+    let passwd = finished.files.iter().find(|f| f.path == "/etc/passwd").expect("accounts");
+    assert!(matches!(&passwd.node, Node::File(text) if text.starts_with(b"root:")));
+}
+
+#[test]
+fn a_local_archive_is_named_by_its_parameter_and_never_by_its_path() {
+    let top = tempfile::tempdir().unwrap();
+    let plugins = Plugins::new(places(top.path()));
+    let plugin = plugins.template("template-local", None, &SettingValues::new(), Arc::new(Quiet)).unwrap();
+    let manifest = plugin.resolve(&request(&plugin, &[("tarball", "root.tar.zst")])).unwrap();
+    let Assembly::Archives(archives) = manifest.assembly else { panic!() };
+    assert_eq!(archives.parts.len(), 1);
+    let neither = plugin.resolve(&request(&plugin, &[]));
+    assert_eq!(failure(neither), FailureKind::Invalid);
+}
+
+#[test]
+fn a_plugin_is_asked_only_for_what_it_is() {
+    let top = tempfile::tempdir().unwrap();
+    let plugins = Plugins::new(places(top.path()));
+    let error = plugins.template("storage-dir", None, &SettingValues::new(), Arc::new(Quiet)).unwrap_err();
+    assert_eq!(error.to_string(), "plugin storage-dir is a storage plugin, not a template plugin");
+    let error =
+        plugins.storage("storage-btrfs", top.path(), &SettingValues::new(), Arc::new(Quiet)).unwrap_err();
+    assert_eq!(error.hint().unwrap(), "there are: storage-dir");
+    let settings = [("colour".to_owned(), "red".to_owned())].into();
+    let error = plugins.storage("storage-dir", top.path(), &settings, Arc::new(Quiet)).unwrap_err();
+    assert!(error.to_string().contains("no setting \"colour\""), "{error}");
+}
+
+#[test]
+fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
+    let top = tempfile::tempdir().unwrap();
+    let plugins = Plugins::new(places(top.path()));
+    let names: Vec<_> = plugins.list().into_iter().map(|p| (p.name, p.about.unwrap().granted)).collect();
+    assert_eq!(names, ["storage-dir", "template-host", "template-local"].map(|n| (n.to_owned(), true)));
+    let shown = plugins.show("storage-dir").unwrap();
+    assert_eq!(shown.abilities.len(), 1);
+    let permissions: Vec<_> =
+        shown.permissions.iter().map(|p| (p.permission.to_string(), p.granted)).collect();
+    assert_eq!(permissions, [("tree".to_owned(), true)]);
+    assert!(shown.permissions[0].reason.is_some());
 }

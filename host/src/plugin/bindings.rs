@@ -33,6 +33,7 @@ pub(super) mod host {
         ",
         world: "wxc:imports/host",
         imports: { default: trappable },
+        additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
         with: {
             "wxc:host/handles.directory": crate::plugin::host::handles::Directory,
         },
@@ -48,6 +49,7 @@ macro_rules! export_world {
                 inline: $wit,
                 world: $world,
                 imports: { default: trappable },
+                additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
                 with: {
                     "wxc:host/types": crate::plugin::bindings::host::wxc::host::types,
                     $($with)*

@@ -5,6 +5,7 @@
 //! the process goes on to other work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
@@ -85,7 +86,23 @@ impl Ready {
         progress: &Arc<dyn Progress>,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, Error>>,
     ) -> Result<R, PluginError> {
-        self.run(name, scope, progress, body)?.map_err(|error| PluginError::Failed {
+        self.call_within(None, name, scope, progress, body)
+    }
+
+    /// Calls a function that answers with a result, with less time than the plugin has otherwise.
+    pub(super) fn call_within<R>(
+        &self,
+        time: Option<Duration>,
+        name: &'static str,
+        scope: Scope,
+        progress: &Arc<dyn Progress>,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, Error>>,
+    ) -> Result<R, PluginError> {
+        let mut budget = self.budget;
+        if let Some(time) = time {
+            (budget.time, budget.total_time) = (time.min(budget.time), time.min(budget.total_time));
+        }
+        self.run_within(budget, name, scope, progress, body)?.map_err(|error| PluginError::Failed {
             plugin: self.identity.clone(),
             call: name,
             kind: kind(error.kind),
@@ -101,11 +118,22 @@ impl Ready {
         progress: &Arc<dyn Progress>,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, PluginError> {
-        let state = State::new(self.identity.clone(), self.budget, Arc::clone(progress), scope);
+        self.run_within(self.budget, name, scope, progress, body)
+    }
+
+    fn run_within<R>(
+        &self,
+        budget: Budget,
+        name: &'static str,
+        scope: Scope,
+        progress: &Arc<dyn Progress>,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, PluginError> {
+        let state = State::new(self.identity.clone(), budget, Arc::clone(progress), scope);
         let mut store = Store::new(self.engine, state);
         store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(self.budget.result);
-        store.set_max_component_handles(self.budget.handles);
+        store.set_hostcall_fuel(budget.result);
+        store.set_max_component_handles(budget.handles);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let cancelled = context.data().progress.cancelled();

@@ -7,14 +7,14 @@
 //! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
-//! - [`storage`] with [`mounts`]: storage backends in plain Rust
+//! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
 //! - [`admin`]: what is behind `wxc plugin`
 //!
 //! ```text
 //! name -> registry -> artifact (facts) -> manifest -> grants -> link -> Ready
 //!                                                                        │ per call: store, instance,
 //!                                                                        ▼ budget, answer checked
-//!                                                              Storage
+//!                                                              Storage / Template / Hook
 //! ```
 
 mod artifact;
@@ -31,10 +31,12 @@ pub mod budget;
 pub mod engine;
 pub mod error;
 pub mod grants;
+pub mod hook;
 pub mod manifest;
 pub mod mounts;
 pub mod registry;
 pub mod storage;
+pub mod template;
 pub mod volume_id;
 
 use std::collections::BTreeMap;
@@ -42,10 +44,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use error::{FailureKind, Identity, PluginError};
+pub use hook::{Hook, HookPlugin};
 pub use host::{Progress, Quiet, Unit};
 pub use mounts::MountPlan;
 pub use registry::{Kind, Places};
 pub use storage::{Storage, StoragePlugin};
+pub use template::{Template, TemplatePlugin};
 
 use call::Ready;
 use grants::{Grants, Permission};
@@ -97,6 +101,47 @@ impl Plugins {
         let ready = self.load(Kind::Storage, name)?;
         let settings = ready_settings(&ready, settings)?;
         Ok(StoragePlugin { ready, pool: pool.to_owned(), settings, progress: Watcher(progress) })
+    }
+
+    /// A template plugin. `state` is where its own small state is kept.
+    ///
+    /// # Errors
+    /// As [`Plugins::storage`].
+    pub fn template(
+        &self,
+        name: &str,
+        state: Option<&Path>,
+        settings: &SettingValues,
+        progress: Arc<dyn Progress>,
+    ) -> Result<TemplatePlugin, PluginError> {
+        let ready = self.load(Kind::Template, name)?;
+        let settings = ready_settings(&ready, settings)?;
+        let shown = ready.manifest.host_system.as_ref().map_or_else(Vec::new, |h| h.directories.clone());
+        let state = state.map(|dir| dir.join(name));
+        Ok(TemplatePlugin {
+            ready,
+            state,
+            settings,
+            host_directories: shown.into(),
+            progress: Watcher(progress),
+        })
+    }
+
+    /// A hook plugin, for one container, whose directory keeps its small state.
+    ///
+    /// # Errors
+    /// As [`Plugins::storage`].
+    pub fn hook(
+        &self,
+        name: &str,
+        container: Option<&Path>,
+        settings: &SettingValues,
+        progress: Arc<dyn Progress>,
+    ) -> Result<HookPlugin, PluginError> {
+        let ready = self.load(Kind::Hook, name)?;
+        let settings = ready_settings(&ready, settings)?;
+        let state = container.map(|dir| dir.join(".plugins").join(name));
+        Ok(HookPlugin { ready, state, settings, progress: Watcher(progress) })
     }
 
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no

@@ -52,7 +52,7 @@ pub(super) struct Scope {
     pub(super) pool: Option<OwnedFd>,
     /// The declared settings, with a value where there is one.
     pub(super) settings: Arc<BTreeMap<String, Option<String>>>,
-    /// Where the plugin's own state is kept; made when it is first written.
+    /// Where the plugin's own state is kept, made when it is first written; none in a call that is to be pure.
     pub(super) store: Option<PathBuf>,
     /// Directories of the host that were asked for and granted.
     pub(super) host_directories: Arc<[String]>,

@@ -46,7 +46,7 @@ impl Host for State {
 
 impl State {
     fn store_directory(&self) -> Result<PathBuf, Error> {
-        let none = || failure(ErrorKind::Unsupported, "this call has nothing to keep state for");
+        let none = || failure(ErrorKind::Denied, "nothing can be kept in this call");
         self.scope.store.clone().ok_or_else(none)
     }
 

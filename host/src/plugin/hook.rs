@@ -1,0 +1,274 @@
+#![forbid(unsafe_code)]
+//! Hook plugins in plain Rust.
+//!
+//! As for templates, the records of the contract are used as they are ([`types`]). What a hook may change
+//! is part of its manifest and so of its grant: a patch of another case is refused here, whatever
+//! the plan builder would make of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::bindings::hook::Hook as World;
+use super::bindings::host::wxc::host::types::Error as WitError;
+use super::call::Ready;
+use super::error::{Identity, PluginError};
+use super::host::place::parts;
+use super::host::{Scope, State};
+use super::manifest::{Changes, Manifest};
+
+/// The records of `wxc:hook`, as `wit/hook/types.wit` describes them.
+pub mod types {
+    pub use crate::plugin::bindings::hook::wxc::hook::types::*;
+    pub use crate::plugin::bindings::host::wxc::host::types::Pair;
+}
+
+use types::{Change, Context, Event, MountSource, Patch, Step, Subscription, Verdict};
+
+/// What happens around a container's life.
+pub trait Hook {
+    /// Name and version, for messages.
+    fn identity(&self) -> &Identity;
+    /// When it wants to be called.
+    fn subscribe(&self) -> Result<Vec<Subscription>, PluginError>;
+    /// Proposes changes. Pure. `budget` is that of the subscription.
+    fn adjust(&self, context: &Context, budget: Duration) -> Result<Vec<Patch>, PluginError>;
+    /// Judges the plan with everybody's changes. Pure.
+    fn validate(
+        &self,
+        context: &Context,
+        changes: &[Change],
+        budget: Duration,
+    ) -> Result<Verdict, PluginError>;
+    /// Does something; what it returns is handed to `undo` if a later part fails.
+    fn act(&self, context: &Context, budget: Duration) -> Result<Option<Vec<u8>>, PluginError>;
+    /// Takes back what `act` did.
+    fn undo(&self, context: &Context, token: &[u8], budget: Duration) -> Result<(), PluginError>;
+}
+
+/// A hook plugin, for one container.
+#[derive(Debug)]
+pub struct HookPlugin {
+    pub(super) ready: Ready,
+    pub(super) state: Option<PathBuf>,
+    pub(super) settings: super::Settings,
+    pub(super) progress: super::Watcher,
+}
+
+const MOST_SUBSCRIPTIONS: usize = 256;
+const MOST_PATCHES: usize = 1000;
+/// The longest undo token.
+const LONGEST_TOKEN: usize = 64 << 10;
+
+impl Hook for HookPlugin {
+    fn identity(&self) -> &Identity {
+        &self.ready.identity
+    }
+
+    fn subscribe(&self) -> Result<Vec<Subscription>, PluginError> {
+        const CALL: &str = "hook.subscribe";
+        let wishes = self.call(CALL, true, None, |store, instance| {
+            World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store)
+        })?;
+        check_subscriptions(&wishes).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(wishes)
+    }
+
+    fn adjust(&self, context: &Context, budget: Duration) -> Result<Vec<Patch>, PluginError> {
+        const CALL: &str = "hook.adjust";
+        let patches = self.call(CALL, true, Some(budget), |store, instance| {
+            World::new(&mut *store, instance)?.wxc_hook_hook().call_adjust(&mut *store, context)
+        })?;
+        check_patches(&self.ready.manifest, &patches).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(patches)
+    }
+
+    fn validate(
+        &self,
+        context: &Context,
+        changes: &[Change],
+        budget: Duration,
+    ) -> Result<Verdict, PluginError> {
+        let verdict = self.call("hook.validate", true, Some(budget), |store, instance| {
+            World::new(&mut *store, instance)?.wxc_hook_hook().call_validate(&mut *store, context, changes)
+        })?;
+        Ok(match verdict {
+            Verdict::Accept => Verdict::Accept,
+            Verdict::Refuse(why) => Verdict::Refuse(super::host::printable(&why)),
+        })
+    }
+
+    fn act(&self, context: &Context, budget: Duration) -> Result<Option<Vec<u8>>, PluginError> {
+        const CALL: &str = "hook.act";
+        let token = self.call(CALL, false, Some(budget), |store, instance| {
+            World::new(&mut *store, instance)?.wxc_hook_hook().call_act(&mut *store, context)
+        })?;
+        if token.as_ref().is_some_and(|t| t.len() > LONGEST_TOKEN) {
+            return Err(self.ready.broken(CALL, format!("a token longer than {LONGEST_TOKEN} bytes")));
+        }
+        Ok(token)
+    }
+
+    fn undo(&self, context: &Context, token: &[u8], budget: Duration) -> Result<(), PluginError> {
+        self.call("hook.undo", false, Some(budget), |store, instance| {
+            World::new(&mut *store, instance)?.wxc_hook_hook().call_undo(&mut *store, context, token)
+        })
+    }
+}
+
+impl HookPlugin {
+    fn call<R>(
+        &self,
+        name: &'static str,
+        pure: bool,
+        budget: Option<Duration>,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
+    ) -> Result<R, PluginError> {
+        let scope = Scope {
+            settings: Arc::clone(&self.settings.0),
+            store: if pure { None } else { self.state.clone() },
+            ..Scope::default()
+        };
+        self.ready.call_within(budget, name, scope, &self.progress.0, body)
+    }
+}
+
+fn check_subscriptions(wishes: &[Subscription]) -> Result<(), String> {
+    if wishes.len() > MOST_SUBSCRIPTIONS {
+        return Err(format!("more than {MOST_SUBSCRIPTIONS} subscriptions"));
+    }
+    let changeable = [Event::Create, Event::PreStart, Event::Clone, Event::Configure];
+    let misplaced = |w: &&Subscription| w.step != Step::Act && !changeable.contains(&w.event);
+    match wishes.iter().find(misplaced) {
+        Some(wish) => Err(format!("nothing can be changed or judged at {:?}", wish.event)),
+        None => Ok(()),
+    }
+}
+
+/// Only what the manifest declares, and nothing that no hook may say.
+fn check_patches(manifest: &Manifest, patches: &[Patch]) -> Result<(), String> {
+    if patches.len() > MOST_PATCHES {
+        return Err(format!("more than {MOST_PATCHES} changes"));
+    }
+    let none = Changes { patches: vec![], keys: vec![], devices: vec![], reason: String::new() };
+    let declared = manifest.changes.as_ref().unwrap_or(&none);
+    for patch in patches {
+        let case = case_of(patch);
+        if !declared.patches.iter().any(|p| p == case) {
+            return Err(format!("its manifest does not declare the change {case}"));
+        }
+        match patch {
+            Patch::AddMount(mount) => {
+                check_target(&mount.target)?;
+                match &mount.source {
+                    MountSource::Share(name) if !manifest.shares.contains_key(name) => {
+                        return Err(format!("its manifest has no [shares.{name}]"));
+                    }
+                    MountSource::Other(_) => return Err("a change cannot add a mount of the host's".into()),
+                    _ => {}
+                }
+            }
+            Patch::AddDevice(device) if !declared.devices.contains(&device.name) => {
+                return Err(format!("its manifest does not declare the device {:?}", device.name));
+            }
+            Patch::SetKey(pair) if !declared.keys.iter().any(|k| key_matches(k, &pair.name)) => {
+                return Err(format!("its manifest does not declare the key {:?}", pair.name));
+            }
+            _ => {}
+        }
+        if texts_of(patch).iter().any(|t| t.contains(char::is_control)) {
+            return Err(format!("a value of {case} holds control characters"));
+        }
+    }
+    Ok(())
+}
+
+fn check_target(target: &str) -> Result<(), String> {
+    let path = target.strip_prefix('/').ok_or_else(|| format!("{target:?} is not absolute"))?;
+    parts(path).map(|_| ()).map_err(|e| e.message)
+}
+
+/// `x.*` stands for all keys below `x`.
+fn key_matches(pattern: &str, key: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) if prefix.ends_with('.') => key.starts_with(prefix) && key.len() > prefix.len(),
+        _ => pattern == key,
+    }
+}
+
+/// The case's name, as manifests and grants spell it.
+fn case_of(patch: &Patch) -> &'static str {
+    match patch {
+        Patch::SetVariable(_) => "set-variable",
+        Patch::RemoveVariable(_) => "remove-variable",
+        Patch::AddMount(_) => "add-mount",
+        Patch::RemoveMount(_) => "remove-mount",
+        Patch::AddDevice(_) => "add-device",
+        Patch::RemoveDevice(_) => "remove-device",
+        Patch::AddAddress(_) => "add-address",
+        Patch::SetLimit(_) => "set-limit",
+        Patch::SetSysctl(_) => "set-sysctl",
+        Patch::SetHostname(_) => "set-hostname",
+        Patch::DropCapability(_) => "drop-capability",
+        Patch::DenySyscall(_) => "deny-syscall",
+        Patch::SetLabel(_) => "set-label",
+        Patch::SetKey(_) => "set-key",
+    }
+}
+
+fn texts_of(patch: &Patch) -> Vec<&str> {
+    match patch {
+        Patch::SetVariable(p)
+        | Patch::SetLimit(p)
+        | Patch::SetSysctl(p)
+        | Patch::SetLabel(p)
+        | Patch::SetKey(p) => {
+            vec![&p.name, &p.value]
+        }
+        Patch::RemoveVariable(t)
+        | Patch::RemoveMount(t)
+        | Patch::RemoveDevice(t)
+        | Patch::SetHostname(t)
+        | Patch::DropCapability(t)
+        | Patch::DenySyscall(t) => vec![t],
+        Patch::AddMount(m) => m.options.iter().chain([&m.target]).map(String::as_str).collect(),
+        Patch::AddDevice(device) => vec![&device.name],
+        Patch::AddAddress((interface, address)) => vec![interface, address],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{Mount, Pair};
+
+    fn manifest(changes: &str) -> Manifest {
+        let head = "name = \"x\"\nkind = \"hook\"\nversion = \"1\"\napi = \"0.1\"\ndescription = \"\"\n";
+        Manifest::parse(&format!("{head}{changes}")).unwrap()
+    }
+
+    #[test]
+    fn only_declared_changes_pass() {
+        let patch = Patch::SetLabel(Pair { name: "a".into(), value: "b".into() });
+        assert!(check_patches(&manifest(""), std::slice::from_ref(&patch)).is_err());
+        let declared = manifest("[changes]\npatches = [\"set-label\", \"add-mount\"]\nreason = \"\"\n");
+        assert!(check_patches(&declared, std::slice::from_ref(&patch)).is_ok());
+        let mount =
+            |source, target: &str| Patch::AddMount(Mount { source, target: target.into(), options: vec![] });
+        assert!(check_patches(&declared, &[mount(MountSource::Memory(1), "/run/x")]).is_ok());
+        assert!(check_patches(&declared, &[mount(MountSource::Memory(1), "/run/../x")]).is_err());
+        assert!(check_patches(&declared, &[mount(MountSource::Share("a".into()), "/x")]).is_err());
+        assert!(check_patches(&declared, &[mount(MountSource::Other("/".into()), "/x")]).is_err());
+        let lines = Patch::SetLabel(Pair { name: "a".into(), value: "b\nc".into() });
+        assert!(check_patches(&declared, &[lines]).is_err());
+    }
+
+    #[test]
+    fn a_star_stands_for_what_is_below() {
+        assert!(key_matches("x.*", "x.y") && !key_matches("x.*", "x.") && !key_matches("x.*", "xy"));
+        assert!(key_matches("x", "x") && !key_matches("x", "x.y") && !key_matches("*", "x"));
+    }
+}

@@ -1,0 +1,391 @@
+#![forbid(unsafe_code)]
+//! Template plugins in plain Rust.
+//!
+//! The records of the contract are plain data and are used as they are ([`types`]); a manifest and what
+//! belongs to it can be kept as JSON, because `finish` may be asked again at a later moment. What a
+//! template returns is checked here against the contract and its own manifest. What only the host's other
+//! rooms can judge is theirs: which settings a template may set, and where a digest is required.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::bindings::host::wxc::host::types::Error as WitError;
+use super::bindings::template::Template as World;
+use super::call::Ready;
+use super::error::{Identity, PluginError};
+use super::host::place::parts;
+use super::host::{Scope, State};
+use super::manifest::is_name;
+
+/// The records of `wxc:template`, as `wit/template/types.wit` describes them.
+pub mod types {
+    pub use crate::plugin::bindings::host::wxc::host::types::{Digest, DigestAlgorithm, Pair};
+    pub use crate::plugin::bindings::template::wxc::template::types::*;
+}
+
+use types::{
+    ArchiveRole, Archives, Assembly, Blob, BootstrapBase, Candidate, Digest, DigestAlgorithm, Finished,
+    Given, Manifest, Member, Moment, Node, Origin, Pair, Parameter, ParameterKind, Rendered, Request,
+};
+
+/// A source of root file systems.
+pub trait Template {
+    /// Name and version, for messages.
+    fn identity(&self) -> &Identity;
+    /// What the user can say; the same every time.
+    fn options(&self) -> Result<Vec<Parameter>, PluginError>;
+    /// Images that match, best first, at most `limit`.
+    fn search(&self, request: &Request, limit: u32) -> Result<Vec<Candidate>, PluginError>;
+    /// Chooses one image and says how to assemble it.
+    fn resolve(&self, request: &Request) -> Result<Manifest, PluginError>;
+    /// Turns metadata into settings and files. Pure.
+    fn finish(
+        &self,
+        moment: Moment,
+        request: &Request,
+        manifest: &Manifest,
+        members: &[Member],
+    ) -> Result<Finished, PluginError>;
+}
+
+/// A template plugin.
+#[derive(Debug)]
+pub struct TemplatePlugin {
+    pub(super) ready: Ready,
+    pub(super) state: Option<PathBuf>,
+    pub(super) settings: super::Settings,
+    pub(super) host_directories: Arc<[String]>,
+    pub(super) progress: super::Watcher,
+}
+
+const MOST_PARAMETERS: usize = 64;
+const MOST_FILES: usize = 1000;
+const MOST_LAYERS: usize = 128;
+
+impl Template for TemplatePlugin {
+    fn identity(&self) -> &Identity {
+        &self.ready.identity
+    }
+
+    fn options(&self) -> Result<Vec<Parameter>, PluginError> {
+        const CALL: &str = "template.options";
+        let options = self.ready.run(CALL, self.scope(false), &self.progress.0, |store, instance| {
+            World::new(&mut *store, instance)?.wxc_template_template().call_options(&mut *store)
+        })?;
+        check_parameters(&options).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(options)
+    }
+
+    fn search(&self, request: &Request, limit: u32) -> Result<Vec<Candidate>, PluginError> {
+        const CALL: &str = "template.search";
+        let found = self.call(CALL, false, |store, instance| {
+            World::new(&mut *store, instance)?.wxc_template_template().call_search(
+                &mut *store,
+                request,
+                limit,
+            )
+        })?;
+        if found.len() > limit as usize {
+            return Err(self.ready.broken(CALL, "more candidates than were asked for"));
+        }
+        let texts =
+            found.iter().flat_map(|c| [&c.product, &c.release, &c.architecture, &c.flavour, &c.serial]);
+        one_line(texts.map(String::as_str)).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(found)
+    }
+
+    fn resolve(&self, request: &Request) -> Result<Manifest, PluginError> {
+        const CALL: &str = "template.resolve";
+        let manifest = self.call(CALL, false, |store, instance| {
+            World::new(&mut *store, instance)?.wxc_template_template().call_resolve(&mut *store, request)
+        })?;
+        self.check_manifest(&manifest).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(manifest)
+    }
+
+    fn finish(
+        &self,
+        moment: Moment,
+        request: &Request,
+        manifest: &Manifest,
+        members: &[Member],
+    ) -> Result<Finished, PluginError> {
+        const CALL: &str = "template.finish";
+        let finished = self.call(CALL, true, |store, instance| {
+            let world = World::new(&mut *store, instance)?;
+            world.wxc_template_template().call_finish(&mut *store, moment, request, manifest, members)
+        })?;
+        check_finished(&finished).map_err(|why| self.ready.broken(CALL, why))?;
+        Ok(finished)
+    }
+}
+
+impl TemplatePlugin {
+    fn call<R>(
+        &self,
+        name: &'static str,
+        pure: bool,
+        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
+    ) -> Result<R, PluginError> {
+        self.ready.call(name, self.scope(pure), &self.progress.0, body)
+    }
+
+    fn scope(&self, pure: bool) -> Scope {
+        Scope {
+            settings: Arc::clone(&self.settings.0),
+            store: if pure { None } else { self.state.clone() },
+            host_directories: Arc::clone(&self.host_directories),
+            ..Scope::default()
+        }
+    }
+
+    fn check_manifest(&self, manifest: &Manifest) -> Result<(), String> {
+        one_line([manifest.product.as_str(), &manifest.serial, &manifest.architecture])?;
+        match &manifest.assembly {
+            Assembly::Empty => Ok(()),
+            Assembly::Tree(given) => check_given(given),
+            Assembly::Archives(archives) => self.check_archives(archives),
+            Assembly::Layers(layers) => {
+                if layers.stack.is_empty() || layers.stack.len() > MOST_LAYERS {
+                    return Err(format!("an image has 1 to {MOST_LAYERS} layers"));
+                }
+                layers
+                    .stack
+                    .iter()
+                    .try_for_each(|l| self.check_blob(&l.blob).and(check_digest(&l.diff_id)))?;
+                layers.config.as_ref().map_or(Ok(()), |blob| self.check_blob(blob))
+            }
+            Assembly::Bootstrap(bootstrap) => {
+                let Some(declared) = &self.ready.manifest.bootstrap else {
+                    return Err("its manifest has no [bootstrap]".into());
+                };
+                let program = bootstrap.argv.first().map_or("", String::as_str);
+                if !declared.programs.iter().any(|p| p == program) {
+                    return Err(format!("its manifest does not declare the program {program:?}"));
+                }
+                if bootstrap.network && !declared.network {
+                    return Err("its manifest does not declare the network".into());
+                }
+                match &bootstrap.base {
+                    BootstrapBase::HostSystem(host) => self.check_host_directories(&host.directories),
+                    BootstrapBase::Archives(archives) => self.check_archives(archives),
+                }
+            }
+            Assembly::HostSystem(host) => self.check_host_directories(&host.directories),
+        }
+    }
+
+    fn check_host_directories(&self, directories: &[String]) -> Result<(), String> {
+        match directories.iter().find(|d| !self.host_directories.contains(d)) {
+            Some(other) => Err(format!("its manifest does not declare the host's directory {other:?}")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_archives(&self, archives: &Archives) -> Result<(), String> {
+        let roots = archives.parts.iter().filter(|a| a.role != ArchiveRole::Metadata).count();
+        if roots != 1 || archives.parts.len() > MOST_LAYERS {
+            return Err("exactly one archive is the root file system".into());
+        }
+        for archive in &archives.parts {
+            self.check_blob(&archive.blob)?;
+            parts(archive.prefix.trim_end_matches('/')).map_err(|e| e.message)?;
+        }
+        for member in &archives.members {
+            parts(member.trim_end_matches('/')).map_err(|e| e.message)?;
+        }
+        archives.combined_digest.as_ref().map_or(Ok(()), check_digest)
+    }
+
+    fn check_blob(&self, blob: &Blob) -> Result<(), String> {
+        if let Some(digest) = &blob.digest {
+            check_digest(digest)?;
+        }
+        match &blob.origin {
+            Origin::Given(given) => check_given(given),
+            Origin::Remote(remote) => {
+                let origins = self.ready.manifest.fetch.iter().flat_map(|f| &f.origins);
+                let origins: BTreeSet<&str> = origins.map(String::as_str).collect();
+                let of = |url: &str| {
+                    origins.iter().any(|o| url.strip_prefix(o).is_some_and(|r| r.starts_with('/')))
+                };
+                match remote.urls.iter().find(|url| !of(url)) {
+                    Some(url) => Err(format!("its manifest does not declare the origin of {url:?}")),
+                    None if remote.urls.is_empty() => Err("a download without an address".into()),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
+    let names: BTreeSet<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
+    if parameters.len() > MOST_PARAMETERS || names.len() != parameters.len() {
+        return Err(format!("more than {MOST_PARAMETERS} parameters, or one twice"));
+    }
+    for parameter in parameters {
+        if !is_name(&parameter.name) {
+            return Err(format!("{:?} is not the name of a parameter", parameter.name));
+        }
+        one_line([parameter.doc.as_str(), parameter.default.as_deref().unwrap_or("")])?;
+        if let (ParameterKind::Choice(words), default) = (&parameter.kind, &parameter.default) {
+            one_line(words.iter().map(String::as_str))?;
+            if default.as_ref().is_some_and(|d| !words.contains(d)) {
+                return Err(format!("the default of {} is none of its choices", parameter.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_finished(finished: &Finished) -> Result<(), String> {
+    if finished.files.len() > MOST_FILES {
+        return Err(format!("more than {MOST_FILES} files to render"));
+    }
+    // A line break in a value is how a line of one's own gets into a configuration file.
+    one_line(finished.settings.iter().flat_map(|p| [p.name.as_str(), &p.value]))?;
+    finished.files.iter().try_for_each(check_rendered)
+}
+
+fn check_rendered(file: &Rendered) -> Result<(), String> {
+    let path = file.path.strip_prefix('/').ok_or_else(|| format!("{:?} is not absolute", file.path))?;
+    if parts(path).map_err(|e| e.message)?.is_empty() {
+        return Err("the root itself is not rendered".into());
+    }
+    // 0o6000: set-user-id and set-group-id.
+    if file.permissions > 0o7777 || file.permissions & 0o6000 != 0 {
+        return Err(format!("{}: permissions {:o} are not allowed", file.path, file.permissions));
+    }
+    match &file.node {
+        Node::Symlink(target) if target.is_empty() || target.contains('\0') => {
+            Err(format!("{}: a link needs a target", file.path))
+        }
+        Node::Given(given) => check_given(given),
+        _ => Ok(()),
+    }
+}
+
+fn check_given(given: &Given) -> Result<(), String> {
+    if !is_name(&given.parameter) {
+        return Err(format!("{:?} is not the name of a parameter", given.parameter));
+    }
+    parts(&given.path).map(|_| ()).map_err(|e| e.message)
+}
+
+fn check_digest(digest: &Digest) -> Result<(), String> {
+    let digits = match digest.algorithm {
+        DigestAlgorithm::Sha256 => 64,
+        DigestAlgorithm::Sha512 => 128,
+    };
+    let good =
+        digest.hex.len() == digits && digest.hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if good { Ok(()) } else { Err(format!("{:?} is not {digits} hexadecimal digits", digest.hex)) }
+}
+
+fn one_line<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    match texts.into_iter().find(|t| t.contains(char::is_control)) {
+        Some(text) => Err(format!("{text:?} holds control characters")),
+        None => Ok(()),
+    }
+}
+
+/// What the user said, completed by defaults and checked against the parameters: what a [`Request`] carries.
+///
+/// # Errors
+/// A sentence that names the parameter and what would fit.
+pub fn answers(parameters: &[Parameter], said: &[(String, String)]) -> Result<Vec<Pair>, String> {
+    let mut answers = Vec::new();
+    for (name, value) in said {
+        let Some(parameter) = parameters.iter().find(|p| p.name == *name) else {
+            let known: Vec<String> = parameters.iter().map(|p| format!("--{}", p.name)).collect();
+            return Err(format!("there is no option --{name} (there are: {})", known.join(", ")));
+        };
+        if !parameter.repeatable && answers.iter().any(|a: &Pair| a.name == *name) {
+            return Err(format!("--{name} is given twice"));
+        }
+        check_answer(parameter, value)?;
+        answers.push(Pair { name: name.clone(), value: value.clone() });
+    }
+    for parameter in parameters {
+        if answers.iter().any(|a| a.name == parameter.name) {
+            continue;
+        }
+        match &parameter.default {
+            Some(value) => answers.push(Pair { name: parameter.name.clone(), value: value.clone() }),
+            None if parameter.required => {
+                return Err(format!("--{} is missing: {}", parameter.name, parameter.doc));
+            }
+            None => {}
+        }
+    }
+    Ok(answers)
+}
+
+fn check_answer(parameter: &Parameter, value: &str) -> Result<(), String> {
+    let name = &parameter.name;
+    match &parameter.kind {
+        _ if value.contains(char::is_control) => Err(format!("--{name}: {value:?} holds control characters")),
+        ParameterKind::Integer if value.parse::<i64>().is_err() => {
+            Err(format!("--{name}: {value:?} is not a whole number"))
+        }
+        ParameterKind::Boolean if !matches!(value, "true" | "false") => {
+            Err(format!("--{name}: {value:?} is neither true nor false"))
+        }
+        ParameterKind::Choice(words) if !words.iter().any(|w| w == value) => {
+            Err(format!("--{name}: {value:?} is none of {}", words.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(name: &str, kind: ParameterKind, default: Option<&str>, required: bool) -> Parameter {
+        let default = default.map(str::to_owned);
+        Parameter { name: name.into(), kind, doc: "words".into(), default, required, repeatable: false }
+    }
+
+    fn said(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn answers_are_checked_and_completed() {
+        let choice = ParameterKind::Choice(vec!["a".into(), "b".into()]);
+        let parameters = [
+            parameter("which", choice, Some("a"), false),
+            parameter("from", ParameterKind::File, None, true),
+        ];
+        let full = answers(&parameters, &[said("from", "x.tar")]).unwrap();
+        assert_eq!(full.iter().map(|p| p.value.as_str()).collect::<Vec<_>>(), ["x.tar", "a"]);
+        assert!(answers(&parameters, &[]).unwrap_err().contains("--from is missing"));
+        assert!(answers(&parameters, &[said("form", "x")]).unwrap_err().contains("--from"));
+        let bad = [said("from", "x"), said("which", "c")];
+        assert!(answers(&parameters, &bad).unwrap_err().contains("none of a, b"));
+        assert!(answers(&parameters, &[said("from", "x"), said("from", "y")]).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn rendered_files_stay_inside_and_get_no_privilege() {
+        let file = |path: &str, permissions| Rendered {
+            path: path.into(),
+            node: Node::File(vec![]),
+            permissions,
+            user: 0,
+            group: 0,
+            keep_existing: false,
+        };
+        assert!(check_rendered(&file("/etc/hosts", 0o644)).is_ok());
+        for bad in [file("etc/hosts", 0o644), file("/", 0o644), file("/../x", 0o644), file("/bin/x", 0o4755)]
+        {
+            assert!(check_rendered(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A storage plugin that misbehaves: what it does in `create` is the name of the volume.
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "generated component glue")]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../../wit/host", "../../../../wit/storage"],
+        world: "wxc:storage/storage-plugin",
+        generate_all,
+    });
+    export!(Hostile with_types_in self);
+    use super::Hostile;
+}
+
+use bindings::exports::wxc::storage::volumes::Guest;
+use bindings::wxc::host::types::{Error, ErrorKind};
+use bindings::wxc::host::{log, settings, tree};
+use bindings::wxc::storage::scope;
+use bindings::wxc::storage::types::{Access, Mount, MountSource, Phase, Place, Pool, Volume, VolumeUsage};
+
+struct Hostile;
+
+fn volume(id: &str) -> Volume {
+    Volume { id: id.into(), phase: Phase::Writable, parent: None, operation: None }
+}
+
+fn failed(message: String) -> Error {
+    Error { kind: ErrorKind::Failed, message }
+}
+
+#[allow(unconditional_recursion, reason = "that is what it is for")]
+fn deep(n: u64) -> u64 {
+    std::hint::black_box(n) + deep(n + 1)
+}
+
+impl Guest for Hostile {
+    fn open() -> Result<Pool, Error> {
+        #[cfg(feature = "commands")]
+        bindings::wxc::host::commands::Command::new("anything").run()?;
+        Ok(Pool { total: 1, available: 1, metadata_available: None })
+    }
+
+    fn scan(_after: Option<String>, limit: u32) -> Result<Vec<Volume>, Error> {
+        Ok((0..=limit).map(|_| volume("same")).collect())
+    }
+
+    fn create(_operation: String, id: String, _size: Option<u64>) -> Result<Volume, Error> {
+        let pool = scope::pool()?;
+        match id.as_str() {
+            "loop" => loop {
+                std::hint::black_box(());
+            },
+            "memory" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+                }
+            }
+            "stack" => Err(failed(deep(0).to_string())),
+            "panic" => panic!("on purpose"),
+            "handles" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(scope::pool()?);
+                }
+            }
+            "calls" => loop {
+                log::emit(log::Level::Trace, "again");
+            },
+            "result" => Err(failed("x".repeat(32 << 20))),
+            "escapes" => Err(failed("\x1b[2J\nroot@host# ".to_owned())),
+            "setting" => Err(failed(settings::get("undeclared").unwrap_or_default())),
+            "other" => Ok(volume("another")),
+            "above" => tree::read(&pool, "../secret", 100).map(|_| volume(&id)),
+            "absolute" => tree::read(&pool, "/etc/passwd", 100).map(|_| volume(&id)),
+            "through-link" => tree::read(&pool, "web/rootfs/link/passwd", 100).map(|_| volume(&id)),
+            "config" => {
+                tree::write(&pool, "web/container.toml", b"privileged = true", 0o644).map(|()| volume(&id))
+            }
+            "config-by-handle" => {
+                let web = tree::open(&pool, "web")?;
+                tree::write(&web, "container.toml", b"privileged = true", 0o644).map(|()| volume(&id))
+            }
+            "config-by-rename" => {
+                tree::rename(&pool, "web/rootfs/evil", "web/container.toml").map(|()| volume(&id))
+            }
+            "device" => tree::read(&pool, "web/rootfs/fifo", 100).map(|_| volume(&id)),
+            "container" => tree::remove_tree(&pool, "web").map(|()| volume(&id)),
+            _ => Ok(volume(&id)),
+        }
+    }
+
+    fn seal(_operation: String, id: String) -> Result<Volume, Error> {
+        // Says it is done, and is not.
+        Ok(volume(&id))
+    }
+
+    fn mounts(id: String, _access: Access) -> Result<Vec<Mount>, Error> {
+        let path = match id.as_str() {
+            "above" => "../../etc",
+            "config" => "web/container.toml",
+            "container" => "web",
+            _ => "web/rootfs",
+        };
+        let options = if id == "options" { vec!["suid,dev".to_owned()] } else { Vec::new() };
+        let source = MountSource::Tree(Place { handle: "pool".into(), path: path.into() });
+        Ok(vec![Mount { source, target: String::new(), read_only: false, options }])
+    }
+
+    fn usage(_id: String) -> Result<VolumeUsage, Error> {
+        Ok(VolumeUsage { exclusive: None, referenced: None, entries: None })
+    }
+
+    fn remove(_operation: String, _id: String) -> Result<(), Error> {
+        Ok(())
+    }
+}

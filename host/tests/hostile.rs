@@ -1,0 +1,228 @@
+//! A plugin that tries everything: each attempt has to end in an error that names plugin, call and, for a
+//! budget, which one; and nothing outside its volumes may be touched.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use common::{compiler, failure, places};
+use wxc::plugin::budget::Limit;
+use wxc::plugin::storage::Access;
+use wxc::plugin::{
+    FailureKind, Places, PluginError, Plugins, Quiet, SettingValues, Storage as _, StoragePlugin,
+};
+
+/// Builds the guest, with a feature or without, and returns its core module.
+fn module(feature: Option<&str>) -> PathBuf {
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/hostile");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    // One target directory, so that what the guest depends on is built once; one after the other.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-unknown-unknown"]);
+    cargo
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(guest)
+        .args(feature.map(|f| format!("--features={f}")));
+    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER"] {
+        cargo.env_remove(flags);
+    }
+    assert!(cargo.status().unwrap().success(), "cannot build the guest");
+    let kept = target.join(feature.unwrap_or("plain")).with_extension("wasm");
+    fs::copy(target.join("wasm32-unknown-unknown/release/hostile.wasm"), &kept).unwrap();
+    kept
+}
+
+/// A plugin file of the guest under a name, in a new directory.
+fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
+    static PLAIN: OnceLock<PathBuf> = OnceLock::new();
+    static COMMANDS: OnceLock<PathBuf> = OnceLock::new();
+    let module = if feature.is_some() { &COMMANDS } else { &PLAIN }.get_or_init(|| module(feature));
+    let (manifest, file) = (dir.join("plugin.toml"), dir.join(format!("{name}.wasm")));
+    let commands = "[commands.anything]\nargv = [\"true\"]\nreason = \"none\"\n";
+    let text = format!(
+        "name = \"{name}\"\nkind = \"storage\"\nversion = \"6.6.6\"\napi = \"0.1\"\ndescription = \"bad\"\n\
+         pool = \"directory\"\n[limits]\ntime = 200\n{}",
+        if feature.is_some() { commands } else { "" }
+    );
+    fs::write(&manifest, text).unwrap();
+    let encoded = Command::new(compiler()).arg("encode").args([module, &manifest, &file]).status().unwrap();
+    assert!(encoded.success());
+    file
+}
+
+struct World {
+    top: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let top = tempfile::tempdir().unwrap();
+        let pool = top.path().join("pool/web/rootfs");
+        fs::create_dir_all(&pool).unwrap();
+        fs::write(top.path().join("secret"), "secret").unwrap();
+        fs::write(top.path().join("pool/web/container.toml"), "untouched").unwrap();
+        fs::write(pool.join("evil"), "privileged = true").unwrap();
+        std::os::unix::fs::symlink("/etc", pool.join("link")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            pool.join("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        Self { top }
+    }
+
+    fn places(&self) -> Places {
+        places(self.top.path())
+    }
+
+    fn open(&self, name: &str) -> Result<StoragePlugin, PluginError> {
+        let pool = self.top.path().join("pool");
+        Plugins::new(self.places()).storage(name, &pool, &SettingValues::new(), Arc::new(Quiet))
+    }
+
+    /// Installs and grants the guest under a name.
+    fn granted(&self, name: &str) -> StoragePlugin {
+        let plugins = Plugins::new(self.places());
+        plugins.install(&plugin_file(self.top.path(), name, None)).unwrap();
+        plugins.grant(name, &[]).unwrap();
+        self.open(name).unwrap()
+    }
+}
+
+#[test]
+fn every_budget_stops_the_guest_and_is_named() {
+    let world = World::new();
+    let guest = world.granted("hostile");
+    let limit = |id: &str| match guest.create("op", id, None) {
+        Err(PluginError::Budget { plugin, call, limit }) => {
+            assert_eq!((plugin.to_string().as_str(), call), ("plugin hostile 6.6.6", "volumes.create"));
+            limit
+        }
+        other => panic!("{id}: {other:?}"),
+    };
+    assert!(matches!(limit("loop"), Limit::Time(_)));
+    assert!(matches!(limit("memory"), Limit::Memory(_)));
+    assert!(matches!(limit("stack"), Limit::Stack));
+    assert!(matches!(limit("handles"), Limit::Handles(_)));
+    assert!(matches!(limit("calls"), Limit::HostCalls(_)));
+    assert!(matches!(limit("result"), Limit::Result(_)));
+    let error = guest.create("op", "loop", None).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "plugin hostile 6.6.6: volumes.create was stopped: time budget of 200ms of processor time used up"
+    );
+    // The plugin is as good as new afterwards.
+    assert_eq!(guest.create("op", "web", None).unwrap().id, "web");
+}
+
+#[test]
+fn crashes_lies_and_escape_sequences_are_reported_as_such() {
+    let world = World::new();
+    let guest = world.granted("hostile");
+    assert!(matches!(
+        guest.create("op", "panic", None),
+        Err(PluginError::Trap { call: "volumes.create", .. })
+    ));
+    for broken in ["other", "setting"] {
+        let error = guest.create("op", broken, None).unwrap_err();
+        assert!(matches!(error, PluginError::Broken { .. }), "{broken}: {error}");
+    }
+    assert!(matches!(guest.seal("op", "web"), Err(PluginError::Broken { .. })));
+    assert!(matches!(guest.scan(None, 5), Err(PluginError::Broken { .. })));
+    let message = guest.create("op", "escapes", None).unwrap_err().to_string();
+    assert!(!message.contains(char::is_control), "{message:?}");
+    for lie in ["above", "config", "container", "options"] {
+        let error = guest.mounts(lie, Access::ReadWrite).unwrap_err();
+        assert!(matches!(error, PluginError::Broken { .. }), "{lie}: {error}");
+    }
+}
+
+#[test]
+fn nothing_outside_its_volumes_is_reached() {
+    let world = World::new();
+    let guest = world.granted("hostile");
+    for (attempt, kind) in [
+        ("above", FailureKind::Invalid),
+        ("absolute", FailureKind::Invalid),
+        ("through-link", FailureKind::Denied),
+        ("config", FailureKind::Denied),
+        ("config-by-handle", FailureKind::Denied),
+        ("config-by-rename", FailureKind::Denied),
+        ("container", FailureKind::Denied),
+        ("device", FailureKind::Invalid),
+    ] {
+        assert_eq!(failure(guest.create("op", attempt, None)), kind, "{attempt}");
+    }
+    let config = fs::read_to_string(world.top.path().join("pool/web/container.toml")).unwrap();
+    assert_eq!(config, "untouched");
+}
+
+#[test]
+fn a_file_is_granted_by_its_content_and_replaces_a_built_in_plugin() {
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    assert_eq!(world.open("storage-dir").unwrap().identity().version, "0.1.0");
+    let shown = plugins.install(&plugin_file(world.top.path(), "storage-dir", None)).unwrap();
+    assert!(shown.replaces_built_in && !shown.about.granted);
+
+    let error = world.open("storage-dir").unwrap_err();
+    assert_eq!(error.to_string(), "plugin storage-dir 6.6.6 is not granted: tree");
+    assert!(error.hint().unwrap().ends_with("wxc plugin grant storage-dir tree"), "{:?}", error.hint());
+    plugins.grant("storage-dir", &["tree".parse().unwrap()]).unwrap();
+    assert_eq!(world.open("storage-dir").unwrap().identity().version, "6.6.6");
+
+    // The same name with another content is another plugin.
+    let file = world.places().installed.join("storage-dir.wasm");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.extend([0, 2, 1, b'x']);
+    fs::write(&file, bytes).unwrap();
+    let error = world.open("storage-dir").unwrap_err();
+    assert!(error.hint().unwrap().contains("has changed since"), "{:?}", error.hint());
+
+    plugins.remove("storage-dir").unwrap();
+    assert_eq!(world.open("storage-dir").unwrap().identity().version, "0.1.0");
+}
+
+#[test]
+fn an_import_that_is_not_offered_is_named() {
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("commands"))).unwrap();
+    let error = world.open("hostile").unwrap_err();
+    assert!(error.to_string().contains("not granted: command:anything: true, commands, tree"), "{error}");
+    plugins.grant("hostile", &[]).unwrap();
+    let error = world.open("hostile").unwrap_err().to_string();
+    assert!(error.contains("needs the interface wxc:host/commands@0.1.0"), "{error}");
+}
+
+#[test]
+fn whatever_is_wrong_with_compiled_code_is_a_miss() {
+    let world = World::new();
+    drop(world.granted("hostile"));
+    let artifact = || fs::read_dir(world.places().cache).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(artifact()).unwrap();
+    type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+    let spoil: [Spoil<'_>; 4] = [
+        ("cut short", &|file| fs::write(file, &good[..good.len() / 2]).unwrap()),
+        ("empty", &|file| fs::write(file, b"").unwrap()),
+        ("missing", &|file| fs::remove_file(file).unwrap()),
+        ("writable by others", &|file| {
+            fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        spoil(&artifact());
+        let guest = world.open("hostile").unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(guest.create("op", "web", None).unwrap().id, "web", "{what}");
+        assert_eq!(fs::read(artifact()).unwrap(), good, "{what}: compiled again");
+    }
+}
