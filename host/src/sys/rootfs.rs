@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat,
-    openat, openat2, renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
+    openat2, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -63,17 +63,21 @@ impl<'a> Rootfs<'a> {
     /// # Errors
     /// When there is no such file, or something else is there.
     pub fn open(&self, path: &Path) -> Result<File, TreeError> {
+        let refused = || TreeError::Refused { path: path.into(), why: "it is not a regular file".into() };
         // A path descriptor first: opening a FIFO would wait, and opening a device may do something.
         let found = self.resolve(path, OFlags::PATH).map_err(TreeError::io("find", path))?;
-        let stat = fstat(&found).map_err(TreeError::io("examine", path))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(TreeError::Refused { path: path.into(), why: "it is not a regular file".into() });
+        if !is_regular(&found).map_err(TreeError::io("examine", path))? {
+            return Err(refused());
         }
-        // Our own descriptor's name in our own /proc: the same file, however the tree changes meanwhile.
-        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
-        let fd = openat(CWD, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(TreeError::io("open", path))?;
-        Ok(File::from(fd))
+        // Looked up again, and not opened through `/proc`, which a confined process does not have. What a
+        // guest can put there in between is a FIFO, which then neither waits nor passes for a file.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = self.resolve(path, flags).map_err(TreeError::io("open", path))?;
+        if is_regular(&fd).map_err(TreeError::io("examine", path))? {
+            Ok(File::from(fd))
+        } else {
+            Err(refused())
+        }
     }
 
     /// The content of a regular file of at most `limit` bytes.
@@ -81,7 +85,16 @@ impl<'a> Rootfs<'a> {
     /// # Errors
     /// As [`Self::open`], and for a larger file.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, TreeError> {
+        self.read_with_owner(path, limit).map(|(data, ..)| data)
+    }
+
+    /// The same with the permission bits and the owner, for writing it again.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with_owner(&self, path: &Path, limit: u64) -> Result<(Vec<u8>, u32, Owner), TreeError> {
         let file = self.open(path)?;
+        let stat = fstat(&file).map_err(TreeError::io("examine", path))?;
         let mut data = Vec::new();
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut data);
         read.map_err(|e| TreeError::io("read", path)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
@@ -89,7 +102,7 @@ impl<'a> Rootfs<'a> {
             let why = format!("it is larger than the {limit} bytes that are read of it");
             return Err(TreeError::Refused { path: path.into(), why });
         }
-        Ok(data)
+        Ok((data, stat.st_mode & 0o7777, Owner { uid: stat.st_uid, gid: stat.st_gid }))
     }
 
     /// Writes a whole file, in one step for whoever looks: what was there, a link above all, is replaced.
@@ -230,6 +243,10 @@ fn discard(dir: BorrowedFd<'_>) {
     let _ = unlinkat(dir, NEW, flags);
 }
 
+fn is_regular(fd: &OwnedFd) -> rustix::io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::RegularFile)
+}
+
 fn put(fd: &OwnedFd, mut data: &[u8]) -> rustix::io::Result<()> {
     while !data.is_empty() {
         let n = rustix::io::retry_on_intr(|| rustix::io::write(fd, data))?;
@@ -292,7 +309,7 @@ mod tests {
     #[test]
     fn only_regular_files_are_opened() {
         let tree = Tree::new();
-        rustix::fs::mknodat(CWD, tree.path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, tree.path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         symlink("loop", tree.path("loop")).unwrap();
         let rootfs = tree.rootfs();
         assert!(rootfs.read(Path::new("fifo"), 9).unwrap_err().to_string().contains("not a regular file"));

@@ -34,19 +34,25 @@ pub fn extract(
     let input = codec::open(archive, options.limits)?;
     let members = Members::new(input, &options.limits);
     let place = Place::new(target, options.limits.memory);
-    Extract { members, place, options, report, listen }.run()
+    let prefix = names::clean(options.prefix.as_bytes(), options.limits.depth)?;
+    let mut work = Extract { members, place, options, prefix, found: false, report, listen };
+    work.run()?;
+    work.finish()
 }
 
 struct Extract<'a> {
     members: Members,
     place: Place<'a>,
     options: &'a Options,
+    prefix: Vec<u8>,
+    /// Whether anything was below the prefix.
+    found: bool,
     report: Report,
     listen: Listen<'a>,
 }
 
 impl Extract<'_> {
-    fn run(mut self) -> Result<Report, UnpackError> {
+    fn run(&mut self) -> Result<(), UnpackError> {
         while let Some(member) = self.members.next()? {
             self.report.progress.entries += 1;
             if self.report.progress.entries > self.options.limits.entries {
@@ -55,6 +61,13 @@ impl Extract<'_> {
             self.member(member)?;
             self.tick()?;
         }
+        if self.found || self.prefix.is_empty() {
+            return Ok(());
+        }
+        Err(UnpackError::archive(&self.prefix, "the archive does not hold this directory"))
+    }
+
+    fn finish(mut self) -> Result<Report, UnpackError> {
         let trailing = self.members.finish()?;
         self.report.note(NoteKind::Trailing, trailing, b"the end of the archive");
         let unsupported = self.place.finish()?;
@@ -70,6 +83,8 @@ impl Extract<'_> {
 
     fn member(&mut self, member: Member) -> Result<(), UnpackError> {
         let path = names::clean(&member.name, self.options.limits.depth)?;
+        let Some(path) = names::below(&path, &self.prefix).map(<[u8]>::to_vec) else { return Ok(()) };
+        self.found = true;
         let (uid, gid) = self
             .options
             .ids
@@ -87,7 +102,10 @@ impl Extract<'_> {
             }
             Kind::Hardlink(target) => {
                 let target = names::clean(&target, self.options.limits.depth)?;
-                self.place.hardlink(&path, &target)
+                let why = "it is a hard link to an entry beside the tree";
+                let target =
+                    names::below(&target, &self.prefix).ok_or_else(|| UnpackError::refused(&path, why))?;
+                self.place.hardlink(&path, target)
             }
             Kind::Fifo => self.place.node(&path, FileType::Fifo, (0, 0), &meta),
             Kind::Device { block, major, minor } => self.device(&path, block, (major, minor), &meta),

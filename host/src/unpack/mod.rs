@@ -78,9 +78,13 @@ mod extract;
 /// A directory as the source.
 mod directory;
 
+/// Files that a template puts into a fresh tree.
+mod render;
+
 pub use error::UnpackError;
 pub use extract::extract;
+pub use render::{Node, Render};
 pub use report::{Note, NoteKind, Progress, Report};
 pub use request::{Devices, IdMapMode, Limits, MapRange, Options, Request, Source};
-pub use run::{ROLE, run, run_with};
+pub use run::{ROLE, remove, remove_with, render, render_with, run, run_with};
 pub use worker::{dispatch, worker_main};

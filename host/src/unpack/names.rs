@@ -41,6 +41,18 @@ pub(crate) fn clean(raw: &[u8], depth: usize) -> Result<Vec<u8>, UnpackError> {
     Ok(path)
 }
 
+/// A clean path below a clean prefix; `None` for what is beside it.
+pub(crate) fn below<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    if prefix.is_empty() {
+        return Some(path);
+    }
+    match path.strip_prefix(prefix)? {
+        [] => Some(&[]),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
 /// The parent and the last component; the parent of a top-level name is empty.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
@@ -86,6 +98,15 @@ mod tests {
         assert!(clean(&[b'x'; 256], 9).is_err());
         assert!(clean(&b"xx/".repeat(2000), 9999).is_err());
         assert!(clean(b"a/b/c", 2).is_err());
+    }
+
+    #[test]
+    fn a_prefix_is_whole_components() {
+        assert_eq!(below(b"rootfs/etc", b"rootfs"), Some(&b"etc"[..]));
+        assert_eq!(below(b"rootfs", b"rootfs"), Some(&b""[..]));
+        assert_eq!(below(b"rootfs2/x", b"rootfs"), None);
+        assert_eq!(below(b"metadata.yaml", b"rootfs"), None);
+        assert_eq!(below(b"a", b""), Some(&b"a"[..]));
     }
 
     #[test]

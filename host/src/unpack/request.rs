@@ -33,6 +33,9 @@ pub struct Options {
     pub devices: Devices,
     /// What an image may at most cost.
     pub limits: Limits,
+    /// The directory in an archive that becomes the root of the tree, such as `rootfs`; empty for its top.
+    /// What is beside it is left out.
+    pub prefix: String,
     /// Whether the target may hold something already, for images of several layers.
     pub onto_existing: bool,
 }
@@ -40,7 +43,13 @@ pub struct Options {
 impl Options {
     /// A new tree with the usual limits, without device nodes.
     pub fn new(ids: IdMapMode) -> Self {
-        Self { ids, devices: Devices::Skip, limits: Limits::default(), onto_existing: false }
+        Self {
+            ids,
+            devices: Devices::Skip,
+            limits: Limits::default(),
+            prefix: String::new(),
+            onto_existing: false,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The caller's side: starts the helper, passes handles, hears its answers.
 
-use std::io::ErrorKind;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -8,18 +10,24 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{getegid, geteuid};
 
 use super::error::UnpackError;
 use super::idmap;
+use super::render::Render;
 use super::report::{Progress, Report};
-use super::request::{IdMapMode, Request, Source};
-use super::wire::{Answer, Order, receive, send};
+use super::request::{IdMapMode, Options, Request, Source};
+use super::wire::{Answer, Order, Task, receive, send};
+use crate::sys::tree::remove_tree;
 
 /// Name of a process that is the helper, in `argv[0]`; its standard input is the socket to its caller.
 pub const ROLE: &str = "[wxc unpack]";
+
+/// This program.
+const SELF: &str = "/proc/self/exe";
 
 /// How long a set cancel flag can go unnoticed: a tenth of a second.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -33,7 +41,7 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
 ) -> Result<Report, UnpackError> {
-    run_with(Path::new("/proc/self/exe"), request, progress, cancel)
+    run_with(Path::new(SELF), request, progress, cancel)
 }
 
 /// The same with a named program as the helper, for a caller that is not wxc itself.
@@ -43,14 +51,88 @@ pub fn run_with(
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
 ) -> Result<Report, UnpackError> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|e| UnpackError::confine("be reached", e))?;
-    let mut helper = Helper { child: start(program, theirs)?, socket: ours };
-    match helper.talk(request, progress, cancel) {
-        // It is about to end by itself, and how it ends is the explanation.
-        Err(Broken::Silent) => Err(UnpackError::Helper { why: died(&helper.child.wait()) }),
-        Err(Broken::Said(error)) => helper.end().and(Err(error)),
-        Ok(report) => helper.end().and(Ok(report)),
+    let (source, task) = match request.source {
+        Source::Archive(fd) => (fd, Task::Archive),
+        Source::Directory(fd) => (fd, Task::Directory),
+    };
+    let job = Job { task, source, target: request.target, options: &request.options };
+    job.run(program, progress, cancel)
+}
+
+/// Renders a template's files into a tree, in order, as the tree's owner.
+pub fn render(root: BorrowedFd<'_>, ids: IdMapMode, files: &[Render]) -> Result<(), UnpackError> {
+    render_with(Path::new(SELF), root, ids, files)
+}
+
+/// The same with a named program as the helper.
+pub fn render_with(
+    program: &Path,
+    root: BorrowedFd<'_>,
+    ids: IdMapMode,
+    files: &[Render],
+) -> Result<(), UnpackError> {
+    let (options, source) = (Options::new(ids), payload(&files)?);
+    let job = Job { task: Task::Render, source: source.as_fd(), target: root, options: &options };
+    job.run(program, &mut |_| {}, &AtomicBool::new(false)).map(drop)
+}
+
+/// Removes an entry of a directory with everything below it, as the tree's owner; returns how many
+/// entries went. What a caller without privileges has unpacked belongs to ids that only a helper can act for.
+pub fn remove(parent: BorrowedFd<'_>, name: &OsStr, ids: IdMapMode) -> Result<u64, UnpackError> {
+    remove_with(Path::new(SELF), parent, name, ids)
+}
+
+/// The same with a named program as the helper.
+pub fn remove_with(
+    program: &Path,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    ids: IdMapMode,
+) -> Result<u64, UnpackError> {
+    if matches!(ids, IdMapMode::AsIs { .. }) {
+        // Nothing of the tree is parsed, and clearing immutable flags needs what a helper gives up.
+        return Ok(remove_tree(parent, name)?);
+    }
+    let (options, source) = (Options::new(ids), payload(&name)?);
+    let job = Job { task: Task::Remove, source: source.as_fd(), target: parent, options: &options };
+    job.run(program, &mut |_| {}, &AtomicBool::new(false)).map(|report| report.progress.entries)
+}
+
+/// What does not fit into a packet, as a file without a name.
+fn payload(value: &impl serde::Serialize) -> Result<File, UnpackError> {
+    let failed = |e: std::io::Error| UnpackError::confine("be told what to do", e);
+    let fd = memfd_create("wxc-orders", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(fd);
+    let text = serde_json::to_vec(value).map_err(|e| failed(e.into()))?;
+    file.write_all(&text).and_then(|()| file.rewind()).map_err(failed)?;
+    Ok(file)
+}
+
+/// One run of the helper.
+struct Job<'a> {
+    task: Task,
+    source: BorrowedFd<'a>,
+    target: BorrowedFd<'a>,
+    options: &'a Options,
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        program: &Path,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<Report, UnpackError> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|e| UnpackError::confine("be reached", e))?;
+        let mut helper = Helper { child: start(program, theirs)?, socket: ours };
+        match helper.talk(self, progress, cancel) {
+            // It is about to end by itself, and how it ends is the explanation.
+            Err(Broken::Silent) => Err(UnpackError::Helper { why: died(&helper.child.wait()) }),
+            Err(Broken::Said(error)) => helper.end().and(Err(error)),
+            Ok(report) => helper.end().and(Ok(report)),
+        }
     }
 }
 
@@ -97,12 +179,13 @@ impl From<std::io::Error> for Broken {
 impl Helper {
     fn talk(
         &mut self,
-        request: &Request<'_>,
+        job: &Job<'_>,
         progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<Report, Broken> {
-        let maps = Maps::new(&request.options.ids);
-        self.order(request, &maps)?;
+        let maps = Maps::new(&job.options.ids);
+        let order = Order::Work { task: job.task, own: maps.own, options: job.options.clone() };
+        send(self.socket.as_fd(), &order, &[job.source, job.target])?;
         loop {
             if cancel.load(Ordering::Relaxed) {
                 return Err(UnpackError::Cancelled.into());
@@ -120,15 +203,6 @@ impl Helper {
                 Answer::Failed(error) => return Err(error.into()),
             }
         }
-    }
-
-    fn order(&self, request: &Request<'_>, maps: &Maps) -> Result<(), Broken> {
-        let (source, directory): (BorrowedFd<'_>, _) = match request.source {
-            Source::Archive(fd) => (fd, false),
-            Source::Directory(fd) => (fd, true),
-        };
-        let order = Order::Work { directory, own: maps.own, options: request.options.clone() };
-        Ok(send(self.socket.as_fd(), &order, &[source, request.target])?)
     }
 
     fn ready(&self) -> bool {

@@ -36,6 +36,8 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_linkat,
     libc::SYS_symlinkat,
     libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_fchmod,

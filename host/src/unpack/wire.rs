@@ -29,8 +29,8 @@ const HANDLES: usize = 2;
 pub(crate) enum Order {
     /// What to do; the source and the target directory are attached.
     Work {
-        /// Whether the source is a directory.
-        directory: bool,
+        /// What the source is, and what becomes of it.
+        task: Task,
         /// The caller's own ids as the helper's namespace shows them.
         own: (u32, u32),
         /// The rest.
@@ -38,6 +38,26 @@ pub(crate) enum Order {
     },
     /// The id map is written.
     Mapped,
+}
+
+/// What the attached source is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// An archive to unpack into the target.
+    Archive,
+    /// A directory to copy into the target.
+    Directory,
+    /// A list of [`super::Render`] as JSON, for the target.
+    Render,
+    /// The name, as JSON, of an entry of the target to remove with everything below it.
+    Remove,
+}
+
+impl Task {
+    /// Whether the target becomes a new tree.
+    pub(crate) fn makes_tree(self) -> bool {
+        matches!(self, Self::Archive | Self::Directory)
+    }
 }
 
 /// What the helper answers.

@@ -1,19 +1,24 @@
 //! The helper's side: confines itself, then unpacks.
 
+use std::ffi::OsString;
 use std::fs::File;
+use std::io::BufReader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Dir, Gid, Uid, fchown};
+use serde::de::DeserializeOwned;
 
 use super::confine::{become_root, confine, enter_userns};
 use super::error::UnpackError;
 use super::report::{Progress, Report};
 use super::request::{IdMapMode, Options};
-use super::wire::{Answer, Order, receive, receive_handles, send};
-use super::{directory, extract};
+use super::wire::{Answer, Order, Task, receive, receive_handles, send};
+use super::{Render, directory, extract, render};
 use crate::sys::leave::close_inherited;
+use crate::sys::rootfs::Rootfs;
+use crate::sys::tree::remove_tree;
 
 /// Between two messages about progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -47,7 +52,7 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
     let protocol = |e: std::io::Error| UnpackError::Helper { why: format!("did not get its orders: {e}") };
     let silence = || UnpackError::Helper { why: "did not get its orders".to_owned() };
     let (order, handles) = receive_handles(socket).map_err(protocol)?.ok_or_else(silence)?;
-    let (Order::Work { directory, own, options }, Ok([source, target])) =
+    let (Order::Work { task, own, options }, Ok([source, target])) =
         (order, <[OwnedFd; 2]>::try_from(handles))
     else {
         return Err(silence());
@@ -57,20 +62,22 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
         send(socket, &Answer::NeedMap, &[]).map_err(protocol)?;
         let Some(Order::Mapped) = receive(socket).map_err(protocol)? else { return Err(silence()) };
         become_root()?;
-        fchown(&target, Some(Uid::ROOT), Some(Gid::ROOT))
-            .map_err(UnpackError::call("give the container's root", b"the target"))?;
+        if task.makes_tree() {
+            fchown(&target, Some(Uid::ROOT), Some(Gid::ROOT))
+                .map_err(UnpackError::call("give the container's root", b"the target"))?;
+        }
     }
     confine(target.as_fd(), &options)?;
-    if !options.onto_existing {
+    if task.makes_tree() && !options.onto_existing {
         check_empty(target.as_fd())?;
     }
-    unpack(socket, source, directory, own, target.as_fd(), &options)
+    unpack(socket, source, task, own, target.as_fd(), &options)
 }
 
 fn unpack(
     socket: BorrowedFd<'_>,
     source: OwnedFd,
-    from_directory: bool,
+    task: Task,
     own: (u32, u32),
     target: BorrowedFd<'_>,
     options: &Options,
@@ -84,10 +91,26 @@ fn unpack(
         // A caller that is gone does not want the rest.
         send(socket, &Answer::Progress(*progress), &[]).map_err(|_| UnpackError::Cancelled)
     };
-    if from_directory {
-        return directory::copy(source.as_fd(), target, options, own, &mut listen);
+    match task {
+        Task::Archive => extract(File::from(source), target, options, &mut listen),
+        Task::Directory => directory::copy(source.as_fd(), target, options, own, &mut listen),
+        Task::Render => {
+            let files: Vec<Render> = payload(source)?;
+            render::apply(Rootfs::new(target), &options.ids, &files).map(|()| Report::default())
+        }
+        Task::Remove => {
+            let name: OsString = payload(source)?;
+            let mut report = Report::default();
+            report.progress.entries = remove_tree(target, &name)?;
+            Ok(report)
+        }
     }
-    extract(File::from(source), target, options, &mut listen)
+}
+
+/// What the caller could not put into a packet.
+fn payload<T: DeserializeOwned>(source: OwnedFd) -> Result<T, UnpackError> {
+    serde_json::from_reader(BufReader::new(File::from(source)))
+        .map_err(|e| UnpackError::Helper { why: format!("did not get its orders: {e}") })
 }
 
 /// A new tree starts from nothing: what is there already could be anything.

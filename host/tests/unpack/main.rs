@@ -16,6 +16,9 @@ mod limits;
 /// Directories as the source, and what walks over trees.
 mod trees;
 
+/// What a template renders, and removing.
+mod render;
+
 /// A caller without privileges.
 mod unprivileged;
 
