@@ -31,6 +31,7 @@ pub fn check(container: &Container) -> Vec<Broken> {
     security(container, &mut broken);
     kernel_settings(container, &mut broken);
     console(container, &mut broken);
+    autostart(container, &mut broken);
     for (index, mount) in container.mounts.iter().enumerate() {
         one_mount(&format!("mounts.{index}"), mount, container, &mut broken);
     }
@@ -293,6 +294,17 @@ fn console(container: &Container, rules: &mut Rules) {
     );
 }
 
+fn autostart(container: &Container, rules: &mut Rules) {
+    for (index, group) in container.autostart.groups.iter().enumerate() {
+        rules.must(
+            is_plain_word(group),
+            &format!("autostart.groups.{index}"),
+            format!("\"{group}\" is not the name of a group"),
+            "use letters, digits, '.', '_' and '-'; each group is an element of its own",
+        );
+    }
+}
+
 fn one_mount(key: &str, mount: &Mount, container: &Container, rules: &mut Rules) {
     let at = |name: &str| format!("{key}.{name}");
     rules.must(
@@ -417,4 +429,103 @@ fn one_link(key: &str, entry: &Network, rules: &mut Rules) {
         "a device that is down has no routes",
         "remove `down`, or `gateways` and `routes`",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::toml::parse_unchecked;
+
+    /// Keys of the rules that `text` breaks.
+    fn broken(text: &str) -> Vec<String> {
+        let container = parse_unchecked(text, std::path::Path::new("x")).unwrap();
+        check(&container).into_iter().map(|rule| rule.key).collect()
+    }
+
+    #[test]
+    fn the_default_breaks_nothing() {
+        assert_eq!(check(&Container::default()), []);
+    }
+
+    /// Each rule, by a file that breaks this one alone.
+    #[test]
+    fn each_rule_is_broken_by_what_it_forbids() {
+        let long = format!("hostname = \"{}\"", "x".repeat(65));
+        for (key, text) in [
+            ("hostname", "hostname = \"my_web\""),
+            ("hostname", "hostname = \"-a\""),
+            ("hostname", "hostname = \"a..b\""),
+            ("hostname", long.as_str()),
+            ("hostname", "hostname = \"a\"\nnamespaces.uts = \"keep\""),
+            ("rootfs.storage", "rootfs.storage = \"../dir\""),
+            ("rootfs.volume", "rootfs.volume = \"/etc\""),
+            ("ids", "ids.users = [\"0:1:1\"]"),
+            ("init.command", "init.command = []"),
+            ("init.command", "init.command = [\"init\"]"),
+            ("init.cwd", "init.cwd = \"srv\""),
+            ("init.user", "init.user = 70000\nids.users = [\"0:1:65536\"]\nids.groups = [\"0:1:65536\"]"),
+            (
+                "init.groups",
+                "init.groups = [70000]\nids.users = [\"0:1:65536\"]\nids.groups = [\"0:1:65536\"]",
+            ),
+            ("environment.set.A=B", "environment.set = { \"A=B\" = \"x\" }"),
+            ("environment.keep.0", "environment.keep = [\"1A\"]"),
+            ("namespaces.pid", "namespaces.pid = \"keep\""),
+            (
+                "security.keep-capabilities",
+                "security = { keep-capabilities = [], drop-capabilities = [\"kill\"] }",
+            ),
+            ("rlimits.files", "rlimits.files = 5"),
+            ("sysctl.kernel.panic", "sysctl.kernel.panic = 1"),
+            ("sysctl.net.ipv4.x", "sysctl.net.ipv4.x = 1\nnamespaces.net = \"keep\""),
+            ("sysctl.net./../vm.x", "[sysctl]\n\"net./../vm.x\" = 1"),
+            ("console.ttys", "console.ttys = 64"),
+            ("console.buffer", "console.buffer = \"100K\""),
+            ("console.buffer", "console.buffer = \"1K\""),
+            ("console", "console.log-rotate = true"),
+            ("console.log", "console.log = \"../log\""),
+            ("console.log-size", "console = { log = \"l\", log-size = 10 }"),
+            ("autostart.groups.0", "autostart.groups = [\"a,b\"]"),
+            ("mounts.0.target", "mounts = [{ source = \"/a\", target = \"/b/../c\" }]"),
+            ("mounts.0.target", "mounts = [{ source = \"/a\", target = \"/\" }]"),
+            ("mounts.0.source", "mounts = [{ source = \"../a\", target = \"/b\" }]"),
+            ("mounts.0.source", "mounts = [{ source = \"/a/../b\", target = \"/b\" }]"),
+            ("mounts.0.source", "mounts = [{ target = \"/b\" }]"),
+            ("mounts.0.options", "mounts = [{ source = \"/a\", target = \"/b\", options = [\"ro\"] }]"),
+            ("mounts.0.type", "mounts = [{ type = \"tmp/fs\", target = \"/b\" }]"),
+            ("mounts.0.options.0", "mounts = [{ type = \"tmpfs\", target = \"/b\", options = [\"a,b\"] }]"),
+            ("mounts.0.idmapped", "mounts = [{ type = \"tmpfs\", target = \"/b\", idmapped = true }]"),
+            ("network.0.type", "network = [{ type = \"none\" }, { type = \"veth\" }]"),
+            ("network.0", "network = [{ type = \"empty\", mtu = 1400 }]"),
+            ("network.1.name", "network = [{ type = \"veth\", name = \"eth1\" }, { type = \"veth\" }]"),
+            ("network.0.name", "network = [{ type = \"veth\", name = \"lo\" }]"),
+            ("network.0.bridge", "network = [{ type = \"veth\", bridge = \"a/b\" }]"),
+            ("network.0.host-name", "network = [{ type = \"veth\", host-name = \"abcdefghijklmnop\" }]"),
+            ("network.0.mtu", "network = [{ type = \"veth\", mtu = 67 }]"),
+            (
+                "network.0.gateways",
+                "network = [{ type = \"veth\", gateways = [\"10.0.0.1\", \"10.0.0.2\"] }]",
+            ),
+            ("network.0.down", "network = [{ type = \"veth\", down = true, gateways = [\"10.0.0.1\"] }]"),
+            ("namespaces.net", "namespaces.net = \"keep\"\nnetwork = [{ type = \"veth\" }]"),
+        ] {
+            assert_eq!(broken(text), [key], "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_may_overlap_neither_inside_nor_outside() {
+        let ids = |second: &str| {
+            broken(&format!("ids.users = [\"0:1000:10\", \"{second}\"]\nids.groups = [\"0:1000:10\"]"))
+        };
+        assert_eq!(ids("10:1010:10"), [] as [String; 0]);
+        assert_eq!(ids("9:2000:10"), ["ids.users.1"]);
+        assert_eq!(ids("10:1009:10"), ["ids.users.1"]);
+    }
+
+    #[test]
+    fn privileged_and_ids_exclude_each_other() {
+        let text = "privileged = true\nids.users = [\"0:1:1\"]\nids.groups = [\"0:1:1\"]";
+        assert_eq!(broken(text), ["ids.users", "ids.groups"]);
+    }
 }

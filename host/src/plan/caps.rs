@@ -14,13 +14,14 @@ pub struct Drop {
     pub reason: &'static str,
 }
 
-/// What LXC's `common.conf` drops. Within a user namespace three of them give nothing, because the
-/// kernel asks for them in the initial one; without them systemd's `ConditionCapability=` skips the
+/// What LXC's `common.conf` drops, and the audit log. Within a user namespace four of them give
+/// nothing, because the kernel asks for them in the initial one; without them systemd's `ConditionCapability=` skips the
 /// units that would fail.
-pub const DROPPED: [Drop; 5] = [
+pub const DROPPED: [Drop; 6] = [
     Drop { name: "sys_module", unprivileged: true, reason: "modules are part of the host's kernel" },
     Drop { name: "sys_rawio", unprivileged: true, reason: "ports and raw memory are the machine's" },
     Drop { name: "sys_time", unprivileged: true, reason: "there is one clock for host and containers" },
+    Drop { name: "audit_read", unprivileged: true, reason: "the audit log is the host's" },
     Drop {
         name: "mac_override",
         unprivileged: false,
@@ -66,7 +67,7 @@ mod tests {
     fn defaults_depend_on_the_user_namespace() {
         let privileged = bounding(true, &[], None, 40);
         let own = bounding(false, &[], None, 40);
-        assert_eq!((privileged.len(), own.len()), (36, 38));
+        assert_eq!((privileged.len(), own.len()), (35, 37));
         assert!(!own.contains(&"CAP_SYS_TIME".to_owned()) && own.contains(&"CAP_MAC_ADMIN".to_owned()));
         assert!(privileged.is_sorted());
     }

@@ -160,6 +160,7 @@ impl CgroupFacts {
     }
 }
 
+#[cfg(test)]
 impl Facts {
     /// Facts of an ordinary machine with everything, seen by root: what tests start from.
     #[must_use]
