@@ -66,7 +66,7 @@ fn guest(cgroups: &Cgroups, script: &str) -> Child {
         .stdin(std::process::Stdio::piped())
         .spawn();
     let mut child = child.unwrap();
-    cgroups.enter_all(child.id().cast_signed()).unwrap();
+    cgroups.enter(child.id().cast_signed()).unwrap();
     // It starts its script when it is inside: at the end of its input.
     drop(child.stdin.take());
     child
@@ -245,7 +245,7 @@ fn a_child_is_born_in_the_v1_cgroups_and_its_parent_comes_back() {
     let made = Made::new("born", "");
     let own = || fs::read_to_string("/proc/thread-self/cgroup").unwrap();
     let before = own();
-    let mut child = made.0.spawn_inside(|| Command::new("sleep").arg("100").spawn().unwrap()).unwrap();
+    let mut child = made.0.spawn_inside(|_v2| Command::new("sleep").arg("100").spawn().unwrap()).unwrap();
     assert_eq!(own(), before);
     for place in made.0.places.iter().filter(|place| !place.unified) {
         let tasks = fs::read_to_string(place.payload.join("cgroup.procs")).unwrap();
@@ -253,6 +253,28 @@ fn a_child_is_born_in_the_v1_cgroups_and_its_parent_comes_back() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn what_enters_a_guest_with_controllers_gets_a_leaf() {
+    if !root_and_cgroups("what_enters_a_guest") {
+        return;
+    }
+    let facts = cgroup::discover();
+    if !facts.unified().is_some_and(|unified| unified.controllers.contains(&"hugetlb".to_owned())) {
+        return crate::say("skipped: what_enters_a_guest needs hugetlb in the v2 tree");
+    }
+    let made = Made::new("leaf", "hugetlb = { 2MB = '4M' }");
+    let v2 = made.v2().unwrap();
+    made.0.delegate(HostId(123_456), HostId(123_456)).unwrap();
+    // What systemd does with the tree that it was given.
+    fs::write(v2.join("cgroup.subtree_control"), "+hugetlb").unwrap();
+    for _twice in 0..2 {
+        let child = guest(&made.0, "sleep 100").id().to_string();
+        let attached = fs::read_to_string(v2.join("wxc.attached/cgroup.procs")).unwrap();
+        assert!(attached.lines().any(|pid| pid == child));
+    }
+    assert_eq!(fs::metadata(v2.join("wxc.attached")).unwrap().uid(), 123_456);
 }
 
 #[test]

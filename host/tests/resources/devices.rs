@@ -51,7 +51,7 @@ fn attempts(made: &Made, commands: &[&str]) -> Vec<bool> {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        made.0.enter_all(child.id().cast_signed()).unwrap();
+        made.0.enter(child.id().cast_signed()).unwrap();
         drop(child.stdin.take());
         child.wait().unwrap().success()
     };
