@@ -140,3 +140,29 @@ fn settings_reach_the_guest() {
     assert!(env.inside("set", "grep 'open files' /proc/1/limits").contains("777"));
     assert_ne!(fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim(), "other");
 }
+
+#[test]
+fn folders_of_the_machine_appear_as_asked() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    let data = env.file("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("note"), "from outside\n").unwrap();
+    let mount = |target: &str, more: &str| {
+        format!("{{source=\"{}\", target=\"{target}\", create=\"dir\", idmapped=true{more}}}", data.display())
+    };
+    let mounts = format!("mounts=[{}, {}]", mount("/srv/rw", ""), mount("/srv/ro", ", read-only=true"));
+    env.busybox("binds", &["-s", &mounts]);
+    env.wxc(["start", "binds"]).ok();
+    assert_eq!(env.inside("binds", "cat /srv/ro/note; stat -c %u /srv/rw/note"), "from outside\n0");
+    let output = env.wxc(["attach", "binds", "--", "/bin/touch", "/srv/ro/x"]).run();
+    assert!(!output.status.success() && output.stderr.contains("Read-only"), "{}", output.told());
+    env.inside("binds", "echo from inside > /srv/rw/answer");
+    assert_eq!(fs::read_to_string(data.join("answer")).unwrap(), "from inside\n");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(data.join("answer")).unwrap()), 0);
+    // A source that is not there is named; nothing runs.
+    env.wxc(["stop", "-k", "binds"]).ok();
+    fs::remove_dir_all(&data).unwrap();
+    let output = env.wxc(["start", "binds"]).run();
+    assert!(!output.status.success() && output.stderr.contains("/data"), "{}", output.told());
+}

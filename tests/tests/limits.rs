@@ -38,7 +38,7 @@ fn too_much_memory_ends_what_wants_it() {
 #[test]
 fn a_part_of_a_cpu_is_a_part_of_a_cpu() {
     needs!(root, userns, busybox, cgroups);
-    let env = running("cpu", &["cgroup.cpu.max=20%"]);
+    let env = running("cpu", &["cgroup.cpu.quota=20ms"]);
     let init = env.pid("cpu");
     let used = || {
         let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap_or_default();
