@@ -30,12 +30,32 @@ pub struct IdRange {
     pub count: u32,
 }
 
-/// The maps of a user namespace.
+/// The maps of a user namespace. Read with one of them missing, it is the same as the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Written")]
 pub struct IdMap {
     pub users: Vec<IdRange>,
     pub groups: Vec<IdRange>,
+}
+
+/// What a file says.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    users: Vec<IdRange>,
+    groups: Vec<IdRange>,
+}
+
+impl From<Written> for IdMap {
+    fn from(written: Written) -> Self {
+        let Written { mut users, mut groups } = written;
+        if users.is_empty() {
+            users.clone_from(&groups);
+        } else if groups.is_empty() {
+            groups.clone_from(&users);
+        }
+        Self { users, groups }
+    }
 }
 
 impl IdRange {

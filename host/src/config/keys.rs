@@ -81,7 +81,7 @@ pub static KEYS: &[Key] = &[
     row("rootfs.read-only", Flag, YES_NO, ["false", "true"], "lxc.rootfs.options = ro", "Nothing below `/` can be written, except where something else is mounted."),
 
     row("ids.users", Texts, RANGES, ["", r#"["0:1000000000:65536"]"#], "lxc.idmap = u", "User ids of the container and of the host behind them; given at creation."),
-    row("ids.groups", Texts, RANGES, ["", r#"["0:1000000000:65536"]"#], "lxc.idmap = g", "The same for groups."),
+    row("ids.groups", Texts, RANGES, ["", r#"["0:1000000000:65536"]"#], "lxc.idmap = g", "The same for groups; when one of the two is missing it is as the other."),
 
     row("init.command", Command, "a program and its arguments", [r#"["/sbin/init"]"#, r#"["/bin/busybox", "init"]"#], "lxc.init.cmd", "The first process."),
     row("init.user", Number, "a user id inside", ["0", "1000"], "lxc.init.uid", "The user it runs as."),

@@ -1,13 +1,14 @@
 #![forbid(unsafe_code)]
 //! Rules that a type alone cannot hold: across keys, and limits of the kernel.
 
-use std::collections::BTreeSet;
-
 use super::ids::IdRange;
-use super::mounts::{self, Mount};
+use super::mounts::normalized;
 use super::namespaces::Choice;
-use super::network::{Network, NetworkKind};
+use super::network::NetworkKind;
 use super::{Container, rlimits, suggest, sysctl};
+
+mod mounts;
+mod network;
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,9 @@ pub fn check(container: &Container) -> Vec<Broken> {
     console(container, &mut broken);
     autostart(container, &mut broken);
     for (index, mount) in container.mounts.iter().enumerate() {
-        one_mount(&format!("mounts.{index}"), mount, container, &mut broken);
+        mounts::one(&format!("mounts.{index}"), mount, container, &mut broken);
     }
-    network(&container.network, &mut broken);
+    network::all(&container.network, &mut broken);
     broken.broken
 }
 
@@ -120,12 +121,6 @@ fn ids(container: &Container, rules: &mut Rules) {
             );
         }
     }
-    rules.must(
-        container.ids.users.is_empty() == container.ids.groups.is_empty(),
-        "ids",
-        "only one of `users` and `groups` has ranges",
-        "give both, usually the same ranges",
-    );
 }
 
 fn overlap(a: IdRange, b: IdRange) -> bool {
@@ -285,7 +280,7 @@ fn console(container: &Container, rules: &mut Rules) {
         "the log would start anew with every few lines",
         "give at least 4K",
     );
-    let inside = |log: &std::path::PathBuf| log.is_absolute() || mounts::normalized(log).is_some();
+    let inside = |log: &std::path::PathBuf| log.is_absolute() || normalized(log).is_some();
     rules.must(
         console.log.as_ref().is_none_or(inside),
         "console.log",
@@ -303,132 +298,6 @@ fn autostart(container: &Container, rules: &mut Rules) {
             "use letters, digits, '.', '_' and '-'; each group is an element of its own",
         );
     }
-}
-
-fn one_mount(key: &str, mount: &Mount, container: &Container, rules: &mut Rules) {
-    let at = |name: &str| format!("{key}.{name}");
-    rules.must(
-        mounts::normalized(&mount.target).is_some(),
-        &at("target"),
-        format!("\"{}\" is not a place for a mount", mount.target.display()),
-        "give a path below / as seen inside, without \"..\"",
-    );
-    if mount.is_bind() {
-        let source = &mount.source;
-        let named = source.is_absolute() || mounts::normalized(source).is_some();
-        rules.must(
-            named && !source.components().any(|part| part == std::path::Component::ParentDir),
-            &at("source"),
-            format!("\"{}\" is not a path of the host", source.display()),
-            "give an absolute path, or one below the container's directory, without \"..\"",
-        );
-        rules.must(
-            mount.options.is_empty(),
-            &at("options"),
-            "a bind has no options of a file system",
-            "use `read-only`, `nosuid`, `nodev`, `noexec` and `recursive`",
-        );
-    } else {
-        rules.must(
-            is_plain_word(&mount.kind),
-            &at("type"),
-            format!("\"{}\" is not the name of a file system", mount.kind),
-            "\"bind\", or a name of /proc/filesystems",
-        );
-        rules.must(
-            !mount.idmapped,
-            &at("idmapped"),
-            "a new file system belongs to the container already",
-            "remove `idmapped`; it is for a bind",
-        );
-    }
-    rules.must(
-        !(mount.idmapped && container.privileged),
-        &at("idmapped"),
-        "a privileged container has the host's ids, there is nothing to shift",
-        "remove `idmapped`",
-    );
-    for (index, option) in mount.options.iter().enumerate() {
-        rules.must(
-            !option.is_empty() && !option.contains(','),
-            &format!("{key}.options.{index}"),
-            format!("\"{option}\" is not one option"),
-            "write each option as its own element of the list",
-        );
-    }
-}
-
-fn network(entries: &[Network], rules: &mut Rules) {
-    let mut names = BTreeSet::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let key = format!("network.{index}");
-        rules.must(
-            entry.kind != NetworkKind::None || entries.len() == 1,
-            &format!("{key}.type"),
-            "who shares the host's network has no devices of their own",
-            "let `type = \"none\"` be the only [[network]] entry",
-        );
-        let plain = Network::new(entry.kind) == *entry;
-        rules.must(
-            entry.kind == NetworkKind::Veth || plain,
-            &key,
-            "this type of network has no other keys",
-            "remove them, or set `type = \"veth\"`",
-        );
-        if entry.kind == NetworkKind::Veth {
-            let name = entry.name.clone().unwrap_or_else(|| format!("eth{index}"));
-            let taken = !names.insert(name.clone());
-            rules.must(
-                !taken && name != "lo",
-                &format!("{key}.name"),
-                format!("there is another device \"{name}\""),
-                "give each entry a `name` of its own",
-            );
-            one_link(&key, entry, rules);
-        }
-    }
-}
-
-/// What the kernel takes (`dev_valid_name`), without what confuses tools.
-fn is_device_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=15).contains(&name.len())
-        && name.bytes().all(allowed)
-        && !matches!(name, "." | "..")
-        && !name.starts_with('-')
-}
-
-fn one_link(key: &str, entry: &Network, rules: &mut Rules) {
-    for (field, name) in [("name", &entry.name), ("host-name", &entry.host_name), ("bridge", &entry.bridge)] {
-        rules.must(
-            name.as_deref().is_none_or(is_device_name),
-            &format!("{key}.{field}"),
-            format!("\"{}\" is not the name of a network device", name.as_deref().unwrap_or_default()),
-            "use up to 15 letters, digits, '.', '_' and '-'",
-        );
-    }
-    let least = if entry.addresses.iter().any(|cidr| cidr.address.is_ipv6()) { 1280 } else { 68 };
-    rules.must(
-        entry.mtu.is_none_or(|mtu| (least..=65_535).contains(&mtu)),
-        &format!("{key}.mtu"),
-        format!("an MTU of {} cannot be set", entry.mtu.unwrap_or_default()),
-        format!("give a number from {least} to 65535"),
-    );
-    for v4 in [true, false] {
-        let of_family = entry.gateways.iter().filter(|gateway| gateway.is_ipv4() == v4).count();
-        rules.must(
-            of_family <= 1,
-            &format!("{key}.gateways"),
-            "there are two default routes of one family",
-            "give at most one IPv4 and one IPv6 gateway",
-        );
-    }
-    rules.must(
-        !entry.down || (entry.gateways.is_empty() && entry.routes.is_empty()),
-        &format!("{key}.down"),
-        "a device that is down has no routes",
-        "remove `down`, or `gateways` and `routes`",
-    );
 }
 
 #[cfg(test)]
@@ -459,7 +328,6 @@ mod tests {
             ("hostname", "hostname = \"a\"\nnamespaces.uts = \"keep\""),
             ("rootfs.storage", "rootfs.storage = \"../dir\""),
             ("rootfs.volume", "rootfs.volume = \"/etc\""),
-            ("ids", "ids.users = [\"0:1:1\"]"),
             ("init.command", "init.command = []"),
             ("init.command", "init.command = [\"init\"]"),
             ("init.cwd", "init.cwd = \"srv\""),

@@ -33,8 +33,8 @@ impl PlanError {
         match self {
             Self::Missing { advice, .. } | Self::Refused { advice, .. } => advice,
             Self::NoIds => {
-                "give it one with `wxc config set NAME ids.users 0:1000000000:65536` and the same for \
-                 ids.groups, or make it privileged with `wxc config set NAME privileged true`"
+                "give it one with `wxc config set NAME ids.users 0:1000000000:65536` (with \
+                 ids that no other container has), or make it privileged with `wxc config set NAME privileged true`"
             }
         }
     }
