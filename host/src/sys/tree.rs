@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 pub use copy::{Copied, CopyPolicy, Exact, copy_tree};
 pub use data::{Holes, copy_data};
-pub use remove::remove_tree;
+pub use remove::{empty_tree, remove_tree};
 
 /// Why a tree was not copied or removed completely.
 #[derive(Debug, thiserror::Error)]

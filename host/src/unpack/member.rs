@@ -440,4 +440,53 @@ mod tests {
         let member = members(bytes).next().unwrap().unwrap();
         assert_eq!(member.kind, Kind::File(700));
     }
+
+    /// Damaged archives end with an error or an end, never with a panic (overflows are checked in tests).
+    #[test]
+    fn no_damage_makes_it_panic() {
+        let mut pax = file(0);
+        let records = b"25 GNU.sparse.map=0,4,8,4\n22 GNU.sparse.size=99\n14 mtime=-1.25\n";
+        pax.set_entry_type(EntryType::XHeader);
+        pax.set_size(records.len() as u64);
+        pax.set_cksum();
+        let mut sparse = file(8);
+        sparse.set_entry_type(EntryType::GNUSparse);
+        sparse.as_gnu_mut().unwrap().set_real_size(100);
+        sparse.as_gnu_mut().unwrap().sparse[0].set_length(8);
+        sparse.set_cksum();
+        let mut good = Vec::new();
+        for (header, data) in
+            [(pax, &records[..]), (file(8), b"headtail"), (sparse, b"12345678"), (file(600), &[b'x'; 600])]
+        {
+            good.extend(header.as_bytes());
+            good.extend(data);
+            good.resize(good.len().next_multiple_of(512), 0);
+        }
+        good.resize(good.len() + 1024, 0);
+        let mut random = 1u64;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % below
+        };
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            let block = next(bytes.len() / 512) * 512;
+            for _ in 0..=next(4) {
+                bytes[block + next(512)] = b"\0 019,.=-\n\xff"[next(11)];
+            }
+            // A right checksum, so that the damage is looked at.
+            let mut header = Header::new_old();
+            header.as_mut_bytes().copy_from_slice(&bytes[block..block + 512]);
+            header.set_cksum();
+            if next(4) > 0 {
+                bytes[block..block + 512].copy_from_slice(header.as_bytes());
+            }
+            let mut it = members(bytes);
+            while let Ok(Some(member)) = it.next() {
+                if let Kind::Sparse(map) = &member.kind {
+                    assert!(map.pieces.iter().all(|(at, length)| at + length <= map.size));
+                }
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{AtFlags, MemfdFlags, Mode, OFlags, fchown, memfd_create, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{getegid, geteuid};
@@ -55,6 +55,11 @@ pub fn run_with(
         Source::Archive(fd) => (fd, Task::Archive),
         Source::Directory(fd) => (fd, Task::Directory),
     };
+    if matches!(request.options.ids, IdMapMode::Userns { .. }) {
+        // A group that the map does not have, inherited from the directory above, would keep the helper out.
+        // If this fails, the helper says why it cannot go on.
+        let _ = fchown(request.target, None, Some(getegid()));
+    }
     let job = Job { task, source, target: request.target, options: &request.options };
     job.run(program, progress, cancel)
 }
@@ -93,9 +98,25 @@ pub fn remove_with(
         // Nothing of the tree is parsed, and clearing immutable flags needs what a helper gives up.
         return Ok(remove_tree(parent, name)?);
     }
-    let (options, source) = (Options::new(ids), payload(&name)?);
-    let job = Job { task: Task::Remove, source: source.as_fd(), target: parent, options: &options };
-    job.run(program, &mut |_| {}, &AtomicBool::new(false)).map(|report| report.progress.entries)
+    let entry = name.as_encoded_bytes();
+    let call = |doing| UnpackError::call(doing, entry);
+    if entry.is_empty() || entry.contains(&b'/') || entry == b"." || entry == b".." {
+        return Err(UnpackError::refused(entry, "not the name of one entry"));
+    }
+    // Named and not opened: its owner is the helper. The parent is the caller's, so the last step is, too.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = match openat(parent, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(0),
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            return unlinkat(parent, name, AtFlags::empty()).map(|()| 1).map_err(call("remove"));
+        }
+        other => other.map_err(call("open"))?,
+    };
+    let options = Options::new(ids);
+    let job = Job { task: Task::Empty, source: top.as_fd(), target: top.as_fd(), options: &options };
+    let done = job.run(program, &mut |_| {}, &AtomicBool::new(false))?;
+    unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(call("remove"))?;
+    Ok(done.progress.entries + 1)
 }
 
 /// What does not fit into a packet, as a file without a name.

@@ -49,8 +49,8 @@ pub(crate) enum Task {
     Directory,
     /// A list of [`super::Render`] as JSON, for the target.
     Render,
-    /// The name, as JSON, of an entry of the target to remove with everything below it.
-    Remove,
+    /// Nothing: everything in the target is removed.
+    Empty,
 }
 
 impl Task {

@@ -1,13 +1,12 @@
 //! The helper's side: confines itself, then unpacks.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Dir, Gid, Uid, fchown};
+use rustix::fs::{Dir, Gid, Mode, OFlags, Uid, fchown, openat};
 use serde::de::DeserializeOwned;
 
 use super::confine::{become_root, confine, enter_userns};
@@ -18,7 +17,7 @@ use super::wire::{Answer, Order, Task, receive, receive_handles, send};
 use super::{Render, directory, extract, render};
 use crate::sys::leave::close_inherited;
 use crate::sys::rootfs::Rootfs;
-use crate::sys::tree::remove_tree;
+use crate::sys::tree::empty_tree;
 
 /// Between two messages about progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -57,15 +56,20 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
     else {
         return Err(silence());
     };
-    if matches!(options.ids, IdMapMode::Userns { .. }) {
+    let userns = matches!(options.ids, IdMapMode::Userns { .. });
+    if userns {
         enter_userns()?;
         send(socket, &Answer::NeedMap, &[]).map_err(protocol)?;
         let Some(Order::Mapped) = receive(socket).map_err(protocol)? else { return Err(silence()) };
         become_root()?;
-        if task.makes_tree() {
-            fchown(&target, Some(Uid::ROOT), Some(Gid::ROOT))
-                .map_err(UnpackError::call("give the container's root", b"the target"))?;
-        }
+    }
+    // Opened anew as who this is now: the caller may only have been able to name it.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let target =
+        openat(target, ".", flags, Mode::empty()).map_err(UnpackError::call("open", b"the target"))?;
+    if userns && task.makes_tree() {
+        fchown(&target, Some(Uid::ROOT), Some(Gid::ROOT))
+            .map_err(UnpackError::call("give the container's root", b"the target"))?;
     }
     confine(target.as_fd(), &options)?;
     if task.makes_tree() && !options.onto_existing {
@@ -98,10 +102,9 @@ fn unpack(
             let files: Vec<Render> = payload(source)?;
             render::apply(Rootfs::new(target), &options.ids, &files).map(|()| Report::default())
         }
-        Task::Remove => {
-            let name: OsString = payload(source)?;
+        Task::Empty => {
             let mut report = Report::default();
-            report.progress.entries = remove_tree(target, &name)?;
+            report.progress.entries = empty_tree(target)?;
             Ok(report)
         }
     }

@@ -47,6 +47,20 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<
     }
 }
 
+/// Removes everything in a directory and not the directory itself; otherwise as [`remove_tree`].
+pub fn empty_tree(top: BorrowedFd<'_>) -> std::result::Result<u64, TreeError> {
+    let root = Path::new("");
+    let mut work = Removal { top, root, removed: 0, moved: 0 };
+    loop {
+        let before = work.removed;
+        work.pass()?;
+        // A pass that found nothing more to remove has seen an empty directory.
+        if work.removed == before {
+            return Ok(work.removed);
+        }
+    }
+}
+
 struct Removal<'a> {
     top: BorrowedFd<'a>,
     root: &'a Path,
@@ -233,6 +247,16 @@ mod tests {
         drop(at);
         assert!(remove_tree(top.as_fd(), OsStr::new("d")).unwrap() >= 1998);
         assert!(!dir.path().join("d").exists());
+    }
+
+    #[test]
+    fn emptying_keeps_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("f"), "x").unwrap();
+        let top = File::open(dir.path()).unwrap();
+        assert_eq!(empty_tree(top.as_fd()).unwrap(), 3);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
