@@ -22,3 +22,6 @@ pub mod container;
 
 /// The one unpacker: a root tree from a hostile archive or directory.
 pub mod unpack;
+
+/// The command line: arguments in, use case, text out.
+pub mod cli;

@@ -1,8 +1,98 @@
-//! The use cases: what the command line, and any other program, can do with containers.
+#![forbid(unsafe_code)]
+//! The use cases: what the command line and other programs call.
+//!
+//! Each takes the [`Host`] it works on, a typed request, and returns data; nothing here prints, and
+//! nothing reads the environment.
 
-/// What this machine and caller can do.
+/// What can go wrong, with what to do next.
+mod error;
+/// Directories, run-time state, names.
+pub mod layout;
+/// One writer for each container.
+pub mod lock;
+/// Reading a container's configuration, with a useful answer when it is not there.
+pub mod store;
+/// Steps back.
+pub mod undo;
+
+/// What this machine can do, for the plan.
 pub mod facts;
 /// From which host ids a caller may give.
 pub mod idpools;
 /// Who has which host ids.
 pub mod idregistry;
+/// Ranges of ids that no two containers share.
+pub mod ids;
+
+/// From a template's manifest to a filled root.
+mod assemble;
+/// Making a container.
+pub mod create;
+/// Removing a container.
+pub mod destroy;
+/// What a killed command left behind.
+pub mod leftover;
+/// The options of a template on the command line.
+pub mod options;
+/// Files of a template's `finish`, into the root.
+mod render;
+
+/// Work that is due when a container is gone.
+pub mod release;
+/// A throw-away container for one command.
+pub mod run;
+/// Starting a container: plan, launch.
+pub mod start;
+/// Asking it to stop.
+pub mod stop;
+
+/// Reading and changing the configuration.
+pub mod configure;
+/// One container in numbers.
+pub mod info;
+/// All containers with their states.
+pub mod list;
+/// Waiting for states, and watching them.
+pub mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use error::Error;
+pub use layout::Layout;
+
+use crate::config::system::Settings;
+use crate::plugin::{self, Plugins};
+
+/// What a use case works on: where things are, which plugins there are, who watches.
+#[derive(Clone)]
+pub struct Host {
+    pub layout: Layout,
+    pub plugins: Arc<Plugins>,
+    /// Where the registry of ids is.
+    pub registry: PathBuf,
+    /// What the administrator set for all containers.
+    pub settings: Settings,
+    /// Directory of `default.toml`.
+    pub defaults: PathBuf,
+    /// Hears how far long work is.
+    pub progress: Arc<dyn plugin::Progress>,
+    /// Options with which a helper process finds this host again.
+    pub again: Vec<String>,
+    /// Set by Ctrl-C: long work ends and takes back what it did.
+    pub cancel: &'static AtomicBool,
+}
+
+impl Host {
+    /// Fails when the user asked to stop.
+    fn check_cancelled(&self) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}

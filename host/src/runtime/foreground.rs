@@ -4,10 +4,12 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use rustix::event::{EventfdFlags, eventfd};
+
 use super::control::Request;
 use super::launch::Launched;
 use super::state::Exit;
-use super::terminal::{Session, Signals};
+use super::terminal::{Ending, Session, Signals};
 use super::{Client, RuntimeError};
 
 /// Stays with a container that was launched with `foreground`, until it ends. Signals that the
@@ -41,6 +43,37 @@ pub fn accompany(launched: &Launched, run: &Path, name: &str) -> Result<Exit, Ru
             .map_err(|error| RuntimeError::system("wait for the container", error))?,
     }
     finish(launched)
+}
+
+/// A visit to a terminal of a running container: until it is closed, or the person types `escape`
+/// and then `q`. `tty` 0 is the console, which others may see as well; `None` is the first free one.
+///
+/// # Errors
+/// When there is no such terminal, somebody else has it, or the caller's own terminal fails.
+pub fn visit(client: &Client, tty: Option<u32>, escape: Option<u8>) -> Result<Ending, RuntimeError> {
+    let (number, remote) = client.console(tty)?;
+    let mut on_resize = |size: rustix::termios::Winsize| {
+        // The console belongs to the monitor; another terminal is ours.
+        if number == 0 {
+            client.order(&Request::Resize { rows: size.ws_row, columns: size.ws_col }).ok();
+        } else {
+            rustix::termios::tcsetwinsize(&remote, size).ok();
+        }
+    };
+    let left = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        .map_err(|error| RuntimeError::system("make an event", error))?;
+    // What ends a visitor is no affair of the container's.
+    let mut on_signal = |_| {
+        rustix::io::write(&left, &1u64.to_ne_bytes()).ok();
+    };
+    let mut session = Session {
+        remote: remote.as_fd(),
+        end: Some(left.as_fd()),
+        escape,
+        on_resize: &mut on_resize,
+        on_signal: &mut on_signal,
+    };
+    session.run().map_err(|error| RuntimeError::system("stay at the terminal", error))
 }
 
 fn finish(launched: &Launched) -> Result<Exit, RuntimeError> {

@@ -161,7 +161,8 @@ impl Session<'_> {
                     From::Remote => {
                         input.write(self.remote);
                         listening = listening && self.output()?;
-                        if !listening && self.end.is_none() {
+                        // A visitor, who can leave, has nothing else to wait for.
+                        if !listening && (self.end.is_none() || self.escape.is_some()) {
                             return Ok(Ending::Ended);
                         }
                     }

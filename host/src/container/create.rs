@@ -1,0 +1,318 @@
+#![forbid(unsafe_code)]
+//! Making a container: complete or absent.
+//!
+//! Everything that can be found wrong is found before anything is made. Then, in an order that a
+//! kill can interrupt anywhere: directory and mark, ids, volume, content, settings; and last
+//! `container.toml`, whose rename is what makes it a container.
+
+use std::fs::{self, DirBuilder};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use serde::Serialize;
+
+use super::layout::PARTIAL;
+use super::lock::Lock;
+use super::options;
+use super::undo::Undo;
+use super::{Error, Host, assemble, ids, leftover, render, store};
+use crate::config::rootfs::{Rootfs, TemplateRecord};
+use crate::config::{Container, Name, edit, system, toml, write};
+use crate::plan::RootSource;
+use crate::plugin::storage::{Access, Storage as _};
+use crate::plugin::template::Template as _;
+use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
+use crate::plugin::{SettingValues, StoragePlugin, TemplatePlugin};
+
+/// What to make.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    pub name: Name,
+    /// Template plugin, with or without the word `template-` before it.
+    pub template: String,
+    /// Storage plugin, in the same way; `None`: what the configuration says.
+    pub storage: Option<String>,
+    /// Configuration to start from; `None`: the default one.
+    pub config: Option<PathBuf>,
+    /// Keys and values on top of it.
+    pub set: Vec<(String, String)>,
+    pub privileged: bool,
+    /// Goes away when it stops.
+    pub ephemeral: bool,
+    /// What stood behind `--`.
+    pub options: Vec<String>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Created {
+    pub name: Name,
+    pub directory: PathBuf,
+    pub template: TemplateRecord,
+    pub storage: String,
+    pub privileged: bool,
+    /// What a person should know: leftovers removed, files left out.
+    pub notes: Vec<String>,
+    /// What the template says to the user.
+    pub message: Option<String>,
+}
+
+/// Makes a container.
+///
+/// # Errors
+/// Nothing of it is left then.
+pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
+    let lock = Lock::take(&host.layout, &request.name, "create")?;
+    let created = create_locked(host, request);
+    drop(lock);
+    created
+}
+
+/// The same for a caller that holds the lock.
+pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
+    let name = &request.name;
+    let mut container = configuration(host, request)?;
+    let template = load_template(host, &request.template)?;
+    let answers = options::parse(template.identity(), &template.options()?, &request.options)?;
+    let asked = Request {
+        container: name.to_string(),
+        architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
+        privileged: container.privileged,
+        answers: answers.shown.clone(),
+    };
+    let manifest = template.resolve(&asked)?;
+    assemble::check(&template, &manifest)?;
+
+    let mut notes = make_room(host, name)?;
+    let mut undo = Undo::default();
+    begin(host, name, &container)?;
+    undo.push("remove what was made so far", || leftover::remove(host, name).map_err(|e| e.to_string()));
+    if !container.privileged && container.ids.is_empty() {
+        container.ids = ids::allocate(host, name)?;
+    }
+    let storage = load_storage(host, &container.rootfs.storage)?;
+    let room = storage.open()?;
+    assemble::check_room(host, &room, &manifest, &answers)?;
+    storage.create(&operation("create"), name.as_str(), None)?;
+    let target = open_tree(&storage, name)?;
+    host.check_cancelled()?;
+    let assembled = assemble::assemble(host, &container, &manifest, &answers, &target)?;
+    notes.extend(assembled.notes);
+    container.mounts.extend(assembled.mounts);
+
+    let mut finished = template.finish(Moment::Create, &asked, &manifest, &[])?;
+    render::render(&container, &target, &answers, std::mem::take(&mut finished.files))?;
+    container.template = Some(record(&template, &manifest));
+    let text = settle(host, name, &container, &finished, &request.set)?;
+    host.check_cancelled()?;
+    // Content first, then the name that says it is complete.
+    rustix::fs::syncfs(&target)
+        .map_err(|e| Error::io("make durable", &host.layout.directory(name))(e.into()))?;
+    complete(host, name, &text)?;
+    undo.dismiss();
+    Ok(Created {
+        name: name.clone(),
+        directory: host.layout.directory(name),
+        template: container.template.unwrap_or_default(),
+        storage: container.rootfs.storage,
+        privileged: container.privileged,
+        notes,
+        message: finished.message,
+    })
+}
+
+/// The configuration to start from, checked as a whole.
+fn configuration(host: &Host, request: &CreateRequest) -> Result<Container, Error> {
+    let default = host.defaults.join("default.toml");
+    let (path, mut text) = match &request.config {
+        Some(path) => (path.clone(), fs::read_to_string(path).map_err(Error::io("read", path))?),
+        None => {
+            // Checks it as what it is; its text is what counts.
+            system::new_container(&host.defaults)?;
+            let text = fs::read_to_string(&default).unwrap_or_default();
+            (if text.is_empty() { host.layout.config(&request.name) } else { default }, text)
+        }
+    };
+    for (key, value) in &request.set {
+        text = edit::set(&text, &path, key, value)?;
+    }
+    let mut container = toml::parse(&text, &path)?;
+    container.privileged |= request.privileged;
+    container.ephemeral |= request.ephemeral;
+    let plain = Rootfs::default().storage;
+    if let Some(storage) = &request.storage {
+        container.rootfs.storage.clone_from(storage);
+    } else if let (true, Some(storage)) = (container.rootfs.storage == plain, &host.settings.storage) {
+        container.rootfs.storage.clone_from(storage);
+    }
+    Ok(container)
+}
+
+/// Clears the way: the name is free, or held by what a killed command left.
+fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> {
+    match leftover::look(host, name) {
+        leftover::Kind::Absent => Ok(Vec::new()),
+        leftover::Kind::Complete => {
+            Err(Error::Exists { name: name.to_string(), path: host.layout.path.clone() })
+        }
+        leftover::Kind::Leftover => {
+            leftover::remove(host, name)?;
+            Ok(vec![format!("removed what an interrupted command had left of {name}")])
+        }
+        leftover::Kind::Foreign => Err(Error::Invalid {
+            message: format!("{} is in the way, and is no container", host.layout.directory(name).display()),
+            hint: "move it away, or choose another name".into(),
+        }),
+    }
+}
+
+/// Makes the directory with its mark. Only its owner can enter it: images bring set-id programs
+/// whose owner is root of the host on disk.
+fn begin(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+    let directory = host.layout.directory(name);
+    DirBuilder::new().mode(0o700).create(&directory).map_err(Error::io("make", &directory))?;
+    let mark = write::fresh(container, name).map_err(|error| Error::Invalid {
+        message: format!("this configuration cannot be written: {error}"),
+        hint: "use paths that are UTF-8".into(),
+    })?;
+    store::replace(&directory.join(PARTIAL), mark.as_bytes())?;
+    store::sync_directory(&host.layout.path)
+}
+
+/// The final text of `container.toml`: the template's settings, then the user's, which win.
+fn settle(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    finished: &Finished,
+    set: &[(String, String)],
+) -> Result<String, Error> {
+    let path = host.layout.config(name);
+    let mut text = write::fresh(container, name).map_err(|error| Error::Invalid {
+        message: format!("this configuration cannot be written: {error}"),
+        hint: "use paths that are UTF-8".into(),
+    })?;
+    for setting in &finished.settings {
+        if !assemble::is_allowed(&setting.name) {
+            return Err(Error::Invalid {
+                message: format!("the template wants to set {}, which no template may", setting.name),
+                hint: "use another image, or set it yourself with -s after you have looked at it".into(),
+            });
+        }
+        text = edit::set(&text, &path, &setting.name, &setting.value)?;
+    }
+    for (key, value) in set {
+        text = edit::set(&text, &path, key, value)?;
+    }
+    toml::parse(&text, &path)?;
+    Ok(text)
+}
+
+/// The last step: from here on it is a container.
+fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
+    let directory = host.layout.directory(name);
+    store::replace(&host.layout.config(name), text.as_bytes())?;
+    // Only says something while there is no configuration; a kill before this line does no harm.
+    drop(fs::remove_file(directory.join(PARTIAL)));
+    Ok(())
+}
+
+/// The volume's root as a descriptor: what the host fills.
+fn open_tree(storage: &StoragePlugin, name: &Name) -> Result<OwnedFd, Error> {
+    let plan = storage.mounts(name.as_str(), Access::ReadWrite)?;
+    let unsupported = |what: &str| Error::Invalid {
+        message: format!("{} keeps a new volume as {what}, which cannot be filled", storage.identity()),
+        hint: "choose another storage with -B".into(),
+    };
+    match plan.root().map_err(|why| unsupported(&why))? {
+        RootSource::Tree { pool, relative } => open_beneath(&pool, &relative),
+        RootSource::Overlay { .. } => Err(unsupported("an overlay")),
+        RootSource::Device { .. } => Err(unsupported("a disk")),
+    }
+}
+
+/// Opens a directory below another one, without following anything.
+pub(super) fn open_beneath(base: &std::path::Path, relative: &std::path::Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base_fd =
+        rustix::fs::open(base, flags, Mode::empty()).map_err(|e| Error::io("open", base)(e.into()))?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(&base_fd, relative, flags, Mode::empty(), resolve)
+        .map_err(|e| Error::io("open", &base.join(relative))(e.into()))
+}
+
+/// What `container.toml` remembers of where it came from.
+fn record(template: &TemplatePlugin, manifest: &Manifest) -> TemplateRecord {
+    let identity = template.identity();
+    TemplateRecord {
+        name: identity.name.clone(),
+        version: identity.version.clone(),
+        image: manifest.product.clone(),
+        digest: String::new(),
+        created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }
+}
+
+/// A template by name.
+pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, Error> {
+    let name = prefixed("template", name);
+    Ok(host.plugins.template(&name, None, &settings_of(host, &name), host.progress.clone())?)
+}
+
+/// A storage by name, with the containers' directory as its pool.
+pub(super) fn load_storage(host: &Host, name: &str) -> Result<StoragePlugin, Error> {
+    let name = prefixed("storage", name);
+    Ok(host.plugins.storage(&name, &host.layout.path, &settings_of(host, &name), host.progress.clone())?)
+}
+
+/// What the administrator set for a plugin; words as they are, everything else as JSON.
+fn settings_of(host: &Host, plugin: &str) -> SettingValues {
+    let set = host.settings.plugins.get(plugin).cloned().unwrap_or_default();
+    let word = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    set.into_iter().map(|(key, value)| (key, word(value))).collect()
+}
+
+/// `dir` means the plugin `storage-dir`, as `lxc-create -B dir` has it.
+fn prefixed(kind: &str, name: &str) -> String {
+    if name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')) {
+        name.to_string()
+    } else {
+        format!("{kind}-{name}")
+    }
+}
+
+/// A new operation id: no two operations have the same.
+pub(super) fn operation(verb: &str) -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!("{verb}-{}-{now}", std::process::id())
+}
+
+/// The options of a template.
+///
+/// # Errors
+/// There is no such template.
+pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Parameter>, Error> {
+    Ok(load_template(host, template)?.options()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_get_their_kind() {
+        assert_eq!(prefixed("storage", "dir"), "storage-dir");
+        assert_eq!(prefixed("storage", "storage-dir"), "storage-dir");
+        assert_eq!(prefixed("template", "templates"), "template-templates");
+    }
+
+    #[test]
+    fn operations_have_the_grammar_of_the_contract() {
+        let id = operation("create");
+        assert!(
+            id.len() <= 64 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        );
+    }
+}

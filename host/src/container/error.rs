@@ -1,0 +1,121 @@
+#![forbid(unsafe_code)]
+//! What can go wrong in a use case, with what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+use crate::config::name::NameError;
+use crate::config::system::SystemError;
+
+/// A use case failed. Everything it had begun was taken back, unless the message says otherwise.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("there is no container {name} in {path}")]
+    NotFound { name: String, path: PathBuf, similar: Option<String> },
+    #[error("there is a container {name} already in {path}")]
+    Exists { name: String, path: PathBuf },
+    #[error("container {name} is {state}")]
+    Running { name: String, state: String, verb: &'static str },
+    #[error("container {name} is not running")]
+    NotRunning { name: String },
+    #[error("another command works on container {name} ({holder})")]
+    Locked { name: String, holder: String },
+    #[error("{path} is not a directory of yours that only you can enter")]
+    UnsafeDirectory { path: PathBuf },
+    #[error("cannot {what} {path}")]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{message}")]
+    Invalid { message: String, hint: String },
+    #[error("stopped on request; everything was taken back")]
+    Cancelled,
+    #[error("container {name} did not stop within {seconds} seconds")]
+    StillRunning { name: String, seconds: u64, hint: String },
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    #[error(transparent)]
+    System(#[from] crate::config::system::SystemError),
+    #[error(transparent)]
+    Edit(#[from] crate::config::edit::EditError),
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    #[error("there are no ids for it: {0}")]
+    Ids(Box<super::idregistry::IdError>),
+    #[error(transparent)]
+    Plugin(#[from] crate::plugin::PluginError),
+    #[error(transparent)]
+    Unpack(#[from] crate::unpack::UnpackError),
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::RuntimeError),
+}
+
+impl Error {
+    /// Wraps an error of the kernel with what was tried on which path.
+    pub(crate) fn io<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { what, path: path.to_path_buf(), source }
+    }
+
+    /// What a person can do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Name(error) => vec![error.hint().to_string()],
+            Self::NotFound { similar: Some(similar), .. } => vec![format!("did you mean {similar}?")],
+            Self::NotFound { .. } => vec!["`wxc ls` shows what is there; -P names another directory".into()],
+            Self::Exists { name, .. } => {
+                vec![format!("choose another name, or remove it first: wxc destroy {name}")]
+            }
+            Self::Running { name, verb: "destroy", .. } => {
+                vec![format!("stop it first (wxc stop {name}), or: wxc destroy -f {name}")]
+            }
+            Self::Running { name, .. } => vec![format!("stop it first: wxc stop {name}")],
+            Self::NotRunning { name } => vec![format!("start it: wxc start {name}")],
+            Self::Locked { .. } => vec!["wait for it to end, and try again".into()],
+            Self::UnsafeDirectory { path } => {
+                vec![format!("remove it, or give it to yourself: chmod 0700 {}", path.display())]
+            }
+            Self::Io { source, path, .. } => io_hint(source, path).into_iter().collect(),
+            Self::Invalid { hint, .. } | Self::StillRunning { hint, .. } => vec![hint.clone()],
+            Self::Cancelled => Vec::new(),
+            Self::Config(error) => error.hint().map(Into::into).into_iter().collect(),
+            Self::System(SystemError::Config(error)) => error.hint().map(Into::into).into_iter().collect(),
+            Self::System(SystemError::Read { source, path }) => io_hint(source, path).into_iter().collect(),
+            Self::Edit(error) => error.hint().map(Into::into).into_iter().collect(),
+            Self::Ids(error) => vec![error.hint()],
+            Self::Plan(error) => vec![error.hint().to_string()],
+            Self::Plugin(error) => error.hint().into_iter().collect(),
+            Self::Unpack(error) => error.hint().map(Into::into).into_iter().collect(),
+            Self::Runtime(error) => error.hint().into_iter().collect(),
+        }
+    }
+
+    /// The exit code of a command that ends with this: 2 for "it is not running", as LXC's stop
+    /// has it, 130 for a person's Ctrl-C, otherwise 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotRunning { .. } => 2,
+            Self::Cancelled => 130,
+            _ => 1,
+        }
+    }
+}
+
+/// What usually helps with an error of the kernel.
+fn io_hint(error: &io::Error, path: &Path) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Some(format!("run it as the owner of {}, or choose a directory of yours with -P", path.display()))
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room on that file system, or choose another with -P".into())
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("that file system is read-only: choose another with -P".into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+#![forbid(unsafe_code)]
+//! One container in numbers.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use super::{Error, Host, store, watch};
+use crate::config::{Container, Name};
+use crate::plugin::storage::Storage as _;
+use crate::runtime::cgroup::Statistics;
+use crate::runtime::net::Interface;
+use crate::runtime::state::Snapshot;
+use crate::runtime::{State, net};
+
+/// What there is to know about a container.
+#[derive(Debug, Clone, Serialize)]
+pub struct Info {
+    pub name: Name,
+    pub state: State,
+    /// First process, as this process sees it.
+    pub pid: Option<i32>,
+    /// The process that looks after it.
+    pub monitor: Option<i32>,
+    /// When it began to run, in seconds since 1970.
+    pub started: Option<u64>,
+    pub unprivileged: bool,
+    pub ephemeral: bool,
+    pub storage: String,
+    pub template: Option<crate::config::rootfs::TemplateRecord>,
+    pub directory: std::path::PathBuf,
+    pub links: Vec<Interface>,
+    pub usage: Option<Statistics>,
+    pub cgroups: Vec<std::path::PathBuf>,
+}
+
+/// Everything about `name`.
+///
+/// # Errors
+/// There is none, or its configuration is wrong.
+pub fn info(host: &Host, name: &Name) -> Result<Info, Error> {
+    let container: Container = store::load(host, name)?;
+    let snapshot = watch::snapshot(host, name);
+    let running = snapshot.as_ref();
+    Ok(Info {
+        name: name.clone(),
+        state: running.map_or(State::Stopped, |s| s.state),
+        pid: running.and_then(|s| s.init),
+        monitor: running.map(|s| s.monitor),
+        started: running.and_then(|s| s.started),
+        unprivileged: !container.privileged,
+        ephemeral: container.ephemeral,
+        storage: container.rootfs.storage,
+        template: container.template,
+        directory: host.layout.directory(name),
+        links: running.map(links).unwrap_or_default(),
+        usage: running.map(usage),
+        cgroups: running.map(cgroup_paths).unwrap_or_default(),
+    })
+}
+
+/// What the disk of a container holds. May take long.
+///
+/// # Errors
+/// The storage cannot tell.
+pub fn disk_usage(host: &Host, name: &Name) -> Result<crate::plugin::storage::VolumeUsage, Error> {
+    let container = store::load(host, name)?;
+    let storage = super::create::load_storage(host, &container.rootfs.storage)?;
+    let volume = container.rootfs.volume.unwrap_or_else(|| name.to_string());
+    Ok(storage.usage(&volume)?)
+}
+
+/// What it uses.
+pub(super) fn usage(snapshot: &Snapshot) -> Statistics {
+    snapshot.cgroups.statistics()
+}
+
+fn cgroup_paths(snapshot: &Snapshot) -> Vec<std::path::PathBuf> {
+    snapshot.cgroups.places.iter().map(|place| place.payload.clone()).collect()
+}
+
+/// Its network devices. None when it stops in this instant, or shares the host's network.
+pub(super) fn links(snapshot: &Snapshot) -> Vec<Interface> {
+    let Some(init) = snapshot.init else { return Vec::new() };
+    let Ok(netns) = File::open(format!("/proc/{init}/ns/net")) else { return Vec::new() };
+    if is_own(&netns) {
+        return Vec::new();
+    }
+    net::inspect(netns.as_fd()).unwrap_or_default()
+}
+
+/// Whether this is the namespace that this process is in.
+fn is_own(netns: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata("/proc/self/ns/net");
+    matches!((netns.metadata(), own), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+/// Whether an address says where others can reach the container.
+pub(super) fn is_public(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,96 @@
+#![forbid(unsafe_code)]
+//! What a killed create or destroy left behind.
+//!
+//! A directory with a `.partial` and without a `container.toml` is no container. Whoever holds its
+//! lock knows that nobody works on it any more and may remove it: the mark was made before
+//! anything else was, and `container.toml` comes after everything else.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::layout::PARTIAL;
+use super::{Error, Host, store};
+use crate::config::{Container, Name, toml};
+use crate::plugin::storage::Storage as _;
+use crate::sys::tree;
+
+/// What the directory of a name holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Absent,
+    /// A container.
+    Complete,
+    /// What a killed command left.
+    Leftover,
+    /// Something that wxc did not make.
+    Foreign,
+}
+
+/// Looks at the directory of `name`.
+#[must_use]
+pub fn look(host: &Host, name: &Name) -> Kind {
+    let directory = host.layout.directory(name);
+    if host.layout.exists(name) {
+        Kind::Complete
+    } else if fs::symlink_metadata(&directory).is_err() {
+        Kind::Absent
+    } else if directory.join(PARTIAL).is_file() || is_empty(&directory) {
+        // A create that was killed right after mkdir has not written its mark yet.
+        Kind::Leftover
+    } else {
+        Kind::Foreign
+    }
+}
+
+fn is_empty(directory: &std::path::Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Removes a leftover. The caller holds the lock of `name`.
+///
+/// # Errors
+/// Something of it cannot be removed; the mark stays, so the next command tries again.
+pub fn remove(host: &Host, name: &Name) -> Result<(), Error> {
+    let directory = host.layout.directory(name);
+    let mark = directory.join(PARTIAL);
+    // The mark holds the configuration as far as it is known: which storage has the volume.
+    let storage = fs::read_to_string(&mark)
+        .ok()
+        .and_then(|text| toml::parse_unchecked(&text, &mark).ok())
+        .unwrap_or_default();
+    remove_volume(host, name, &storage)?;
+    super::ids::release(host, name)?;
+    remove_directory(host, name)
+}
+
+/// Asks the storage plugin to remove the container's volume; succeeds when there is none.
+pub(super) fn remove_volume(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+    let storage = super::create::load_storage(host, &container.rootfs.storage)?;
+    let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
+    Ok(storage.remove(&super::create::operation("remove"), &volume)?)
+}
+
+/// Removes the container's directory with what is still in it; the mark goes last.
+pub(super) fn remove_directory(host: &Host, name: &Name) -> Result<(), Error> {
+    let directory = host.layout.directory(name);
+    let failed = |error: io::Error| Error::io("remove", &directory)(error);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = match rustix::fs::open(&directory, flags, Mode::empty()) {
+        Ok(handle) => handle,
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(failed(error.into())),
+    };
+    for entry in fs::read_dir(&directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?.file_name();
+        if entry != PARTIAL {
+            tree::remove_tree(handle.as_fd(), &entry).map_err(|error| failed(io::Error::other(error)))?;
+        }
+    }
+    drop(fs::remove_file(directory.join(PARTIAL)));
+    fs::remove_dir(&directory).map_err(failed)?;
+    store::sync_directory(&host.layout.path)
+}

@@ -1,0 +1,171 @@
+#![forbid(unsafe_code)]
+//! The options of a template, from the words behind `--`.
+//!
+//! The template says what it takes; this makes `--name VALUE`, `--name=VALUE` and switches of it. A
+//! file or directory that the user names stays with the host: the template only hears its last part.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::plugin::Identity;
+pub use crate::plugin::template::types::{Pair, Parameter, ParameterKind};
+
+/// What the user said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// As the template sees it.
+    pub shown: Vec<Pair>,
+    /// The files and directories behind parameters of those kinds.
+    pub given: BTreeMap<String, PathBuf>,
+}
+
+/// Reads `words` against what the template takes.
+///
+/// # Errors
+/// An option that it does not have, a value of the wrong kind, one that is missing.
+pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) -> Result<Answers, Error> {
+    let refuse = |message: String| Error::Invalid {
+        message,
+        hint: format!("the options of {}: wxc create x -t {0} --help-template", template.name),
+    };
+    let mut said: Vec<(&Parameter, String)> = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix("--") else {
+            return Err(refuse(format!("{word:?} is no option of a template: options begin with --")));
+        };
+        let (name, value) = option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v.to_string())));
+        let Some(parameter) = parameters.iter().find(|p| p.name == name) else {
+            return Err(refuse(unknown(template, parameters, name)));
+        };
+        let value = match (value, &parameter.kind) {
+            (Some(value), _) => value,
+            (None, ParameterKind::Boolean) => "true".to_string(),
+            (None, _) => words.next().cloned().ok_or_else(|| refuse(format!("--{name} takes a value")))?,
+        };
+        if !parameter.repeatable && said.iter().any(|(known, _)| known.name == name) {
+            return Err(refuse(format!("--{name} can be given once")));
+        }
+        said.push((parameter, value));
+    }
+    for parameter in parameters {
+        if said.iter().any(|(known, _)| known.name == parameter.name) {
+            continue;
+        }
+        match &parameter.default {
+            Some(default) => said.push((parameter, default.clone())),
+            None if parameter.required => {
+                return Err(refuse(format!(
+                    "{} needs --{}: {}",
+                    template.name, parameter.name, parameter.doc
+                )));
+            }
+            None => {}
+        }
+    }
+    let mut answers = Answers::default();
+    for (parameter, value) in said {
+        answer(&mut answers, parameter, &value).map_err(&refuse)?;
+    }
+    Ok(answers)
+}
+
+/// Checks one value against its kind.
+fn answer(answers: &mut Answers, parameter: &Parameter, value: &str) -> Result<(), String> {
+    let name = &parameter.name;
+    if value.chars().any(char::is_control) {
+        return Err(format!("--{name} cannot have control characters in it"));
+    }
+    let shown = match &parameter.kind {
+        ParameterKind::Text | ParameterKind::Secret => value.to_string(),
+        ParameterKind::Integer => value
+            .parse::<i64>()
+            .map_err(|_| format!("--{name} takes a whole number, not {value:?}"))?
+            .to_string(),
+        ParameterKind::Boolean if matches!(value, "true" | "false") => value.to_string(),
+        ParameterKind::Boolean => return Err(format!("--{name} takes true or false, not {value:?}")),
+        ParameterKind::Choice(choices) if choices.iter().any(|choice| choice == value) => value.to_string(),
+        ParameterKind::Choice(choices) => {
+            return Err(format!("--{name} takes one of {}, not {value:?}", choices.join(", ")));
+        }
+        ParameterKind::File | ParameterKind::Directory => {
+            let path = existing(parameter, value)?;
+            let last = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            answers.given.insert(name.clone(), path);
+            last
+        }
+    };
+    answers.shown.push(Pair { name: name.clone(), value: shown });
+    Ok(())
+}
+
+/// The file or directory, absolute, if it is what it should be.
+fn existing(parameter: &Parameter, value: &str) -> Result<PathBuf, String> {
+    let name = &parameter.name;
+    let path =
+        Path::new(value).canonicalize().map_err(|error| format!("--{name}: cannot open {value}: {error}"))?;
+    let directory = parameter.kind == ParameterKind::Directory;
+    match (directory, path.is_dir()) {
+        (true, false) => Err(format!("--{name} takes a directory, and {value} is none")),
+        (false, true) => Err(format!("--{name} takes a file, and {value} is a directory")),
+        _ => Ok(path),
+    }
+}
+
+fn unknown(template: &Identity, parameters: &[Parameter], name: &str) -> String {
+    let near = parameters
+        .iter()
+        .map(|p| (strsim::damerau_levenshtein(&p.name, name), &p.name))
+        .filter(|(distance, _)| *distance <= 2)
+        .min();
+    match near {
+        Some((_, near)) => format!("{} has no option --{name}; did you mean --{near}?", template.name),
+        None => format!("{} has no option --{name}", template.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(name: &str, kind: ParameterKind) -> Parameter {
+        let doc = "something".to_string();
+        Parameter { name: name.into(), kind, doc, default: None, required: false, repeatable: false }
+    }
+
+    fn read(words: &[&str]) -> Result<Answers, Error> {
+        let mut release = parameter("release", ParameterKind::Choice(vec!["a".into(), "b".into()]));
+        release.default = Some("a".into());
+        let parameters = [
+            release,
+            parameter("size", ParameterKind::Integer),
+            parameter("minimal", ParameterKind::Boolean),
+            parameter("tree", ParameterKind::Directory),
+        ];
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        parse(&Identity { name: "template-x".into(), version: "1".into() }, &parameters, &words)
+    }
+
+    #[test]
+    fn values_switches_and_defaults() {
+        let answers = read(&["--size=7", "--minimal", "--tree", "/"]).unwrap();
+        let shown: Vec<_> = answers.shown.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(shown, [("size", "7"), ("minimal", "true"), ("tree", ""), ("release", "a")]);
+        assert_eq!(answers.given["tree"], Path::new("/"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let message = |words: &[&str]| read(words).unwrap_err().to_string();
+        assert!(message(&["--relaese", "a"]).contains("did you mean --release?"));
+        assert!(message(&["--release", "c"]).contains("one of a, b"));
+        assert!(message(&["--size", "x"]).contains("whole number"));
+        assert!(message(&["--size"]).contains("takes a value"));
+        assert!(message(&["--size", "1", "--size", "2"]).contains("once"));
+        assert!(message(&["--tree", "/dev/null"]).contains("directory"));
+        assert!(message(&["--tree", "/nonexistent"]).contains("cannot open"));
+        assert!(message(&["tree"]).contains("begin with --"));
+        assert!(message(&["--size", "1\n"]).contains("control"));
+    }
+}

@@ -1,0 +1,93 @@
+#![forbid(unsafe_code)]
+//! What is due when a container is gone, or wants to start again: done by a short-lived process that
+//! the monitor starts, because plugins are never called in a monitor.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use super::lock::Lock;
+use super::start::StartRequest;
+use super::{Error, Host, create, destroy, start};
+use crate::config::Name;
+use crate::plan::{Plan, ReleaseStep};
+use crate::plugin::storage::Storage as _;
+
+/// First argument of a process in this role; nobody types it.
+pub const ROLE: &str = "@release";
+
+/// Largest plan that is read back.
+const LIMIT: u64 = 16 << 20;
+
+/// The arguments that the monitor gives to the process: enough to find this host again.
+#[must_use]
+pub fn arguments(host: &Host) -> Vec<String> {
+    let mut arguments = vec![ROLE.to_string()];
+    arguments.extend(host.again.iter().cloned());
+    arguments
+}
+
+/// What the monitor asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// The container has stopped.
+    Release,
+    /// It asked for a new start.
+    Restart,
+}
+
+impl Due {
+    /// From the last argument.
+    #[must_use]
+    pub fn from_word(word: &OsString) -> Option<Self> {
+        match word.to_str()? {
+            "release" => Some(Self::Release),
+            "restart" => Some(Self::Restart),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the plan that the container ran with, as the monitor passes it.
+///
+/// # Errors
+/// It is no plan.
+pub fn read_plan(fd: OwnedFd) -> Result<Plan, Error> {
+    let failed = |error: String| Error::Invalid {
+        message: format!("the monitor passed no plan: {error}"),
+        hint: "this is a mistake of wxc: please report it".into(),
+    };
+    let mut text = String::new();
+    let mut file = File::from(fd).take(LIMIT);
+    file.read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+}
+
+/// Does what is due.
+///
+/// # Errors
+/// A step failed; later ones were tried all the same.
+pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
+    let name: Name = plan.container.name.parse()?;
+    let mut result = Ok(());
+    for step in &plan.release {
+        let done = match step {
+            ReleaseStep::Storage { plugin, volume } => detach(host, plugin, volume),
+            ReleaseStep::Destroy if due == Due::Restart => Ok(()),
+            ReleaseStep::Destroy => destroy::destroy(host, &name, false).map(drop),
+        };
+        result = result.and(done);
+    }
+    if due == Due::Restart {
+        let _lock = Lock::take(&host.layout, &name, "restart")?;
+        result = result.and(start::start_locked(host, &name, &StartRequest::default()).map(drop));
+    }
+    result
+}
+
+/// Lets go of a volume's device, where it has one.
+fn detach(host: &Host, plugin: &str, volume: &str) -> Result<(), Error> {
+    let storage = create::load_storage(host, plugin)?;
+    Ok(storage.detach(&create::operation("detach"), volume)?)
+}

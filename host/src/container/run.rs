@@ -1,0 +1,133 @@
+#![forbid(unsafe_code)]
+//! A throw-away container for one command: made, started in the foreground, gone with it.
+
+use std::path::PathBuf;
+
+use super::create::{self, CreateRequest};
+use super::start::{self, StartRequest};
+use super::{Error, Host, destroy, leftover, lock, store, watch};
+use crate::config::Name;
+use crate::plan::build::Overrides;
+use crate::runtime::foreground;
+use crate::runtime::state::Exit;
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// `None`: a fresh one.
+    pub name: Option<Name>,
+    pub template: String,
+    /// Options of the template, as behind `--` of a create.
+    pub options: Vec<String>,
+    pub set: Vec<(String, String)>,
+    pub privileged: bool,
+    pub command: Vec<String>,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+    pub cwd: Option<PathBuf>,
+    pub environment: Vec<(String, String)>,
+    /// For `environment.keep`.
+    pub caller_environment: std::collections::BTreeMap<String, String>,
+    /// Give it a terminal as console; otherwise it gets this process's streams.
+    pub terminal: bool,
+}
+
+/// What names of throw-away containers begin with.
+const PREFIX: &str = "run-";
+
+/// Makes a container, runs the command in it and removes it, whatever happens.
+///
+/// # Errors
+/// It cannot be made or started. How the command ended is no error.
+pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
+    sweep(host)?;
+    let name = match &request.name {
+        Some(name) => name.clone(),
+        None => fresh_name(host)?,
+    };
+    let guard = lock::Lock::take(&host.layout, &name, "run")?;
+    create::create_locked(
+        host,
+        &CreateRequest {
+            name: name.clone(),
+            template: request.template.clone(),
+            storage: None,
+            config: None,
+            set: request.set.clone(),
+            privileged: request.privileged,
+            ephemeral: true,
+            options: request.options.clone(),
+        },
+    )?;
+    let launched = start::start_locked(host, &name, &start_request(request));
+    drop(guard);
+    let result = launched.map_err(Error::from).and_then(|launched| {
+        Ok(foreground::accompany(&launched, &host.layout.run_directory(&name), name.as_str())?)
+    });
+    // The monitor has it removed; it does not when it was killed, or never started anything.
+    remove(host, &name)?;
+    result
+}
+
+fn start_request(request: &RunRequest) -> StartRequest {
+    let overrides = Overrides {
+        command: Some(request.command.clone()),
+        stub: Some(true),
+        user: request.user,
+        group: request.group,
+        cwd: request.cwd.clone(),
+        environment: request.environment.iter().cloned().collect(),
+        caller_environment: request.caller_environment.clone(),
+        streams: !request.terminal,
+        ephemeral: true,
+    };
+    StartRequest { overrides, foreground: true, streams: !request.terminal, ..StartRequest::default() }
+}
+
+/// Removes it unless somebody did already.
+fn remove(host: &Host, name: &Name) -> Result<(), Error> {
+    let _lock = lock::Lock::take(&host.layout, name, "destroy")?;
+    match leftover::look(host, name) {
+        leftover::Kind::Absent | leftover::Kind::Foreign => Ok(()),
+        leftover::Kind::Complete | leftover::Kind::Leftover => {
+            destroy::destroy_locked(host, name, true).map(drop)
+        }
+    }
+}
+
+/// A name that nobody has.
+fn fresh_name(host: &Host) -> Result<Name, Error> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    loop {
+        let mut random = [0u8; 6];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| Error::io("get random numbers for a name in", &host.layout.path)(e.into()))?;
+        let letters = random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+        let name: Name = PREFIX.chars().chain(letters).collect::<String>().parse()?;
+        if leftover::look(host, &name) == leftover::Kind::Absent {
+            return Ok(name);
+        }
+    }
+}
+
+/// Removes throw-away containers whose command and monitor were both killed: nobody else will.
+fn sweep(host: &Host) -> Result<(), Error> {
+    let entries = std::fs::read_dir(&host.layout.path).map_err(Error::io("list", &host.layout.path))?;
+    let words = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    for name in words.filter(|word| word.starts_with(PREFIX)).filter_map(|word| word.parse::<Name>().ok()) {
+        // Whoever is making or running it has the lock, or a monitor.
+        let Some(_lock) = lock::Lock::try_take(&host.layout, &name, "sweep")? else { continue };
+        let gone = match leftover::look(host, &name) {
+            leftover::Kind::Leftover => true,
+            leftover::Kind::Complete => {
+                watch::snapshot(host, &name).is_none()
+                    && store::load(host, &name).is_ok_and(|container| container.ephemeral)
+            }
+            leftover::Kind::Absent | leftover::Kind::Foreign => false,
+        };
+        if gone {
+            destroy::destroy_locked(host, &name, false)?;
+        }
+    }
+    Ok(())
+}

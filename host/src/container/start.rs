@@ -1,0 +1,130 @@
+#![forbid(unsafe_code)]
+//! Starting a container: everything is asked and decided here, and carried out by the monitor.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::stdio::{stderr, stdin, stdout};
+
+use super::lock::Lock;
+use super::{Error, Host, create, facts, leftover, store};
+use crate::config::{Container, Name, edit, toml};
+use crate::plan::build::{self, Overrides};
+use crate::plan::{Identity, Plan};
+use crate::plugin::storage::{Access, Storage as _};
+use crate::runtime::{self, LaunchOptions, Launched};
+
+/// One start.
+#[derive(Debug, Default)]
+pub struct StartRequest {
+    /// Configuration keys for this start only.
+    pub set: Vec<(String, String)>,
+    pub overrides: Overrides,
+    /// Stay with the container: it ends when the caller does.
+    pub foreground: bool,
+    /// With `foreground`: init gets this process's streams, instead of a console.
+    pub streams: bool,
+    /// Gets the id of the first process.
+    pub pidfile: Option<PathBuf>,
+    /// Gets what the console shows, appended.
+    pub console_log: Option<PathBuf>,
+}
+
+/// What a start would do. Touches nothing.
+///
+/// # Errors
+/// This machine, this caller or the configuration cannot do it.
+pub fn plan(host: &Host, name: &Name, request: &StartRequest) -> Result<Plan, Error> {
+    let container = configuration(host, name, request)?;
+    plan_of(host, name, &container, &request.overrides)
+}
+
+/// The configuration with what this start changes.
+fn configuration(host: &Host, name: &Name, request: &StartRequest) -> Result<Container, Error> {
+    let path = host.layout.config(name);
+    let mut text = store::text(host, name)?;
+    for (key, value) in &request.set {
+        text = edit::set(&text, &path, key, value)?;
+    }
+    let mut container = toml::parse(&text, &path)?;
+    if let Some(log) = &request.console_log {
+        container.console.log = Some(absolute(log)?);
+    }
+    Ok(container)
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(Error::io("resolve", path))
+}
+
+/// Asks the storage plugin, gathers the facts, builds the plan.
+pub(super) fn plan_of(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    overrides: &Overrides,
+) -> Result<Plan, Error> {
+    let storage = create::load_storage(host, &container.rootfs.storage)?;
+    let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
+    let access = if container.rootfs.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    let root = storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
+        message: format!("{} wants something mounted that wxc does not mount: {why}", storage.identity()),
+        hint: "tell the author of the plugin".into(),
+    })?;
+    let directory = host.layout.directory(name);
+    let facts = facts::gather(&directory);
+    let identity = Identity {
+        name: name.to_string(),
+        path: host.layout.path.clone(),
+        directory,
+        run: host.layout.run_directory(name),
+    };
+    Ok(build::build(container, identity, &facts, root, overrides)?)
+}
+
+/// Starts a container and returns when it is RUNNING.
+///
+/// # Errors
+/// Whatever failed; nothing of the start is left then.
+pub fn start(host: &Host, name: &Name, request: &StartRequest) -> Result<Launched, Error> {
+    let lock = Lock::take(&host.layout, name, "start")?;
+    let launched = start_locked(host, name, request);
+    drop(lock);
+    launched
+}
+
+/// The same for a caller that holds the lock.
+pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> Result<Launched, Error> {
+    if leftover::look(host, name) != leftover::Kind::Complete {
+        return Err(store::not_found(host, name));
+    }
+    if let Some(snapshot) = super::watch::snapshot(host, name) {
+        let state = snapshot.state.to_string();
+        return Err(Error::Running { name: name.to_string(), state, verb: "start" });
+    }
+    let plan = plan(host, name, request)?;
+    prepare_console_log(&plan)?;
+    let options = LaunchOptions {
+        foreground: request.foreground,
+        streams: request.streams.then(|| [stdin(), stdout(), stderr()]),
+        program: None,
+        runner: super::release::arguments(host),
+        pidfile: request.pidfile.clone(),
+    };
+    Ok(runtime::launch(&plan, &options)?)
+}
+
+/// Finds out now, with a clear message, whether the log can be written.
+fn prepare_console_log(plan: &Plan) -> Result<(), Error> {
+    let Some(log) = &plan.console.log else { return Ok(()) };
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    options.open(&log.file).map(drop).map_err(Error::io("write the console's log", &log.file))
+}
+
+/// The caller's environment, for `environment.keep`.
+#[must_use]
+pub fn overrides_with(environment: BTreeMap<String, String>) -> Overrides {
+    Overrides { caller_environment: environment, ..Overrides::default() }
+}
