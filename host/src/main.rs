@@ -1,8 +1,9 @@
-//! The doorway: which role this process has.
+#![forbid(unsafe_code)]
+//! The doorway: which role this process plays, and nothing else.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let role = wxc::runtime::roles::dispatch().or_else(wxc::unpack::dispatch);
-    role.unwrap_or(ExitCode::FAILURE)
+    // Helpers first: they are to be small, and see nothing of the command line.
+    wxc::runtime::roles::dispatch().or_else(wxc::unpack::dispatch).unwrap_or_else(wxc::cli::main)
 }

@@ -22,6 +22,7 @@ use wxc_child::sync::Point;
 
 use super::accounts::{self, Account};
 use super::caps::{self, CapabilitySet};
+use super::cgroup::Cgroups;
 use super::compile::{self, DEFAULT_PATH};
 use super::control::Entrance;
 use super::helper::{Helper, Image};
@@ -113,12 +114,10 @@ pub fn attach_with(request: &AttachRequest, streams: [BorrowedFd<'_>; 3]) -> Res
         };
     let entry = Entry { request, plan: &plan, account: &account, flags, terminal };
     let (program, fds) = entry.compile(init.as_fd(), streams)?;
-    let started = start(&program, &fds, |process| {
+    let outside = Cgroups::default();
+    let cgroups = if request.elevated.cgroup { &outside } else { &entrance.cgroups };
+    let started = start(&program, &fds, cgroups, |process| {
         if !request.elevated.cgroup {
-            entrance
-                .cgroups
-                .enter_all(process.pid.as_raw_nonzero().get())
-                .map_err(|error| RuntimeError::part("enter the container's cgroups", &error, error.hint()))?;
             spawn::limit(process.pid, &plan.limits)?;
         }
         Ok(())
@@ -325,13 +324,17 @@ struct Attached {
 fn start(
     program: &Compiled,
     fds: &[i32],
+    cgroups: &Cgroups,
     born: impl FnOnce(&Process) -> Result<(), RuntimeError>,
 ) -> Result<Attached, RuntimeError> {
     let (ours, theirs) = message::pair(SocketType::SEQPACKET)
         .map_err(|error| RuntimeError::system("make a socket for the command", error))?;
-    let first = program
-        .with(fds, theirs.as_raw_fd(), |program| clone::spawn(program, 0, None))
-        .map_err(|error| RuntimeError::system("make a process", error))?;
+    let first = program.with(fds, theirs.as_raw_fd(), |program| {
+        cgroups
+            .spawn_inside(|cgroup| clone::spawn(program, 0, cgroup))
+            .map_err(|error| RuntimeError::part("enter the container's cgroups", &error, error.hint()))?
+            .map_err(|error| RuntimeError::system("make a process", error))
+    })?;
     drop(theirs);
     let mut joined = Joined::default();
     let outcome = converse(&ours, program, &first, &mut joined, born);

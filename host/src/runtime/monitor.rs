@@ -171,15 +171,14 @@ impl Monitor {
         let plan = self.handover.plan.clone();
         self.make_cgroups(&plan)?;
         let streams = self.streams()?;
-        let cgroup = self.snapshot.cgroups.v2_fd().map_err(cgroups)?;
+        let cgroups = self.snapshot.cgroups.clone();
         let controlling = self.handover.foreground;
         let started = {
             let streams = match &streams {
                 None => Streams::Console,
                 Some([input, output, error]) => Streams::Fds([input.as_fd(), output.as_fd(), error.as_fd()]),
             };
-            let cgroup = cgroup.as_ref().map(AsFd::as_fd);
-            spawn::start(&plan, streams, controlling, cgroup, self)?
+            spawn::start(&plan, streams, controlling, &cgroups, self)?
         };
         let mut terminals = started.terminals.into_iter();
         let mut pairs = std::iter::from_fn(|| terminals.next().zip(terminals.next()));
@@ -316,8 +315,6 @@ impl Monitor {
 
 impl Attendant for Monitor {
     fn born(&mut self, child: &Process) -> Result<(), RuntimeError> {
-        let number = child.pid.as_raw_nonzero().get();
-        self.snapshot.cgroups.enter(number).map_err(cgroups)?;
         let network = &self.handover.plan.network;
         if !network.host && !network.links.is_empty() {
             let namespace = spawn::namespace_file(child.pid, "net")?;

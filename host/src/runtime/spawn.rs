@@ -12,6 +12,7 @@ use wxc_child::report::Failure;
 use wxc_child::sync::Point;
 
 use super::RuntimeError;
+use super::cgroup::Cgroups;
 use super::compile::{self, Child, Request, Streams};
 use super::message::{self, Message};
 use super::sources::Sources;
@@ -42,7 +43,7 @@ pub(super) fn start(
     plan: &Plan,
     streams: Streams<'_>,
     controlling: bool,
-    cgroup: Option<BorrowedFd<'_>>,
+    cgroups: &Cgroups,
     attendant: &mut impl Attendant,
 ) -> Result<Started, RuntimeError> {
     let namespaces = Namespaces::of(plan)?;
@@ -57,7 +58,9 @@ pub(super) fn start(
     let process = {
         let _back = namespaces.enter()?;
         child.program.with(&child.fds, theirs.as_raw_fd(), |program| {
-            clone::spawn(program, namespaces.flags, cgroup)
+            cgroups
+                .spawn_inside(|cgroup| clone::spawn(program, namespaces.flags, cgroup))
+                .map_err(|error| RuntimeError::part("enter the cgroups", &error, error.hint()))?
                 .map_err(|error| RuntimeError::system("create the first process", error))
         })?
     };

@@ -1,13 +1,26 @@
 #![forbid(unsafe_code)]
 //! Write limits and move processes.
 
-use std::{io, os::fd::OwnedFd, path::Path};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::plan::CgroupWrite;
+use crate::{
+    plan::{CgroupWrite, facts::Hierarchy},
+    sys::mountinfo,
+};
 
-use super::{CgroupError, Cgroups, put};
+use super::{CgroupError, Cgroups, Place, layout, put, read};
+
+/// Below the payload, for what enters from outside when the payload itself takes no process.
+const ATTACHED: &str = "wxc.attached";
 
 impl Cgroups {
     /// Write the limits of a plan, in order.
@@ -30,69 +43,71 @@ impl Cgroups {
         })
     }
 
-    /// The v2 cgroup, for `CLONE_INTO_CGROUP` of clone(2): the child is born in it.
+    /// Run `spawn` so that what it clones is born in the container's cgroups: it is given the v2
+    /// one for `CLONE_INTO_CGROUP` of clone(2), and runs with this thread in the v1 ones.
     ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn v2_fd(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        self.open_v2(OFlags::PATH)
-    }
-
-    /// The same, as a directory that was really opened: what bpf(2) attaches to.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn v2_directory(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        self.open_v2(OFlags::RDONLY)
-    }
-
-    fn open_v2(&self, how: OFlags) -> Result<Option<OwnedFd>, CgroupError> {
-        let Some(place) = self.unified() else { return Ok(None) };
-        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(&place.payload, flags, Mode::empty())
-            .map(Some)
-            .map_err(|error| CgroupError::Read { path: place.payload.clone(), source: error.into() })
-    }
-
-    /// Run `spawn` with this process in the container's v1 cgroups, so that what it clones is born
-    /// there, and come back. `CLONE_INTO_CGROUP` with [`Cgroups::v2_fd`] does the same on v2.
-    ///
-    /// A single thread that moves itself is spared the grace period that moving any other process
-    /// costs (`cgroup_procs_write_start` in the kernel), which is most of the time of a start. The
-    /// caller must have one thread only: others would stay where they are.
+    /// Moving another process costs a grace period of ten and more milliseconds, most of the time
+    /// of a start; a thread that moves itself is spared that (`cgroup_procs_write_start` in the
+    /// kernel).
     ///
     /// # Errors
     /// When a cgroup does not take it; then `spawn` was not called.
-    pub fn spawn_inside<T>(&self, spawn: impl FnOnce() -> T) -> Result<T, CgroupError> {
-        let legacy = || self.places.iter().filter(|place| !place.unified);
-        let entered = legacy().try_for_each(|place| move_this_thread(&place.payload));
-        let result = entered.map(|()| spawn());
-        for place in legacy() {
-            let back = place.monitor.as_deref().or(place.payload.parent());
-            // The child exists, so this is no failure of the call; it will show when the cgroup
-            // cannot be removed.
-            if let Some(Err(error)) = back.map(move_this_thread) {
-                tracing::warn!("the monitor stays in a cgroup of its container: {error}");
+    pub fn spawn_inside<T>(&self, spawn: impl FnOnce(Option<BorrowedFd<'_>>) -> T) -> Result<T, CgroupError> {
+        let unified = self.entrance()?.map(|path| open(&path, OFlags::PATH)).transpose()?;
+        let legacy: Vec<&Place> = self.places.iter().filter(|place| !place.unified).collect();
+        let before = if legacy.is_empty() { Vec::new() } else { own_directories()? };
+        let entered = legacy.iter().try_for_each(|place| move_this_thread(&place.payload));
+        let result = entered.map(|()| spawn(unified.as_ref().map(AsFd::as_fd)));
+        for place in legacy {
+            let own = before.iter().find(|own| !own.unified && own.controllers == place.controllers);
+            // What was spawned exists, so this is no failure of the call; it will show when the
+            // cgroup cannot be removed.
+            if let Some(Err(error)) = own.map(|own| move_this_thread(&own.directory())) {
+                tracing::warn!("a process of the host stays in the container: {error}");
             }
         }
         result
     }
 
-    /// Move a process into the v1 cgroups; it was born in the v2 one.
+    /// Move a process into all of the container's cgroups. [`Cgroups::spawn_inside`] is faster.
     ///
     /// # Errors
     /// When one does not take it.
     pub fn enter(&self, pid: i32) -> Result<(), CgroupError> {
+        if let Some(path) = self.entrance()? {
+            move_process(pid, &path)?;
+        }
         let mut legacy = self.places.iter().filter(|place| !place.unified);
         legacy.try_for_each(|place| move_process(pid, &place.payload))
     }
 
-    /// Move a process into all of the container's cgroups: what attaches to it shares its limits.
+    /// The v2 directory that takes processes from outside: the payload's, or once the guest gave
+    /// controllers to its children, which a cgroup with processes cannot, a leaf of its.
+    fn entrance(&self) -> Result<Option<PathBuf>, CgroupError> {
+        let Some(place) = self.unified() else { return Ok(None) };
+        if read(&place.payload.join("cgroup.subtree_control"))?.trim().is_empty() {
+            return Ok(Some(place.payload.clone()));
+        }
+        let path = place.payload.join(ATTACHED);
+        let made = std::fs::create_dir(&path).and_then(|()| {
+            // As everything below, it is the guest's to remove.
+            let owner = std::fs::metadata(&place.payload)?;
+            std::os::unix::fs::lchown(&path, Some(owner.uid()), Some(owner.gid()))
+        });
+        match made {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                Err(CgroupError::Create { path, source })
+            }
+            _ => Ok(Some(path)),
+        }
+    }
+
+    /// The v2 directory, opened: what bpf(2) attaches to.
     ///
     /// # Errors
-    /// When one does not take it.
-    pub fn enter_all(&self, pid: i32) -> Result<(), CgroupError> {
-        self.places.iter().try_for_each(|place| move_process(pid, &place.payload))
+    /// When it cannot be opened.
+    pub fn v2_directory(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        self.unified().map(|place| open(&place.payload, OFlags::RDONLY)).transpose()
     }
 
     /// Move this process into the monitor's cgroups.
@@ -104,6 +119,17 @@ impl Cgroups {
         let mut monitors = self.places.iter().filter_map(|place| place.monitor.as_deref());
         monitors.try_for_each(|path| move_process(own, path))
     }
+}
+
+fn open(path: &Path, how: OFlags) -> Result<OwnedFd, CgroupError> {
+    rustix::fs::open(path, how | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| CgroupError::Read { path: path.to_owned(), source: error.into() })
+}
+
+/// Where this thread is in each hierarchy.
+fn own_directories() -> Result<Vec<Hierarchy>, CgroupError> {
+    let own = read(Path::new("/proc/thread-self/cgroup"))?;
+    Ok(layout::parse(&mountinfo::read(), &own).hierarchies)
 }
 
 /// This thread alone, into a v1 cgroup.

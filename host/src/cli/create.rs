@@ -1,0 +1,82 @@
+#![forbid(unsafe_code)]
+//! `wxc create`.
+
+use std::process::ExitCode;
+
+use super::args::Create;
+use super::context::{self, Context};
+use super::output;
+use super::report::Failure;
+use super::{interrupt, table};
+use crate::container::create::{self, CreateRequest};
+use crate::container::options::{Parameter, ParameterKind};
+
+pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failure> {
+    let host = context.host()?;
+    if args.help_template {
+        return help(context, &create::template_options(&host, &args.template)?);
+    }
+    let request = CreateRequest {
+        name: context::name(&args.target)?,
+        template: args.template.clone(),
+        storage: args.storage.clone(),
+        config: args.config.clone(),
+        set: context::pairs(&args.set)?,
+        privileged: args.privileged,
+        ephemeral: false,
+        options: args.options.clone(),
+    };
+    interrupt::listen();
+    let created = create::create(&host, &request)?;
+    // The bar goes away before the words come.
+    drop(host);
+    for note in &created.notes {
+        context.out.say(format_args!("note: {}", output::plain(note)));
+    }
+    if args.json {
+        context.out.json(&created);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let kind = if created.privileged { "privileged" } else { "unprivileged" };
+    context.out.say(format_args!(
+        "created {} ({kind}, from {}, on {}) in {}",
+        created.name,
+        created.template.name,
+        created.storage,
+        created.directory.display()
+    ));
+    if let Some(message) = &created.message {
+        context.out.say(output::plain(message));
+    }
+    context.out.say(format_args!("start it: wxc start {}", created.name));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--help-template`: the options of the template.
+fn help(context: &Context, parameters: &[Parameter]) -> Result<ExitCode, Failure> {
+    if parameters.is_empty() {
+        context.out.line("this template has no options");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = parameters
+        .iter()
+        .map(|parameter| {
+            let value = match &parameter.kind {
+                ParameterKind::Boolean => String::new(),
+                ParameterKind::Text | ParameterKind::Secret => " TEXT".into(),
+                ParameterKind::Integer => " N".into(),
+                ParameterKind::File => " FILE".into(),
+                ParameterKind::Directory => " DIR".into(),
+                ParameterKind::Choice(words) => format!(" {}", words.join("|")),
+            };
+            let default = match (&parameter.default, parameter.required) {
+                (Some(default), _) => default.clone(),
+                (None, true) => "(required)".into(),
+                (None, false) => String::new(),
+            };
+            vec![format!("--{}{value}", parameter.name), default, output::plain(&parameter.doc)]
+        })
+        .collect();
+    context.out.line(table::columns(&["OPTION", "DEFAULT", "MEANING"], &rows));
+    Ok(ExitCode::SUCCESS)
+}

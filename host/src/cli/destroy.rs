@@ -1,0 +1,21 @@
+#![forbid(unsafe_code)]
+//! `wxc destroy`.
+
+use std::process::ExitCode;
+
+use super::args::Destroy;
+use super::context::{self, Context};
+use super::report::Failure;
+use crate::container::destroy::{self, Destroyed};
+
+pub(super) fn destroy(context: &Context, args: &Destroy) -> Result<ExitCode, Failure> {
+    let host = context.host()?;
+    let name = context::name(&args.target)?;
+    match destroy::destroy(&host, &name, args.force)? {
+        Destroyed::Container => context.out.say(format_args!("destroyed {name}")),
+        Destroyed::Leftover => {
+            context.out.say(format_args!("removed what an interrupted command had left of {name}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

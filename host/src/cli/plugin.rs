@@ -1,0 +1,155 @@
+#![forbid(unsafe_code)]
+//! `wxc plugin`.
+
+use std::process::ExitCode;
+
+use super::args::Plugin;
+use super::context::Context;
+use super::output::plain;
+use super::report::Failure;
+use super::table;
+use crate::container::Error;
+use crate::plugin::admin::{Listed, Shown};
+use crate::plugin::grants::Permission;
+use crate::plugin::{PluginError, Plugins};
+
+pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Failure> {
+    let plugins = context.plugins();
+    match command {
+        Plugin::List { json } => list(context, &plugins.list(), json),
+        Plugin::Show { name, json } => {
+            let shown = plugins.show(&name).map_err(failed)?;
+            if json { context.out.json(&shown) } else { show(context, &shown) }
+        }
+        Plugin::Install { file, grant } => {
+            let shown = plugins.install(&file).map_err(failed)?;
+            context.out.say(format_args!("installed {} {}", plain(&shown.name), plain(&shown.about.version)));
+            if grant {
+                granted(context, &plugins, &shown.name, &[])?;
+            } else if !shown.about.granted {
+                permissions(context, &shown);
+                context.out.say(format_args!("it can be used after: wxc plugin grant {}", shown.name));
+            }
+        }
+        Plugin::Grant { name, permissions } => granted(context, &plugins, &name, &parse(&permissions)?)?,
+        Plugin::Revoke { name, permissions } => {
+            plugins.revoke(&name, &parse(&permissions)?).map_err(failed)?;
+            context.out.say(format_args!("revoked"));
+        }
+        Plugin::Remove { name } => {
+            let path = plugins.remove(&name).map_err(failed)?;
+            context.out.say(format_args!("removed {}", path.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failed(error: PluginError) -> Failure {
+    Failure::from(Error::Plugin(error))
+}
+
+fn parse(words: &[String]) -> Result<Vec<Permission>, Failure> {
+    words
+        .iter()
+        .map(|word| {
+            Permission::try_from(word.clone()).map_err(|error| {
+                Failure::new(format!("{word:?} is not a permission: {error}"))
+                    .hint("`wxc plugin show NAME` lists the permissions of a plugin")
+            })
+        })
+        .collect()
+}
+
+fn granted(
+    context: &Context,
+    plugins: &Plugins,
+    name: &str,
+    permissions: &[Permission],
+) -> Result<(), Failure> {
+    let given = plugins.grant(name, permissions).map_err(failed)?;
+    for permission in given {
+        context.out.say(format_args!("granted {permission}: {}", plain(&permission.explain())));
+    }
+    Ok(())
+}
+
+fn list(context: &Context, plugins: &[Listed], json: bool) {
+    if json {
+        let rows: Vec<serde_json::Value> = plugins
+            .iter()
+            .map(|listed| match &listed.about {
+                Ok(about) => serde_json::json!({ "name": listed.name, "place": listed.place, "path": listed.path, "about": about }),
+                Err(error) => serde_json::json!({ "name": listed.name, "place": listed.place, "problem": error.to_string() }),
+            })
+            .collect();
+        context.out.json(&rows);
+        return;
+    }
+    let rows: Vec<Vec<String>> = plugins
+        .iter()
+        .map(|listed| {
+            let place =
+                listed.path.as_ref().map_or_else(|| "built in".into(), |path| path.display().to_string());
+            let mut row = vec![listed.name.clone()];
+            match &listed.about {
+                Ok(about) => row.extend([
+                    about.kind.to_string(),
+                    plain(&about.version),
+                    if about.granted { "yes" } else { "no" }.to_string(),
+                    place,
+                    plain(&about.description),
+                ]),
+                Err(error) => {
+                    row.extend(["?".into(), "?".into(), "no".into(), place, plain(&error.to_string())])
+                }
+            }
+            row
+        })
+        .collect();
+    context.out.line(table::columns(&["NAME", "KIND", "VERSION", "GRANTED", "FROM", "DESCRIPTION"], &rows));
+}
+
+/// One screen: what it is, what it can do, everything it can ever touch.
+fn show(context: &Context, shown: &Shown) {
+    let out = context.out;
+    let about = &shown.about;
+    out.line(format_args!("{} {} ({} plugin)", shown.name, plain(&about.version), about.kind));
+    out.line(format_args!("  {}", plain(&about.description)));
+    let place =
+        shown.path.as_ref().map_or_else(|| "built into wxc".into(), |path| path.display().to_string());
+    let replaces = if shown.replaces_built_in { ", in place of the one that is built in" } else { "" };
+    out.line(format_args!("from:      {place}{replaces}"));
+    out.line(format_args!("digest:    {}", about.digest));
+    if !shown.authors.is_empty() {
+        out.line(format_args!("authors:   {}", plain(&shown.authors.join(", "))));
+    }
+    if let Some(license) = &shown.license {
+        out.line(format_args!("license:   {}", plain(license)));
+    }
+    out.line("can (exports):");
+    for ability in &shown.abilities {
+        out.line(format_args!("  {}: {}", ability.interface, ability.words));
+    }
+    out.line("may touch (imports and manifest):");
+    if shown.permissions.is_empty() {
+        out.line("  nothing: it computes answers from what it is given");
+    }
+    for permission in &shown.permissions {
+        let state = if permission.granted { "granted" } else { "NOT granted" };
+        out.line(format_args!("  {}: {} [{state}]", permission.permission, plain(&permission.words)));
+        if let Some(reason) = &permission.reason {
+            out.line(format_args!("    because it {}", plain(reason)));
+        }
+    }
+    for setting in &shown.settings {
+        let default =
+            setting.default.as_ref().map(|d| format!(" [default: {}]", plain(d))).unwrap_or_default();
+        out.line(format_args!("setting {}: {}{default}", setting.key, plain(&setting.doc)));
+    }
+}
+
+fn permissions(context: &Context, shown: &Shown) {
+    for permission in shown.permissions.iter().filter(|permission| !permission.granted) {
+        context.out.say(format_args!("it asks for {}: {}", permission.permission, plain(&permission.words)));
+    }
+}

@@ -1,0 +1,58 @@
+#![forbid(unsafe_code)]
+//! `wxc run`.
+
+use std::process::ExitCode;
+
+use super::args::Run;
+use super::context::{self, Context};
+use super::report::Failure;
+use super::{foreground, interrupt};
+use crate::container::run::{self, RunRequest};
+
+pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
+    let host = context.host()?;
+    let (user, group) = match &args.user {
+        Some(word) => ids(word)?,
+        None => (None, None),
+    };
+    let mut environment = context::variables(&args.env)?;
+    let terminal = foreground::has_terminal();
+    if terminal && let Ok(term) = std::env::var("TERM") {
+        environment.insert(0, ("TERM".into(), term));
+    }
+    let mut options = Vec::new();
+    for word in &args.option {
+        options.push(format!("--{word}"));
+    }
+    let request = RunRequest {
+        name: args.name.as_deref().map(context::parse_name).transpose()?,
+        template: args.template,
+        options,
+        set: context::pairs(&args.set)?,
+        privileged: args.privileged,
+        command: if args.command.is_empty() { vec!["/bin/sh".into()] } else { args.command },
+        user,
+        group,
+        cwd: args.cwd,
+        environment,
+        caller_environment: context::environment(),
+        terminal,
+    };
+    interrupt::listen();
+    Ok(foreground::code(run::run(&host, &request)?))
+}
+
+/// `UID` or `UID:GID`.
+fn ids(word: &str) -> Result<(Option<u32>, Option<u32>), Failure> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u32>().ok()).flatten().ok_or_else(|| {
+            Failure::new(format!("{text:?} is not a user or group number"))
+                .hint("for example: --user 1000:1000")
+        })
+    };
+    match word.split_once(':') {
+        Some((user, group)) => Ok((Some(number(user)?), Some(number(group)?))),
+        None => Ok((Some(number(word)?), Some(number(word)?))),
+    }
+}
