@@ -7,7 +7,7 @@
 //! ```toml
 //! [cgroup]
 //! memory = { max = "512M", swap = "0" }
-//! cpu = { weight = 200, quota = "150ms" }
+//! cpu = { weight = 200, max = "150%" }
 //! pids = { max = 1000 }
 //! io.devices = [{ device = "8:0", write-bps = "20M" }]
 //! raw = ["memory.oom.group=1"]
@@ -22,7 +22,7 @@ use super::{is_default, size::Size};
 /// Values that are strings in the file and types here.
 mod value;
 
-pub use value::{BlockDevice, Limit, Micros, NumberList, PageSize, RawWrite, ValueError};
+pub use value::{BlockDevice, Limit, Micros, NumberList, PageSize, Percent, RawWrite, ValueError};
 
 /// The `[cgroup]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,10 @@ pub struct Cpu {
     /// Share relative to its siblings when the processors are busy: 1 to 10000, usually 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Processor time that may be used in each period: `150ms` per `100ms` is one and a half processors.
+    /// Processor time that may be used, of one processor: `20%`, or `150%` for one and a half.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Limit<Percent>>,
+    /// The same in the kernel's words, instead of `max`: the time that may be used in each period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Limit<Micros>>,
     /// 1 ms to 1 s; 100 ms when only a quota is given.
@@ -168,6 +171,7 @@ mod tests {
             ("memory = { max = \"much\" }", "\"much\" is not a size"),
             ("memory = { maximum = 1 }", "unknown field `maximum`"),
             ("cpu = { quota = \"half\" }", "\"half\" is not a time"),
+            ("cpu = { max = \"20\" }", "\"20\" is not a share of a processor"),
             ("cpuset = { cpus = \"3-1\" }", "\"3-1\" is not a list"),
             ("io.devices = [{ device = \"/dev/sda\" }]", "MAJOR:MINOR"),
             ("hugetlb = { \"2MB/../x\" = 1 }", "\"2MB/../x\" is not a size of huge pages"),

@@ -106,6 +106,7 @@ pub static KEYS: &[Key] = &[
     row("cgroup.memory.low", NumberOrText, SIZE, ["", r#""64M""#], "lxc.cgroup2.memory.low", "Memory that is spared when the host needs some."),
     row("cgroup.memory.swap", NumberOrText, SIZE_OR_MAX, ["", r#""0""#], "lxc.cgroup2.memory.swap.max", "Swap space, without the memory."),
     row("cgroup.cpu.weight", Number, WEIGHT, ["", "200"], "lxc.cgroup2.cpu.weight", "Share of the processors when they are busy; usually 100."),
+    row("cgroup.cpu.max", NumberOrText, "a percentage or `max`", ["", r#""150%""#], "lxc.cgroup2.cpu.max", "Processor time that may be used; `150%` is one and a half processors."),
     row("cgroup.cpu.quota", NumberOrText, "a time or `max`", ["", r#""150ms""#], "lxc.cgroup2.cpu.max (first)", "Processor time in each period; `150ms` of `100ms` is one and a half processors."),
     row("cgroup.cpu.period", NumberOrText, TIME, ["", r#""50ms""#], "lxc.cgroup2.cpu.max (second)", "Length of the period, 1 ms to 1 s; 100 ms when only a quota is given."),
     row("cgroup.cpuset.cpus", NumberOrText, "processors: `0-3,6`", ["", r#""0-1""#], "lxc.cgroup2.cpuset.cpus", "The processors it may use."),

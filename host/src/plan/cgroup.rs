@@ -8,7 +8,7 @@
 //! does not start.
 
 use crate::config::{
-    cgroup::{Cpu, Cpuset, Io, IoDevice, Limit, Limits, Memory, Micros},
+    cgroup::{Cpu, Cpuset, Io, IoDevice, Limit, Limits, Memory, Micros, Percent},
     size::Size,
 };
 
@@ -23,6 +23,8 @@ pub enum LimitError {
     NoCgroups { key: String },
     #[error("{key} needs {needs} on a host with cgroups v1, where swap is limited together with memory")]
     Needs { key: &'static str, needs: &'static str },
+    #[error("{key} and {other} say the same thing: keep one of them")]
+    Twice { key: &'static str, other: &'static str },
     #[error("{key} is {value}: it must be from {least} to {most}")]
     OutOfRange { key: String, value: u64, least: u64, most: u64 },
 }
@@ -250,14 +252,22 @@ fn weight(weight: Option<u32>, key: &str) -> Result<Option<u32>, LimitError> {
 
 /// Quota and period in microseconds, if either was given.
 fn bandwidth(cpu: &Cpu) -> Result<Option<(Limit<Micros>, u64)>, LimitError> {
-    if cpu.quota.is_none() && cpu.period.is_none() {
+    if cpu.max.is_none() && cpu.quota.is_none() && cpu.period.is_none() {
         return Ok(None);
+    }
+    if cpu.max.is_some() && cpu.quota.is_some() {
+        return Err(LimitError::Twice { key: "cgroup.cpu.max", other: "cgroup.cpu.quota" });
     }
     let period = cpu.period.unwrap_or(PERIOD_USUAL).0;
     in_range("cgroup.cpu.period", period, PERIOD)?;
-    let quota = cpu.quota.unwrap_or(Limit::Max);
+    let quota = match cpu.max {
+        Some(Limit::At(Percent(share))) => Limit::At(Micros(u64::from(share) * period / 100)),
+        Some(Limit::Max) => Limit::Max,
+        None => cpu.quota.unwrap_or(Limit::Max),
+    };
     if let Limit::At(Micros(quota)) = quota {
-        in_range("cgroup.cpu.quota", quota, QUOTA_LEAST..=u64::MAX / 1_000)?;
+        let key = if cpu.max.is_some() { "cgroup.cpu.max, in microseconds," } else { "cgroup.cpu.quota" };
+        in_range(key, quota, QUOTA_LEAST..=u64::MAX / 1_000)?;
     }
     Ok(Some((quota, period)))
 }
@@ -304,7 +314,7 @@ mod tests {
                 low: Some(Size(4096)),
                 high: None,
             },
-            cpu: Cpu { weight: Some(200), quota: Some(Limit::At(Micros(150_000))), period: None },
+            cpu: Cpu { weight: Some(200), max: Some(Limit::At(Percent(150))), ..Cpu::default() },
             cpuset: Cpuset { cpus: Some("0-1".parse().unwrap()), mems: None },
             pids: Pids { max: Some(Limit::At(100)) },
             io: Io {
@@ -422,10 +432,20 @@ mod tests {
             Cpu { weight: Some(10_001), ..Cpu::default() },
             Cpu { period: Some(Micros(999)), ..Cpu::default() },
             Cpu { quota: Some(Limit::At(Micros(0))), ..Cpu::default() },
+            Cpu { max: Some(Limit::At(Percent(0))), ..Cpu::default() },
         ] {
             let result = writes(&limits(cpu), &unified());
             assert!(matches!(result, Err(LimitError::OutOfRange { .. })), "{result:?}");
         }
+    }
+
+    #[test]
+    fn a_share_and_a_quota_are_the_same_thing() {
+        let share = Cpu { max: Some(Limit::At(Percent(20))), period: Some(Micros(50_000)), ..Cpu::default() };
+        let limits = |cpu| Limits { cpu, ..Limits::default() };
+        assert_eq!(lines(&limits(share.clone()), &unified()), ["cpu: cpu.max 10000 50000"]);
+        let both = Cpu { quota: Some(Limit::Max), ..share };
+        assert!(matches!(writes(&limits(both), &unified()), Err(LimitError::Twice { .. })));
     }
 
     #[test]

@@ -54,6 +54,10 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for LimitVisitor<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub u64);
 
+/// Hundredths of one processor; written as `20%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u32);
+
 /// A set of small numbers as the kernel writes it: `0-3,6`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberList(String);
@@ -83,6 +87,8 @@ pub struct RawWrite {
 pub enum ValueError {
     #[error("\"{0}\" is not a time: a whole number and one of us, ms, s are expected, such as 50ms")]
     Time(String),
+    #[error("\"{0}\" is not a share of a processor such as 20% or 150%")]
+    Percent(String),
     #[error("\"{0}\" is not a list of numbers and ranges such as 0-3,6")]
     Numbers(String),
     #[error("\"{0}\" is not a size of huge pages such as 2MB or 1GB")]
@@ -120,6 +126,22 @@ impl fmt::Display for Micros {
             us if us % 1_000 == 0 => write!(f, "{}ms", us / 1_000),
             us => write!(f, "{us}us"),
         }
+    }
+}
+
+impl FromStr for Percent {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let number = text.strip_suffix('%').filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+        let number = number.and_then(|number| number.parse().ok()).map(Self);
+        number.ok_or_else(|| ValueError::Percent(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
     }
 }
 
@@ -248,4 +270,4 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Micros, NumberList, PageSize, BlockDevice, RawWrite);
+as_text!(Micros, Percent, NumberList, PageSize, BlockDevice, RawWrite);
