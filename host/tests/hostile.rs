@@ -15,15 +15,15 @@ use wxc::plugin::{
     FailureKind, Places, PluginError, Plugins, Quiet, SettingValues, Storage as _, StoragePlugin,
 };
 
-/// Builds the guest, with a feature or without, and returns its core module.
-fn module(feature: Option<&str>) -> PathBuf {
+/// Builds the guest, with a feature or without, and returns its module: a core one, or a component for WASI.
+fn module(feature: Option<&str>, triple: &str) -> PathBuf {
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/hostile");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     // One target directory, so that what the guest depends on is built once; one after the other.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-unknown-unknown"]);
+    cargo.args(["build", "--quiet", "--release", "--locked", "--target", triple]);
     cargo
         .arg("--target-dir")
         .arg(&target)
@@ -33,8 +33,8 @@ fn module(feature: Option<&str>) -> PathBuf {
         cargo.env_remove(flags);
     }
     assert!(cargo.status().unwrap().success(), "cannot build the guest");
-    let kept = target.join(feature.unwrap_or("plain")).with_extension("wasm");
-    fs::copy(target.join("wasm32-unknown-unknown/release/hostile.wasm"), &kept).unwrap();
+    let kept = target.join(format!("{}-{triple}.wasm", feature.unwrap_or("plain")));
+    fs::copy(target.join(triple).join("release/hostile.wasm"), &kept).unwrap();
     kept
 }
 
@@ -42,16 +42,22 @@ fn module(feature: Option<&str>) -> PathBuf {
 fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
     static PLAIN: OnceLock<PathBuf> = OnceLock::new();
     static COMMANDS: OnceLock<PathBuf> = OnceLock::new();
-    let module = if feature.is_some() { &COMMANDS } else { &PLAIN }.get_or_init(|| module(feature));
+    let kept = if feature.is_some() { &COMMANDS } else { &PLAIN };
+    let module = kept.get_or_init(|| module(feature, "wasm32-unknown-unknown"));
+    encode(dir, name, module, feature.is_some())
+}
+
+fn encode(dir: &Path, name: &str, module: &Path, commands: bool) -> PathBuf {
     let (manifest, file) = (dir.join("plugin.toml"), dir.join(format!("{name}.wasm")));
-    let commands = "[commands.anything]\nargv = [\"true\"]\nreason = \"none\"\n";
+    let template = "[commands.anything]\nargv = [\"true\"]\nreason = \"none\"\n";
     let text = format!(
         "name = \"{name}\"\nkind = \"storage\"\nversion = \"6.6.6\"\napi = \"0.1\"\ndescription = \"bad\"\n\
          pool = \"directory\"\n[limits]\ntime = 200\n{}",
-        if feature.is_some() { commands } else { "" }
+        if commands { template } else { "" }
     );
     fs::write(&manifest, text).unwrap();
-    let encoded = Command::new(compiler()).arg("encode").args([module, &manifest, &file]).status().unwrap();
+    let encoded =
+        Command::new(compiler()).arg("encode").args([module, manifest.as_path(), &file]).status().unwrap();
     assert!(encoded.success());
     file
 }
@@ -197,6 +203,7 @@ fn an_import_that_is_not_offered_is_named() {
     let world = World::new();
     let plugins = Plugins::new(world.places());
     plugins.install(&plugin_file(world.top.path(), "hostile", Some("commands"))).unwrap();
+    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/commands@0.1.0"]);
     let error = world.open("hostile").unwrap_err();
     assert!(error.to_string().contains("not granted: command:anything: true, commands, tree"), "{error}");
     plugins.grant("hostile", &[]).unwrap();
@@ -225,4 +232,29 @@ fn whatever_is_wrong_with_compiled_code_is_a_miss() {
         assert_eq!(guest.create("op", "web", None).unwrap().id, "web", "{what}");
         assert_eq!(fs::read(artifact()).unwrap(), good, "{what}: compiled again");
     }
+}
+
+#[test]
+fn a_guest_made_for_wasi_finds_an_empty_world() {
+    const TRIPLE: &str = "wasm32-wasip2";
+    let asked = Command::new("rustc").args(["--print", "target-libdir", "--target", TRIPLE]).output();
+    let there = asked.is_ok_and(|o| Path::new(String::from_utf8_lossy(&o.stdout).trim()).exists());
+    if !there {
+        eprintln!("skipped: the target {TRIPLE} is not installed");
+        return;
+    }
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    let shown = plugins.install(&encode(world.top.path(), "wasi", &module(None, TRIPLE), false)).unwrap();
+    let permissions: Vec<_> = shown.permissions.iter().map(|p| p.permission.to_string()).collect();
+    assert_eq!((permissions, shown.not_offered), (vec!["tree".to_owned()], vec![]));
+    plugins.grant("wasi", &[]).unwrap();
+    let guest = world.open("wasi").unwrap();
+    assert_eq!(guest.create("op", "web", None).unwrap().id, "web");
+    // Its message goes through standard error into the log, and then it traps.
+    assert!(matches!(guest.create("op", "panic", None), Err(PluginError::Trap { .. })));
+    assert!(matches!(
+        guest.create("op", "loop", None),
+        Err(PluginError::Budget { limit: Limit::Time(_), .. })
+    ));
 }

@@ -13,6 +13,7 @@ use wxc_engine::{Digest, Facts};
 
 use super::error::{Identity, PluginError};
 use super::grants::{self, Grants, Permission};
+use super::host::linking;
 use super::manifest::Manifest;
 use super::registry::{self, Kind, Place};
 use super::{Plugins, artifact, files, read_manifest};
@@ -71,6 +72,8 @@ pub struct Shown {
     pub abilities: Vec<Ability>,
     /// What it can ever touch: its imports, narrowed by its manifest.
     pub permissions: Vec<ShownPermission>,
+    /// Imports that this wxc does not offer: the plugin cannot be used with it.
+    pub not_offered: Vec<String>,
     /// Keys it can be configured with.
     pub settings: Vec<ShownSetting>,
     /// MiB of memory and milliseconds it asks for above the usual.
@@ -164,6 +167,11 @@ impl Plugins {
     pub fn install(&self, file: &Path) -> Result<Shown, PluginError> {
         let (bytes, known) = self.examine(file)?;
         let name = known.manifest.name.clone();
+        let interface = known.manifest.kind.interface();
+        if !known.facts.exports.iter().any(|e| e == interface) {
+            let plugin = Identity { name, version: known.manifest.version };
+            return Err(PluginError::Lacks { plugin, interface: interface.to_owned() });
+        }
         let target = self.places.installed.join(format!("{name}.wasm"));
         files::replace(&target, &bytes, 0o644)?;
         self.show(&name)
@@ -213,6 +221,9 @@ impl Plugins {
             return Err(PluginError::BadName(name.to_owned()));
         }
         let path = self.places.installed.join(format!("{name}.wasm"));
+        if let Ok(bytes) = fs::read(&path) {
+            artifact::forget(&self.places, &Digest::of(&bytes));
+        }
         fs::remove_file(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => unknown(self, name),
             _ => PluginError::Io { doing: "remove", path: path.clone(), source },
@@ -292,6 +303,7 @@ impl Plugins {
             homepage: manifest.homepage.clone(),
             abilities: known.facts.exports.iter().map(|e| ability(e)).collect(),
             permissions: grants::asked(&known.facts, manifest).into_iter().map(permission).collect(),
+            not_offered: known.facts.imports.iter().filter(|i| !linking::offered(i)).cloned().collect(),
             settings: manifest.settings.iter().map(setting).collect(),
             memory: manifest.limits.memory,
             time: manifest.limits.time,

@@ -105,7 +105,7 @@ fn read_component(found: &Found, file: &TrustedFile) -> Result<Vec<u8>, PluginEr
 
 /// The artifact of a key, if it is there and can be trusted.
 fn cached(cache: &Path, key: &Key, digest: &Digest) -> Option<Opened> {
-    let file = TrustedDir::open(cache).and_then(|dir| dir.file(&file_name(key)));
+    let file = TrustedDir::open(cache).and_then(|dir| dir.file(&file_name(digest, key)));
     let file = match file {
         Ok(file) => file,
         Err(reason) => {
@@ -138,12 +138,24 @@ fn compile(name: &str, places: &Places, component: &[u8], key: &Key) -> Result<O
         return Err(fail("wxc-compile is of another version than wxc; install both together".into()));
     }
     // A cache that cannot be written costs the next run the same time again, and nothing else.
-    if let Err(reason) = files::replace(&places.cache.join(file_name(key)), &bytes, 0o600) {
+    if let Err(reason) = files::replace(&places.cache.join(file_name(&facts.digest, key)), &bytes, 0o600) {
         tracing::warn!(%reason, plugin = name, "cannot keep the compiled code");
     }
     Ok(Opened { facts, code: Code::Compiled(bytes) })
 }
 
-fn file_name(key: &Key) -> OsString {
-    format!("{}.artifact", key.as_str()).into()
+/// The digest is in the name for [`forget`]; the key alone says whether the code fits.
+fn file_name(digest: &Digest, key: &Key) -> OsString {
+    format!("{}.{}.artifact", digest.short(), key.as_str()).into()
+}
+
+/// Removes what was compiled from a component, for whatever engine and processor.
+pub(super) fn forget(places: &Places, digest: &Digest) {
+    let Ok(entries) = std::fs::read_dir(&places.cache) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&format!("{}.", digest.short())) {
+            // What cannot be removed takes up room and does nothing else.
+            let _removed = std::fs::remove_file(entry.path());
+        }
+    }
 }

@@ -238,6 +238,7 @@ impl PluginError {
             Self::Budget { .. } | Self::Trap { .. } | Self::Broken { .. } => {
                 "this is a fault of the plugin; nothing it returned in this call was used".into()
             }
+            Self::NotOffered { .. } => "a newer wxc may offer it; this one cannot use the plugin".into(),
             Self::Compile { .. } => "`wxc plugin install FILE` shows what the compiler says".into(),
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
             _ => return None,

@@ -140,7 +140,7 @@ impl Plugins {
     ) -> Result<HookPlugin, PluginError> {
         let ready = self.load(Kind::Hook, name)?;
         let settings = ready_settings(&ready, settings)?;
-        let state = container.map(|dir| dir.join(".plugins").join(name));
+        let state = container.map(|dir| dir.join(".plugin-state").join(name));
         Ok(HookPlugin { ready, state, settings, progress: Watcher(progress) })
     }
 

@@ -2,7 +2,8 @@
 //! Where plugins are looked for, and in which order.
 //!
 //! 1. the directory given with `--plugin-dir` or `WXC_PLUGIN_DIR`
-//! 2. what was installed: `/var/lib/wxc/plugins` for root, the user's data directory otherwise
+//! 2. what was installed: `/var/lib/wxc/.plugins` for root, below the user's data directory otherwise (with a
+//!    dot, because containers live there, too, and no container's name begins with one)
 //! 3. what packages bring: `/usr/lib/wxc/plugins`
 //! 4. what is embedded in the binary
 //!
@@ -101,10 +102,10 @@ impl Places {
         };
         Self {
             given,
-            installed: data.join("plugins"),
+            installed: data.join(".plugins"),
             system,
             cache: cache.join("compiled"),
-            grants: data.join("grants.toml"),
+            grants: data.join(".plugins/grants.toml"),
             compiler: None,
         }
     }

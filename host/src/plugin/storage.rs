@@ -499,7 +499,7 @@ impl StoragePlugin {
         let scope = Scope {
             pool,
             settings: Arc::clone(&self.settings.0),
-            store: Some(self.pool.join(".plugins").join(&self.ready.identity.name)),
+            store: Some(self.pool.join(".plugin-state").join(&self.ready.identity.name)),
             ..Scope::default()
         };
         self.ready.call(name, scope, &self.progress.0, body)

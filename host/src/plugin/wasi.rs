@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::StoreContextMut;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
 
 use super::host::{Misuse, State};
@@ -21,8 +22,13 @@ pub(super) fn answers(import: &str) -> bool {
     ANSWERED.iter().any(|package| import.starts_with(package))
 }
 
-/// An output stream: into the log, at one of two levels.
+/// An output stream: into the log.
 struct Stream;
+
+/// What a stream is waited for with.
+struct Pollable;
+
+type Caller<'a> = StoreContextMut<'a, State>;
 
 /// Links each WASI interface that is imported, at the version it is imported with.
 pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::Result<()> {
@@ -33,12 +39,13 @@ pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::
             "wasi:cli/environment" => environment(&mut instance)?,
             "wasi:cli/exit" => exit(&mut instance)?,
             "wasi:cli/stdout" => {
-                instance.func_wrap("get-stdout", |_: StoreContextMut<'_, State>, ()| Ok((stream(1),)))?;
+                instance.func_wrap("get-stdout", |_: Caller<'_>, ()| Ok((stream(1),)))?;
             }
             "wasi:cli/stderr" => {
-                instance.func_wrap("get-stderr", |_: StoreContextMut<'_, State>, ()| Ok((stream(2),)))?;
+                instance.func_wrap("get-stderr", |_: Caller<'_>, ()| Ok((stream(2),)))?;
             }
             "wasi:io/streams" => streams(&mut instance)?,
+            "wasi:io/poll" => poll(&mut instance)?,
             "wasi:clocks/monotonic-clock" => monotonic_clock(&mut instance)?,
             "wasi:clocks/wall-clock" => wall_clock(&mut instance)?,
             "wasi:random/random" | "wasi:random/insecure" => random(&mut instance)?,
@@ -48,17 +55,52 @@ pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::
     Ok(())
 }
 
-/// The functions of answered interfaces that were not linked by [`link`] end the guest when called.
+/// Resources of which no guest ever gets one: descriptors, terminals, input streams.
+struct Absent;
+
+/// What answered interfaces have besides: types that have to be there, and functions that end the guest when
+/// they are called.
 pub(super) fn stub_the_rest(
     linker: &mut Linker<State>,
     component: &Component,
     imports: &[String],
 ) -> wasmtime::Result<()> {
-    // Every interface of ours was linked or refused before, so nothing else can be stubbed by this.
-    if imports.iter().any(|i| answers(i)) {
-        linker.define_unknown_imports_as_traps(component)
-    } else {
-        Ok(())
+    if !imports.iter().any(|i| answers(i)) {
+        return Ok(());
+    }
+    let engine = linker.engine().clone();
+    let mut known: Vec<ResourceType> = Vec::new();
+    for (import, item) in component.component_type().imports(&engine) {
+        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
+        let ours = !answers(import);
+        let mut instance = if ours { None } else { Some(linker.instance(import)?) };
+        for (name, item) in interface.exports(&engine) {
+            match (item.ty, &mut instance) {
+                // The first interface that has a type defines it; the others only use it.
+                (ComponentItem::Resource(resource), instance) if !known.contains(&resource) => {
+                    known.push(resource);
+                    if let Some(instance) = instance {
+                        let absent = ResourceType::host::<Absent>();
+                        ignore_defined(instance.resource(name, absent, |_, _| Ok(())));
+                    }
+                }
+                (ComponentItem::ComponentFunc(_), Some(instance)) => {
+                    let what = format!("it called {import} {name}, which grants nothing here");
+                    let stub =
+                        move |_: Caller<'_>, _, _: &[Val], _: &mut [Val]| Err(Misuse(what.clone()).into());
+                    ignore_defined(instance.func_new(name, stub));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A name that is taken was linked by [`link`], and stays what it is.
+fn ignore_defined(result: wasmtime::Result<()>) {
+    if let Err(taken) = result {
+        tracing::trace!(%taken, "linked before");
     }
 }
 
@@ -67,21 +109,16 @@ fn stream(number: u32) -> Resource<Stream> {
 }
 
 fn environment(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    instance.func_wrap("get-environment", |_: StoreContextMut<'_, State>, ()| {
-        Ok((Vec::<(String, String)>::new(),))
-    })?;
-    instance.func_wrap("get-arguments", |_: StoreContextMut<'_, State>, ()| Ok((Vec::<String>::new(),)))?;
-    instance.func_wrap("initial-cwd", |_: StoreContextMut<'_, State>, ()| Ok((None::<String>,)))
+    instance.func_wrap("get-environment", |_: Caller<'_>, ()| Ok((Vec::<(String, String)>::new(),)))?;
+    instance.func_wrap("get-arguments", |_: Caller<'_>, ()| Ok((Vec::<String>::new(),)))?;
+    instance.func_wrap("initial-cwd", |_: Caller<'_>, ()| Ok((None::<String>,)))
 }
 
 fn exit(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    instance.func_wrap(
-        "exit",
-        |_: StoreContextMut<'_, State>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
-            let how = if status.is_ok() { "success" } else { "failure" };
-            Err(Misuse(format!("it exited (with {how}) in the middle of a call")).into())
-        },
-    )
+    instance.func_wrap("exit", |_: Caller<'_>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
+        let how = if status.is_ok() { "success" } else { "failure" };
+        Err(Misuse(format!("it exited (with {how}) in the middle of a call")).into())
+    })
 }
 
 /// `stream-error`, written by hand as wasmtime's dynamic values know it.
@@ -92,7 +129,8 @@ fn closed() -> Val {
 fn streams(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     instance.resource("output-stream", ResourceType::host::<Stream>(), |_, _| Ok(()))?;
     // A result with a variant and a resource in it has no static type here, so these are dynamic.
-    instance.func_new("[method]output-stream.check-write", |_, _, _, out| {
+    instance.func_new("[method]output-stream.check-write", |store, _, args, out| {
+        give_back(store, args)?;
         out[0] = Val::Result(Ok(Some(Box::new(Val::U64(4096)))));
         Ok(())
     })?;
@@ -106,23 +144,39 @@ fn streams(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
                 }
                 _ => closed(),
             };
-            Ok(())
+            give_back(store, args)
         })?;
     }
+    let subscribe = |_: Caller<'_>, (_,): (Resource<Stream>,)| Ok((Resource::<Pollable>::new_own(1),));
+    instance.func_wrap("[method]output-stream.subscribe", subscribe)?;
     for name in ["flush", "blocking-flush"] {
-        instance.func_new(&format!("[method]output-stream.{name}"), |_, _, _, out| {
+        instance.func_new(&format!("[method]output-stream.{name}"), |store, _, args, out| {
             out[0] = Val::Result(Ok(None));
-            Ok(())
+            give_back(store, args)
         })?;
     }
     Ok(())
 }
 
+/// Ends the loan of the stream that a method was called on: a dynamic handle is not dropped by itself.
+fn give_back(store: Caller<'_>, args: &[Val]) -> wasmtime::Result<()> {
+    match args.first() {
+        Some(Val::Resource(stream)) => stream.resource_drop(store),
+        _ => Ok(()),
+    }
+}
+
+/// An output stream is ready at any time, so nobody ever waits here.
+fn poll(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.resource("pollable", ResourceType::host::<Pollable>(), |_, _| Ok(()))?;
+    instance.func_wrap("[method]pollable.ready", |_: Caller<'_>, (_,): (Resource<Pollable>,)| Ok((true,)))?;
+    instance.func_wrap("[method]pollable.block", |_: Caller<'_>, (_,): (Resource<Pollable>,)| Ok(()))
+}
+
 fn monotonic_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     let start = Instant::now();
-    instance
-        .func_wrap("now", move |_: StoreContextMut<'_, State>, ()| Ok((nanoseconds(start.elapsed()),)))?;
-    instance.func_wrap("resolution", |_: StoreContextMut<'_, State>, ()| Ok((1_u64,)))
+    instance.func_wrap("now", move |_: Caller<'_>, ()| Ok((nanoseconds(start.elapsed()),)))?;
+    instance.func_wrap("resolution", |_: Caller<'_>, ()| Ok((1_u64,)))
 }
 
 fn wall_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
@@ -143,8 +197,8 @@ fn wall_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
 }
 
 fn random(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    let bytes = |_: StoreContextMut<'_, State>, (length,): (u64,)| Ok((random_bytes(length)?,));
-    let number = |_: StoreContextMut<'_, State>, ()| {
+    let bytes = |_: Caller<'_>, (length,): (u64,)| Ok((random_bytes(length)?,));
+    let number = |_: Caller<'_>, ()| {
         let bytes = random_bytes(8)?;
         Ok((u64::from_le_bytes(bytes.try_into().unwrap_or_default()),))
     };

@@ -66,6 +66,13 @@ pub(in crate::plugin) enum Unlinked {
     Engine(wasmtime::Error),
 }
 
+/// Whether an import can be linked at all.
+pub(in crate::plugin) fn offered(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    let here = TYPES_ONLY.contains(&name) || OFFERS.iter().any(|o| o.name == name);
+    wasi::answers(name) || (here && version.starts_with("0.1."))
+}
+
 /// Links what the imports name, if all of it is offered. Grants were checked before.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) -> Result<(), Unlinked> {
     let mut added = BTreeSet::new();
