@@ -47,9 +47,11 @@ fn explain(done: &std::process::Output) -> String {
         Some(libc::SIGXCPU | libc::SIGKILL) => "the compiler used up its 60 s of processor time".into(),
         Some(libc::SIGABRT | libc::SIGSEGV) => "the compiler used up its 1 GiB of memory, or crashed".into(),
         _ => {
+            // On one line: some of the parser's messages are laid out over many.
             let text = String::from_utf8_lossy(&done.stderr);
-            let text = text.trim().trim_start_matches("wxc-compile: ");
-            if text.is_empty() { done.status.to_string() } else { text.chars().take(2000).collect() }
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = text.trim_start_matches("wxc-compile: ");
+            if text.is_empty() { done.status.to_string() } else { text.chars().take(500).collect() }
         }
     }
 }
