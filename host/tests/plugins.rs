@@ -122,4 +122,5 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
         shown.permissions.iter().map(|p| (p.permission.to_string(), p.granted)).collect();
     assert_eq!(permissions, [("tree".to_owned(), true)]);
     assert!(shown.permissions[0].reason.is_some());
+    assert!(matches!(plugins.remove("storage-dir"), Err(PluginError::NotInstalled(_))));
 }

@@ -24,7 +24,7 @@ pub(crate) struct Shape {
 pub(crate) enum InspectError {
     #[error("not a WebAssembly component")]
     Broken(#[from] BinaryReaderError),
-    #[error("a core WebAssembly module, not a component; `wxc plugin pack` makes one of it")]
+    #[error("a core WebAssembly module, not a component; `wxc-compile encode` makes one of it")]
     CoreModule,
     #[error("the manifest in the component is longer than {} KiB", MAX_MANIFEST >> 10)]
     LongManifest,

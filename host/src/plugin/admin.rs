@@ -225,7 +225,7 @@ impl Plugins {
             artifact::forget(&self.places, &Digest::of(&bytes));
         }
         fs::remove_file(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => unknown(self, name),
+            io::ErrorKind::NotFound => PluginError::NotInstalled(name.to_owned()),
             _ => PluginError::Io { doing: "remove", path: path.clone(), source },
         })?;
         let mut grants = Grants::load(&self.places.grants)?;

@@ -65,6 +65,9 @@ pub enum PluginError {
         /// What there is.
         known: Vec<String>,
     },
+    /// There is no file of that name among the installed ones.
+    #[error("plugin {0} is not installed, so it cannot be removed")]
+    NotInstalled(String),
     /// There is one, and it is of another kind.
     #[error("plugin {name} is a {is} plugin, not a {wanted} plugin")]
     WrongKind {
@@ -239,7 +242,10 @@ impl PluginError {
                 "this is a fault of the plugin; nothing it returned in this call was used".into()
             }
             Self::NotOffered { .. } => "a newer wxc may offer it; this one cannot use the plugin".into(),
-            Self::Compile { .. } => "`wxc plugin install FILE` shows what the compiler says".into(),
+            Self::Compile { .. } => {
+                "a plugin is a component with its manifest inside, as `wxc-compile encode` makes it".into()
+            }
+            Self::NotInstalled(_) => "what is built in or comes with a package can be replaced, not removed".into(),
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
             _ => return None,
         })
