@@ -2,8 +2,8 @@
 
 use crate::bindings::wxc::host::types::{Error, ErrorKind, Pair};
 use crate::bindings::wxc::template::types::{
-    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Given, Manifest, Origin, Parameter,
-    ParameterKind, Request,
+    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Given, Manifest, Node, Origin, Parameter,
+    ParameterKind, Rendered, Request,
 };
 
 const DIRECTORY: &str = "directory";
@@ -61,6 +61,19 @@ fn archives(prefix: &str) -> Archives {
     let blob = Blob { origin: Origin::Given(given(TARBALL, "")), digest: None, size: None };
     let root = Archive { blob, format: ArchiveFormat::Tar, role: ArchiveRole::Root, prefix: prefix.into() };
     Archives { parts: vec![root], combined_digest: None, members: Vec::new() }
+}
+
+/// The one file that is the container's and not the image's: its name, which init systems read here
+/// whatever the kernel already says.
+pub fn files(container: &str) -> Vec<Rendered> {
+    vec![Rendered {
+        path: "/etc/hostname".into(),
+        node: Node::File(format!("{container}\n").into_bytes()),
+        permissions: 0o644,
+        user: 0,
+        group: 0,
+        keep_existing: false,
+    }]
 }
 
 /// The program to start, if the user named one: the container's configuration has its own default.
@@ -140,5 +153,11 @@ mod tests {
         let set = settings(&request(&[("init", "/bin/sh -c \"a\\b\u{1}")]));
         assert_eq!(set[0].name, "init.command");
         assert_eq!(set[0].value, r#"["/bin/sh", "-c", "\"a\\b\u0001"]"#);
+    }
+
+    #[test]
+    fn the_containers_name_is_in_its_file() {
+        let [file] = <[Rendered; 1]>::try_from(files("web")).unwrap();
+        assert!(matches!(&file.node, Node::File(text) if text == b"web\n") && file.path == "/etc/hostname");
     }
 }

@@ -40,6 +40,7 @@ impl Guest for Local {
 
     fn finish(_: Moment, request: Request, _: Manifest, _: Vec<Member>) -> Result<Finished, Error> {
         let settings = choice::settings(&request);
-        Ok(Finished { settings, files: Vec::new(), again: Vec::new(), message: None })
+        let files = choice::files(&request.container);
+        Ok(Finished { settings, files, again: Vec::new(), message: None })
     }
 }
