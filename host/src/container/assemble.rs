@@ -69,14 +69,12 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
     }
 }
 
-/// The one local archive with a whole root in it.
-fn the_archive(archives: &Archives) -> Option<&Given> {
+/// The one local archive with a whole root in it, and where in it the root is.
+fn the_archive(archives: &Archives) -> Option<(&Given, &str)> {
     let [part] = archives.parts.as_slice() else { return None };
     match &part.blob.origin {
-        Origin::Given(given)
-            if given.path.is_empty() && part.prefix.is_empty() && part.blob.digest.is_none() =>
-        {
-            Some(given)
+        Origin::Given(given) if given.path.is_empty() && part.blob.digest.is_none() => {
+            Some((given, part.prefix.as_str()))
         }
         _ => None,
     }
@@ -91,7 +89,7 @@ pub(super) fn check_room(
 ) -> Result<(), Error> {
     let need = match &manifest.assembly {
         Assembly::Archives(archives) => the_archive(archives)
-            .and_then(|given| answers.given.get(&given.parameter))
+            .and_then(|(given, _)| answers.given.get(&given.parameter))
             .and_then(|path| path.metadata().ok())
             .map_or(0, |meta| meta.len()),
         _ => 0,
@@ -127,15 +125,14 @@ pub(super) fn assemble(
             } else {
                 super::create::open_beneath(&path, Path::new(&given.path))?
             };
-            unpack_from(host, container, Source::Directory(tree.as_fd()), target, "copying")
+            unpack_from(host, container, Source::Directory(tree.as_fd()), "", target, "copying")
         }
         Assembly::Archives(archives) => {
-            let path = match the_archive(archives) {
-                Some(given) => given_path(answers, given)?,
-                None => return Err(not_given("an archive")),
-            };
+            let (given, prefix) = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
+            let path = given_path(answers, given)?;
             let file = File::open(&path).map_err(Error::io("open", &path))?;
-            unpack_from(host, container, Source::Archive(file.as_fd()), target, "unpacking")
+            let source = Source::Archive(file.as_fd());
+            unpack_from(host, container, source, prefix, target, "unpacking")
         }
         Assembly::Layers(_) | Assembly::Bootstrap(_) => Err(not_given("an assembly")),
     }
@@ -158,10 +155,12 @@ fn unpack_from(
     host: &Host,
     container: &Container,
     source: Source<'_>,
+    prefix: &str,
     target: &OwnedFd,
     phase: &str,
 ) -> Result<Assembled, Error> {
     let mut options = Options::new(id_mode(container));
+    options.prefix = prefix.to_owned();
     if container.privileged {
         options.devices = Devices::Make;
     }

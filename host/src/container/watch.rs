@@ -74,7 +74,7 @@ pub struct Watcher<'a> {
     wanted: Box<dyn Fn(&Name) -> bool + 'a>,
     /// Tells of run directories that appear.
     notify: std::os::fd::OwnedFd,
-    streams: BTreeMap<Name, Events>,
+    streams: BTreeMap<Name, Stream>,
     /// What was heard and not asked for yet.
     heard: std::collections::VecDeque<(Name, Event)>,
 }
@@ -83,6 +83,14 @@ impl std::fmt::Debug for Watcher<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watcher").field("streams", &self.streams.keys()).finish_non_exhaustive()
     }
+}
+
+/// What is heard of one container.
+#[derive(Debug)]
+struct Stream {
+    events: Events,
+    /// The state it was in last.
+    last: State,
 }
 
 /// How long a monitor may take from its directory to its socket: it is microseconds.
@@ -129,9 +137,7 @@ impl<'a> Watcher<'a> {
     fn listen(&mut self, left: Option<Duration>) -> Result<(), Error> {
         let names: Vec<Name> = self.streams.keys().cloned().collect();
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.notify, PollFlags::IN)];
-        fds.extend(
-            self.streams.values().map(|events| PollFd::from_borrowed_fd(events.socket(), PollFlags::IN)),
-        );
+        fds.extend(self.streams.values().map(|s| PollFd::from_borrowed_fd(s.events.socket(), PollFlags::IN)));
         let timeout = left.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
@@ -154,16 +160,18 @@ impl<'a> Watcher<'a> {
     }
 
     fn hear(&mut self, name: Name) -> Result<(), Error> {
-        let Some(events) = self.streams.get_mut(&name) else { return Ok(()) };
-        match events.next(Some(Duration::ZERO))? {
-            Some(event) => self.heard.push_back((name, event)),
+        let Some(stream) = self.streams.get_mut(&name) else { return Ok(()) };
+        match stream.events.next(Some(Duration::ZERO))? {
+            Some(event) => {
+                stream.last = event.state;
+                self.heard.push_back((name, event));
+            }
             // The monitor is gone. One that was killed had no time to say so.
             None => {
-                self.streams.remove(&name);
-                let known = self.heard.iter().rev().find(|(n, _)| *n == name).map(|(_, event)| event.state);
-                if known != Some(State::Stopped) && snapshot(self.host, &name).is_none() {
-                    self.heard.push_back((name, Event { state: State::Stopped, exit: None }));
+                if stream.last != State::Stopped {
+                    self.heard.push_back((name.clone(), Event { state: State::Stopped, exit: None }));
                 }
+                self.streams.remove(&name);
             }
         }
         Ok(())
@@ -182,15 +190,17 @@ impl<'a> Watcher<'a> {
             if self.streams.contains_key(&name) || !entry.path().is_dir() {
                 continue;
             }
-            if let Some(mut events) = subscribe(&entry.path(), &name) {
-                if let (true, Some(first)) = (tell, events.next(Some(Duration::ZERO))?) {
-                    self.heard.push_back((name.clone(), first));
-                } else if !tell {
-                    // What is already so is no change.
-                    drop(events.next(Some(Duration::ZERO)));
+            let Some(mut events) = subscribe(&entry.path(), &name) else { continue };
+            let Some(first) = events.next(Some(Duration::ZERO))? else { continue };
+            // What is already so when the watch begins is no change.
+            if tell {
+                // Its directory is the first thing a start makes; it can speak when it is past that.
+                if first.state != State::Starting {
+                    self.heard.push_back((name.clone(), Event { state: State::Starting, exit: None }));
                 }
-                self.streams.insert(name, events);
+                self.heard.push_back((name.clone(), first));
             }
+            self.streams.insert(name, Stream { events, last: first.state });
         }
         Ok(())
     }

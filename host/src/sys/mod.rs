@@ -23,16 +23,16 @@ pub mod fd;
 pub mod leave;
 /// Attributes of mounts.
 pub mod mount;
-/// Signals as events.
-pub mod signal;
 /// The machine code of compiled plugins.
 pub(crate) mod native;
+/// Signals as events.
+pub mod signal;
 /// The timer signal that stops a guest which computes for too long.
 pub mod timer;
 /// Files that only root or this user could have written.
 pub mod trusted;
 
-/// Single files of a container's root tree, which the guest controls.
-pub mod rootfs;
 /// A flag that signals set.
 pub mod interrupt;
+/// Single files of a container's root tree, which the guest controls.
+pub mod rootfs;
