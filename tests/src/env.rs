@@ -140,12 +140,10 @@ impl Env {
         out.trim().parse().unwrap_or_else(|_| panic!("info -p -H printed {out:?}"))
     }
 
-    /// The processes of this world: each has its runtime directory in its environment.
+    /// The processes of this world: commands that have not ended, monitors, helpers.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {
-        let mut mark = b"WXC_RUN_DIR=".to_vec();
-        mark.extend(self.run_dir().as_os_str().as_encoded_bytes());
-        proc::with_environment(&mark)
+        proc::touching(self.dir.path())
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What runs on the machine, read from `/proc`.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -13,14 +14,21 @@ fn all() -> impl Iterator<Item = i32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Processes that were started with exactly this entry (`KEY=value`) in their environment.
+/// Processes that have something to do with a directory: by a word of their command line, their
+/// working directory, or an open file below it.
 #[must_use]
-pub fn with_environment(entry: &[u8]) -> Vec<i32> {
-    let has = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|all| all.split(|b| *b == 0).any(|one| one == entry))
-    };
-    all().filter(has).collect()
+pub fn touching(directory: &Path) -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    all().filter(|pid| *pid != own && touches(*pid, directory)).collect()
+}
+
+fn touches(pid: i32, directory: &Path) -> bool {
+    let name = directory.as_os_str().as_encoded_bytes();
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let below = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(directory));
+    words.windows(name.len()).any(|window| window == name)
+        || below(Path::new(&format!("/proc/{pid}/cwd")))
+        || fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().any(|fd| below(&fd.path()))
 }
 
 /// The children of a process.

@@ -92,7 +92,7 @@ fn login(env: &Env, name: &str) {
     pty.expect("Password:", 15);
     pty.send("secret\r");
     pty.expect("$", 30);
-    pty.send("loginctl list-sessions --no-legend; id -un; echo end-$((1+1))\r");
+    pty.send("loginctl list-sessions --no-legend --no-pager; id -un; echo end-$((1+1))\r");
     let screen = pty.expect("end-2", 15);
     assert!(screen.contains("user"), "{screen}");
     pty.send("exit\r");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use wxc_tests::fixtures::{self, Packed};
 use wxc_tests::pty::Pty;
-use wxc_tests::{Run, needs, proc};
+use wxc_tests::{Env, Run, needs, proc};
 
 #[test]
 fn the_small_guest_runs_when_its_root_is_changed_to() {
@@ -61,14 +61,15 @@ fn a_command_that_does_not_end_is_ended() {
 }
 
 #[test]
-fn processes_are_found_by_their_environment() {
-    let mark = format!("mark-{}", std::process::id());
-    let mut sleep = Run::host("sleep", ["60"]).env("WXC_MARK", &mark).spawn();
+fn processes_are_found_by_the_directory_they_use() {
+    let env = Env::new();
+    let mut command = Command::new("sleep");
+    env.fix(&mut command);
+    let mut sleep = command.arg("60").spawn().unwrap();
     let pid = i32::try_from(sleep.id()).unwrap();
-    wxc_tests::until("the mark", 5, || {
-        (proc::with_environment(format!("WXC_MARK={mark}").as_bytes()) == [pid]).then_some(())
-    });
+    assert_eq!(env.processes(), [pid]);
     proc::kill(pid);
     assert!(!sleep.wait().unwrap().success());
     assert!(!proc::alive(pid));
+    assert!(env.processes().is_empty());
 }

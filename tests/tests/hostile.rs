@@ -318,8 +318,11 @@ fn hostile_accounts_do_not_confuse_attach() {
 fn words_of_a_guest_do_not_steer_the_terminal() {
     needs!(root, userns, busybox, cgroups);
     let env = Env::new();
-    env.busybox("words", &["-s", "init.command=[\"/no\\u001b[31m/init\"]"]);
-    let output = env.wxc(["start", "words"]).run();
+    let tree = env.file("tree\u{1b}[31m");
+    let output = create(&env, "words", "--directory", &tree);
     assert!(!output.status.success(), "{}", output.told());
+    assert!(output.stderr.contains("tree") && !output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
+    let file = archive(&env, "words", &[(EntryType::Regular, "\u{1b}[31m/../../x", "", b"x")]);
+    let output = create(&env, "words", "--tarball", &file);
     assert!(!output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
 }

@@ -34,7 +34,7 @@ fn a_life_from_create_to_destroy() {
 
     env.wxc(["start", "life"]).ok();
     let output = env.wxc(["destroy", "life"]).run();
-    assert!(!output.status.success() && output.stderr.contains("running"), "{}", output.told());
+    assert!(!output.status.success() && output.stderr.contains("RUNNING"), "{}", output.told());
     assert_eq!(env.state("life"), "RUNNING");
     env.wxc(["destroy", "-f", "life"]).ok();
     assert!(!env.container("life").exists());
@@ -65,7 +65,7 @@ fn a_second_start_says_that_it_runs() {
     env.wxc(["start", "twice"]).ok();
     let init = env.pid("twice");
     let output = env.wxc(["start", "twice"]).run();
-    assert!(output.stderr.contains("running"), "{}", output.told());
+    assert!(output.stderr.contains("RUNNING"), "{}", output.told());
     assert_eq!(env.pid("twice"), init);
 }
 
@@ -96,7 +96,7 @@ fn stop_says_early_that_init_does_not_listen_and_kills_in_the_end() {
     assert_eq!(env.state("deaf"), "RUNNING");
     let output = env.wxc(["stop", "deaf", "-t", "2"]).run();
     assert!(output.status.success(), "{}", output.told());
-    assert!(output.stderr.contains("ignore"), "{}", output.told());
+    assert!(output.stderr.contains("SIGPWR"), "{}", output.told());
     assert_eq!(env.state("deaf"), "STOPPED");
 }
 

@@ -36,6 +36,6 @@ pub(super) fn release(words: Vec<OsString>) -> Result<ExitCode, Failure> {
     let fd = crate::sys::fd::inherited(PLAN_FD)
         .map_err(|error| Failure::new(format!("the monitor passed no plan: {error}")))?;
     let host = context::host(Some(words.path), words.run, words.plugin_dir, true)?;
-    release::run(&host, &release::read_plan(fd)?, due)?;
+    release::run(&host, &release::read_plan(&fd)?, due)?;
     Ok(ExitCode::SUCCESS)
 }

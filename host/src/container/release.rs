@@ -3,9 +3,7 @@
 //! the monitor starts, because plugins are never called in a monitor.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::lock::Lock;
 use super::start::StartRequest;
@@ -13,12 +11,10 @@ use super::{Error, Host, create, destroy, start};
 use crate::config::Name;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
+use crate::runtime;
 
 /// First argument of a process in this role; nobody types it.
 pub const ROLE: &str = "@release";
-
-/// Largest plan that is read back.
-const LIMIT: u64 = 16 << 20;
 
 /// The arguments that the monitor gives to the process: enough to find this host again.
 #[must_use]
@@ -53,15 +49,8 @@ impl Due {
 ///
 /// # Errors
 /// It is no plan.
-pub fn read_plan(fd: OwnedFd) -> Result<Plan, Error> {
-    let failed = |error: String| Error::Invalid {
-        message: format!("the monitor passed no plan: {error}"),
-        hint: "this is a mistake of wxc: please report it".into(),
-    };
-    let mut text = String::new();
-    let mut file = File::from(fd).take(LIMIT);
-    file.read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+pub fn read_plan(fd: &OwnedFd) -> Result<Plan, Error> {
+    Ok(runtime::plan_handed_over(fd.as_fd())?)
 }
 
 /// Does what is due.

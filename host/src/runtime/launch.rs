@@ -44,6 +44,14 @@ pub(super) struct Handover {
     pub(super) runner: Vec<String>,
 }
 
+/// The plan of a container, from the memory that its monitor passes on to a helper.
+///
+/// # Errors
+/// When that is not what the fd is.
+pub fn plan_handed_over(fd: BorrowedFd<'_>) -> Result<Plan, RuntimeError> {
+    Ok(handover::open::<Handover>(fd)?.plan)
+}
+
 /// What the monitor says to whoever started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {

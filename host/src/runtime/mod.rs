@@ -64,5 +64,5 @@ pub mod terminal;
 pub use attach::{AttachRequest, Elevated, TerminalUse, attach, attach_with};
 pub use client::Client;
 pub use error::RuntimeError;
-pub use launch::{LaunchOptions, Launched, launch};
+pub use launch::{LaunchOptions, Launched, launch, plan_handed_over};
 pub use state::{Exit, State};
