@@ -69,7 +69,7 @@ pub(super) fn attach(context: &Context, args: Attach) -> Result<ExitCode, Failur
 
 /// What a shell would say of a command that could not be run.
 fn exit_code(error: &RuntimeError) -> u8 {
-    u8::try_from(error.exit_status()).unwrap_or(1)
+    error.exit_status()
 }
 
 fn namespaces(list: &str) -> Result<Vec<Namespace>, Failure> {

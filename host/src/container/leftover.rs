@@ -8,14 +8,18 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::layout::PARTIAL;
-use super::{Error, Host, store};
+use super::{Error, Host, assemble, create, store};
 use crate::config::{Container, Name, toml};
-use crate::plugin::storage::Storage as _;
+use crate::plan::RootSource;
+use crate::plugin::StoragePlugin;
+use crate::plugin::storage::{Access, Storage as _};
 use crate::sys::tree;
+use crate::unpack::{self, IdMapMode};
 
 /// What the directory of a name holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +62,45 @@ pub fn remove(host: &Host, name: &Name) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     let mark = directory.join(PARTIAL);
     // The mark holds the configuration as far as it is known: which storage has the volume.
-    let storage = fs::read_to_string(&mark)
+    let mut known = fs::read_to_string(&mark)
         .ok()
         .and_then(|text| toml::parse_unchecked(&text, &mark).ok())
         .unwrap_or_default();
-    remove_volume(host, name, &storage)?;
+    if known.ids.is_empty() && !known.privileged {
+        // The mark was made before the ids were given; the registry knows them.
+        known.ids = super::ids::allocate(host, name)?;
+    }
+    remove_volume(host, name, &known)?;
     super::ids::release(host, name)?;
     remove_directory(host, name)
 }
 
 /// Asks the storage plugin to remove the container's volume; succeeds when there is none.
 pub(super) fn remove_volume(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
-    let storage = super::create::load_storage(host, &container.rootfs.storage)?;
+    let storage = create::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    Ok(storage.remove(&super::create::operation("remove"), &volume)?)
+    empty_as_owner(&storage, &volume, container)?;
+    Ok(storage.remove(&create::operation("remove"), &volume)?)
+}
+
+/// Empties the volume in the container's user namespace, where its files are the caller's to remove:
+/// for a user without privileges they belong to subordinate ids, which no plugin can act as.
+fn empty_as_owner(storage: &StoragePlugin, volume: &str, container: &Container) -> Result<(), Error> {
+    let ids = assemble::id_mode(container);
+    if !matches!(ids, IdMapMode::Userns { .. }) || container.ids.is_empty() {
+        return Ok(());
+    }
+    // What cannot be mounted is not there, or not complete: the plugin knows what to do about it.
+    let Some(RootSource::Tree { pool, relative }) =
+        storage.mounts(volume, Access::ReadWrite).ok().and_then(|plan| plan.root().ok())
+    else {
+        return Ok(());
+    };
+    let (Some(above), Some(last)) = (relative.parent(), relative.file_name()) else { return Ok(()) };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let parent = create::open_beneath(&pool, above)?;
+    unpack::remove(parent.as_fd(), last, ids)?;
+    Ok(())
 }
 
 /// Removes the container's directory with what is still in it; the mark goes last.

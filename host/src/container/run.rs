@@ -61,7 +61,7 @@ pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
     )?;
     let launched = start::start_locked(host, &name, &start_request(request));
     drop(guard);
-    let result = launched.map_err(Error::from).and_then(|launched| {
+    let result = launched.and_then(|launched| {
         Ok(foreground::accompany(&launched, &host.layout.run_directory(&name), name.as_str())?)
     });
     // The monitor has it removed; it does not when it was killed, or never started anything.

@@ -3,10 +3,13 @@
 
 use std::fmt;
 
+/// One step back; its error is a sentence for the log.
+type Step<'a> = Box<dyn FnOnce() -> Result<(), String> + 'a>;
+
 /// A stack of steps back. Dropping it runs them; [`Undo::dismiss`] forgets them.
 #[derive(Default)]
 pub struct Undo<'a> {
-    steps: Vec<(&'static str, Box<dyn FnOnce() -> Result<(), String> + 'a>)>,
+    steps: Vec<(&'static str, Step<'a>)>,
 }
 
 impl<'a> Undo<'a> {
