@@ -8,7 +8,7 @@
 //! OUT_DIR/embedded.rs: the table that plugin/embedded.rs includes
 //! ```
 //!
-//! Both nested builds have a target directory of their own under `<target>/nested`: cargo holds a
+//! Both nested builds have a target directory of their own, `nested` beside the profiles: cargo holds a
 //! lock on the one it is working in, and the compiler is always built optimised, once for debug and
 //! release together, because it takes minutes.
 
@@ -91,7 +91,7 @@ impl Build {
             // wxc-compile is run by this script, and has the code generator of one architecture.
             return Err(format!("wxc for {triple} has to be built on a machine of that architecture").into());
         }
-        // <target>/<triple>/<profile>/build/<package>/out; the root carries cargo's cache tag.
+        // <target>/<triple>/<profile>/build/<package>/out; cargo puts its cache tag above the profiles.
         let profile = out.ancestors().nth(3).ok_or("OUT_DIR is not inside a target directory")?;
         let target = out
             .ancestors()
