@@ -69,6 +69,11 @@ pub enum Op {
     },
     /// No core dump, no ptrace by a process without rights over the parent's user namespace.
     Undumpable,
+    /// Move this process into the cgroup of the slot's `cgroup.procs`, or of its `tasks` on v1: a
+    /// process of one thread that moves itself is spared the grace period that moving another costs.
+    JoinCgroup {
+        processes: Slot,
+    },
     /// Enter the namespaces of `flags` behind a namespace fd or a pidfd.
     Enter {
         namespaces: Slot,

@@ -64,6 +64,8 @@ impl Child<'_> {
             Op::Meet { point, send, receive } => self.meet(point, send, receive),
             Op::DieWithParent { signal } => call::die_with_parent(signal).map(drop),
             Op::Undumpable => call::undumpable().map(drop),
+            // 0: the one that writes.
+            Op::JoinCgroup { processes } => call::write(self.fd(processes)?, b"0"),
             Op::Enter { namespaces, flags } => call::setns(self.fd(namespaces)?, flags).map(drop),
             Op::Unshare { flags } => call::unshare(flags).map(drop),
             Op::TimeNamespace { offsets } => self.time_namespace(offsets),

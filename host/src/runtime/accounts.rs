@@ -1,86 +1,140 @@
 #![forbid(unsafe_code)]
-//! Users and groups of a container, from its own account files.
+//! Users and groups of a container, from its own account files (passwd(5), group(5)).
 //!
 //! The files are the container's to write: they are read below its root, without following links out
-//! of it, no further than a limit, and what does not parse is skipped.
+//! of it, if they are plain files, no further than a limit; and what does not parse is skipped.
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
+use serde::{Deserialize, Serialize};
 
-/// Longest account file that is read, in bytes.
+/// Longest account file in bytes.
 const LIMIT: u64 = 1 << 20;
-/// Most groups that a user is in; the kernel's limit is 65536.
-const GROUPS: usize = 1024;
+/// Longest line in bytes: a home directory or a shell is a path.
+const LINE: usize = 4096;
+/// Most groups that a user is in (`NGROUPS_MAX` of setgroups(2)).
+const GROUPS: usize = 65_536;
 
-/// A user of the container, as passwd(5) has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+const PASSWD: &str = "etc/passwd";
+const GROUP: &str = "etc/group";
+
+/// Why somebody cannot be found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AccountError {
+    #[error("there is no user {0:?}")]
+    User(String),
+    #[error("there is no group {0:?}")]
+    Group(String),
+    #[error("cannot read its /{path}: {source}")]
+    File { path: &'static str, source: io::Error },
+}
+
+/// Somebody, as passwd(5) has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) name: Option<String>,
     pub(super) user: u32,
     pub(super) group: u32,
+    /// All of them, the first one not repeated.
     pub(super) groups: Vec<u32>,
     pub(super) home: String,
-    pub(super) shell: String,
+    shell: String,
+}
+
+impl Account {
+    /// What every system has.
+    pub(super) const SHELL: &str = "/bin/sh";
+
+    pub(super) fn shell(&self) -> &str {
+        if self.shell.starts_with('/') { &self.shell } else { Self::SHELL }
+    }
 }
 
 /// The user with this name or number.
 ///
 /// Digits alone are a number, whatever the container names its users: 1 is 1 and never 0
 /// (CVE-2026-30892). `-1`, `0x0` and `4294967296` are names, and unknown ones. A number without
-/// account is as good.
-pub(super) fn find(root: BorrowedFd<'_>, user: &str) -> Option<Account> {
-    let passwd = read(root, "etc/passwd").unwrap_or_default();
-    let group = read(root, "etc/group").unwrap_or_default();
-    parse(&passwd, &group, user)
+/// account, or in a container without readable files, is as good as any.
+pub(super) fn find(root: BorrowedFd<'_>, user: &str) -> Result<Account, AccountError> {
+    let Some(wanted) = number(user) else {
+        let passwd = read(root, PASSWD)?;
+        let line = passwd_lines(&passwd).find(|line| line.name == user);
+        let line = line.ok_or_else(|| AccountError::User(user.to_owned()))?;
+        return Ok(line.account(&read(root, GROUP).unwrap_or_default()));
+    };
+    let passwd = read(root, PASSWD).unwrap_or_default();
+    let found = passwd_lines(&passwd).find(|line| line.user == wanted);
+    let group = || read(root, GROUP).unwrap_or_default();
+    Ok(found.map_or_else(|| stranger(wanted), |line| line.account(&group())))
 }
 
 /// The group with this name or number.
-pub(super) fn find_group(root: BorrowedFd<'_>, group: &str) -> Option<u32> {
-    let by_name = || {
-        let text = read(root, "etc/group").unwrap_or_default();
-        text.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next()? == group).then(|| fields.nth(1).and_then(number)).flatten()
-        })
-    };
-    number(group).or_else(by_name)
+pub(super) fn find_group(root: BorrowedFd<'_>, group: &str) -> Result<u32, AccountError> {
+    if let Some(number) = number(group) {
+        return Ok(number);
+    }
+    let text = read(root, GROUP)?;
+    let found = group_lines(&text).find(|(name, ..)| *name == group);
+    found.map(|(_, number, _)| number).ok_or_else(|| AccountError::Group(group.to_owned()))
 }
 
-fn parse(passwd: &str, group: &str, user: &str) -> Option<Account> {
-    let wanted = number(user);
-    let found = passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [name, _, uid, gid, _, home, shell] = fields[..] else { return None };
-        let (uid, gid) = (number(uid)?, number(gid)?);
-        let same = wanted.map_or(name == user, |wanted| uid == wanted);
-        same.then_some((name, uid, gid, home, shell))
-    });
-    let Some((name, user, primary, home, shell)) = found else {
-        // As su(1) cannot, but a container without account files has users, too.
-        return wanted.map(|user| Account {
-            name: (user == 0).then(|| "root".to_owned()),
-            user,
-            group: user,
-            groups: Vec::new(),
-            home: "/".to_owned(),
-            shell: String::new(),
-        });
-    };
-    let groups = group.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [_, _, gid, members] = fields[..] else { return None };
-        members.split(',').any(|member| member == name).then(|| number(gid)).flatten()
-    });
-    Some(Account {
-        name: Some(name.to_owned()),
-        user,
-        group: primary,
-        groups: groups.take(GROUPS).collect(),
-        home: if home.is_empty() { "/".to_owned() } else { home.to_owned() },
-        shell: shell.to_owned(),
+/// Somebody without account. Not of root's group: a number that nobody gave rights has none.
+fn stranger(user: u32) -> Account {
+    let name = (user == 0).then(|| "root".to_owned());
+    Account { name, user, group: user, groups: Vec::new(), home: "/".to_owned(), shell: String::new() }
+}
+
+/// A line of passwd(5).
+struct Line<'a> {
+    name: &'a str,
+    user: u32,
+    group: u32,
+    home: &'a str,
+    shell: &'a str,
+}
+
+impl Line<'_> {
+    fn account(&self, groups: &str) -> Account {
+        let member = |members: &str| members.split(',').any(|member| member == self.name);
+        let groups = group_lines(groups)
+            .filter(|(_, number, members)| member(members) && *number != self.group)
+            .map(|(_, number, _)| number);
+        Account {
+            name: Some(self.name.to_owned()),
+            user: self.user,
+            group: self.group,
+            groups: groups.take(GROUPS).collect(),
+            home: if self.home.starts_with('/') { self.home } else { "/" }.to_owned(),
+            shell: self.shell.to_owned(),
+        }
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    // No text of a container reaches a system call with a NUL in it.
+    text.lines().filter(|line| line.len() <= LINE && !line.contains('\0'))
+}
+
+fn passwd_lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    lines(text).filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let (user, group) = (number(fields.nth(1)?)?, number(fields.next()?)?);
+        let (home, shell) = (fields.nth(1)?, fields.next()?);
+        fields.next().is_none().then_some(Line { name, user, group, home, shell })
+    })
+}
+
+/// Name, number and members.
+fn group_lines(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    // Not limited as lines of passwd(5) are: a group may have thousands of members.
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        Some((name, number(fields.nth(1)?)?, fields.next().unwrap_or_default()))
     })
 }
 
@@ -90,46 +144,100 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| digits && *number != u32::MAX)
 }
 
-fn read(root: BorrowedFd<'_>, path: &str) -> io::Result<String> {
-    // A FIFO would block the open, a device could do anything at the first read.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+fn read(root: BorrowedFd<'_>, path: &'static str) -> Result<String, AccountError> {
+    read_file(root, path).map_err(|source| AccountError::File { path, source })
+}
+
+fn read_file(root: BorrowedFd<'_>, path: &str) -> io::Result<String> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let path_only = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&path_only)?.st_mode);
-    if kind != FileType::RegularFile {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    // Only the place at first: to open a device or a FIFO already does something.
+    let place = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
     }
-    let file = File::from(openat2(root, path, flags, Mode::empty(), resolve)?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
+    // What was looked at, and not what is there now.
+    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let file = File::from(rustix::fs::open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();
-    file.take(LIMIT).read_to_end(&mut bytes)?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than 1 MiB"));
+    }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::symlink;
 
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/bash\nbroken\nann:x:1000:100::/home/ann:/bin/zsh\n1:x:0:0::/:\n";
-    const GROUP: &str = "root:x:0:\nusers:x:100:\nwheel:x:10:bob,ann\nbad:x:no:ann\n";
+    const USERS: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\nann:x:1000:100::/home/ann:/bin/zsh\n\
+                         1:x:0:0::/:\nall:x:4294967295:0::/:/bin/sh\nrel:x:7:7::home:sh\n";
+    const GROUPS: &str = "root:x:0:\nusers:x:100:ann\nwheel:x:10:bob,ann\nbad:x:no:ann\nshort:x:11\n";
+
+    fn world() -> (tempfile::TempDir, File) {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("etc")).unwrap();
+        fs::write(directory.path().join(PASSWD), USERS).unwrap();
+        fs::write(directory.path().join(GROUP), GROUPS).unwrap();
+        let root = File::open(directory.path()).unwrap();
+        (directory, root)
+    }
 
     #[test]
     fn names_and_numbers_are_found_with_their_groups() {
-        let ann = parse(PASSWD, GROUP, "ann").unwrap();
+        let (_directory, root) = world();
+        let ann = find(root.as_fd(), "ann").unwrap();
         assert_eq!((ann.user, ann.group, ann.groups.as_slice()), (1000, 100, &[10][..]));
-        assert_eq!(parse(PASSWD, GROUP, "1000").unwrap(), ann);
-        assert_eq!(parse(PASSWD, GROUP, "nobody"), None);
+        assert_eq!((ann.home.as_str(), ann.shell()), ("/home/ann", "/bin/zsh"));
+        assert_eq!(find(root.as_fd(), "1000").unwrap(), ann);
+        let error = find(root.as_fd(), "nobody").unwrap_err();
+        assert_eq!(error.to_string(), r#"there is no user "nobody""#);
+        assert_eq!(find_group(root.as_fd(), "wheel").unwrap(), 10);
+        assert_eq!(find_group(root.as_fd(), "short").unwrap(), 11);
+        assert!(find_group(root.as_fd(), "bad").is_err());
     }
 
     #[test]
     fn a_number_is_never_another_number() {
-        assert_eq!(parse("", "", "1").unwrap().user, 1);
-        assert_eq!(parse(PASSWD, GROUP, "1").unwrap().user, 1, "not the user who is named so");
-        for text in ["-1", "+1", "0x1", "1 ", "", "4294967295", "4294967296", "1e0"] {
-            assert_eq!(parse("", "", text), None, "{text:?}");
+        let (_directory, root) = world();
+        let one = find(root.as_fd(), "1").unwrap();
+        assert_eq!((one.user, one.group), (1, 1), "not the user who is named so");
+        for text in ["-1", "+1", "0x1", "1 ", "", "4294967295", "4294967296", "1e0", "all"] {
+            assert!(find(root.as_fd(), text).is_err(), "{text:?}");
+            assert!(find_group(root.as_fd(), text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_path_is_not_used() {
+        let (_directory, root) = world();
+        let relative = find(root.as_fd(), "rel").unwrap();
+        assert_eq!((relative.home.as_str(), relative.shell()), ("/", "/bin/sh"));
+    }
+
+    #[test]
+    fn only_short_plain_files_are_read() {
+        let (directory, root) = world();
+        let passwd = directory.path().join(PASSWD);
+        let refused = || {
+            assert!(matches!(find(root.as_fd(), "ann"), Err(AccountError::File { .. })));
+            assert_eq!(find(root.as_fd(), "1000").unwrap().user, 1000, "a number needs no file");
+        };
+        fs::write(&passwd, USERS.repeat(LIMIT as usize / USERS.len() + 1)).unwrap();
+        refused();
+        fs::remove_file(&passwd).unwrap();
+        refused();
+        rustix::fs::mknodat(rustix::fs::CWD, &passwd, FileType::Fifo, Mode::from_raw_mode(0o666), 0).unwrap();
+        refused();
+        fs::remove_file(&passwd).unwrap();
+        // Below the root there is no such file, wherever the link would lead on the host.
+        symlink("/etc/passwd-of-nobody", &passwd).unwrap();
+        refused();
+        fs::remove_file(&passwd).unwrap();
+        symlink("/etc", &passwd).unwrap();
+        refused();
     }
 }

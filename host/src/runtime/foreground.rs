@@ -4,12 +4,13 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::control::Request;
 use super::launch::Launched;
 use super::state::Exit;
-use super::terminal::{Ending, Session, Signals};
+use super::terminal::{Ending, Session, Signals, write_all};
 use super::{Client, RuntimeError};
 
 /// Stays with a container that was launched with `foreground`, until it ends. Signals that the
@@ -22,24 +23,30 @@ pub fn accompany(launched: &Launched, run: &Path, name: &str) -> Result<Exit, Ru
     let Ok(client) = Client::connect(run, name) else { return finish(launched) };
     let mut on_signal = |number| {
         client.order(&Request::Signal { number }).ok();
+        true
     };
+    let signals = catch()?;
     match &launched.console {
         Some(console) => {
-            let mut on_resize = |size: rustix::termios::Winsize| {
+            let mut on_resize = |size: Winsize| {
                 let request = Request::Resize { rows: size.ws_row, columns: size.ws_col };
                 client.order(&request).ok();
             };
             let mut session = Session {
+                signals: &signals,
+                input: Some(stdin()),
+                output: stdout(),
                 remote: console.as_fd(),
                 end: None,
                 escape: None,
+                farewell: None,
                 on_resize: &mut on_resize,
                 on_signal: &mut on_signal,
             };
             session.run().map_err(|error| RuntimeError::system("stay at the console", error))?;
         }
-        None => Signals::catch()
-            .and_then(|signals| signals.until_readable(launched.socket(), &mut on_signal))
+        None => signals
+            .until_readable(launched.socket(), &mut on_signal)
             .map_err(|error| RuntimeError::system("wait for the container", error))?,
     }
     finish(launched)
@@ -51,29 +58,35 @@ pub fn accompany(launched: &Launched, run: &Path, name: &str) -> Result<Exit, Ru
 /// # Errors
 /// When there is no such terminal, somebody else has it, or the caller's own terminal fails.
 pub fn visit(client: &Client, tty: Option<u32>, escape: Option<u8>) -> Result<Ending, RuntimeError> {
-    let (number, remote) = client.console(tty)?;
-    let mut on_resize = |size: rustix::termios::Winsize| {
-        // The console belongs to the monitor; another terminal is ours.
+    let (number, terminal) = client.console(tty)?;
+    let mut on_resize = |size: Winsize| {
         if number == 0 {
-            client.order(&Request::Resize { rows: size.ws_row, columns: size.ws_col }).ok();
+            let request = Request::Resize { rows: size.ws_row, columns: size.ws_col };
+            client.order(&request).ok();
         } else {
-            rustix::termios::tcsetwinsize(&remote, size).ok();
+            tcsetwinsize(&terminal, size).ok();
         }
     };
-    let left = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-        .map_err(|error| RuntimeError::system("make an event", error))?;
     // What ends a visitor is no affair of the container's.
-    let mut on_signal = |_| {
-        rustix::io::write(&left, &1u64.to_ne_bytes()).ok();
-    };
+    let mut on_signal =
+        |number| !matches!(number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT);
+    let signals = catch()?;
     let mut session = Session {
-        remote: remote.as_fd(),
-        end: Some(left.as_fd()),
+        signals: &signals,
+        input: Some(stdin()),
+        output: stdout(),
+        remote: terminal.as_fd(),
+        end: None,
         escape,
+        farewell: None,
         on_resize: &mut on_resize,
         on_signal: &mut on_signal,
     };
     session.run().map_err(|error| RuntimeError::system("stay at the terminal", error))
+}
+
+fn catch() -> Result<Signals, RuntimeError> {
+    Signals::catch().map_err(|error| RuntimeError::system("take care of the signals", error))
 }
 
 fn finish(launched: &Launched) -> Result<Exit, RuntimeError> {
@@ -81,8 +94,7 @@ fn finish(launched: &Launched) -> Result<Exit, RuntimeError> {
         // What it said before we could connect.
         let mut buffer = [0; 16384];
         while let Ok(length @ 1..) = rustix::io::read(console, &mut buffer) {
-            let bytes = buffer.get(..length).unwrap_or_default();
-            if rustix::io::write(rustix::stdio::stdout(), bytes).is_err() {
+            if write_all(stdout(), buffer.get(..length).unwrap_or_default()).is_err() {
                 break;
             }
         }

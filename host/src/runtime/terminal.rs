@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
@@ -32,29 +32,38 @@ pub fn is_terminal() -> bool {
     isatty(stdin()) && isatty(stdout())
 }
 
-/// Raw mode as long as this lives.
+/// How long the last words of an ended command may be on their way while others still have its
+/// terminal, in nanoseconds.
+const LAST_WORDS: i64 = 50_000_000;
+
+/// Raw mode as long as this lives: every key is the other side's, Ctrl-C and Ctrl-Z, too.
 #[derive(Debug)]
-struct Raw {
+struct Raw<'a> {
+    terminal: BorrowedFd<'a>,
     before: Termios,
 }
 
-impl Raw {
-    fn enter() -> io::Result<Option<Self>> {
-        if !isatty(stdin()) {
+impl<'a> Raw<'a> {
+    fn enter(terminal: BorrowedFd<'a>) -> io::Result<Option<Self>> {
+        if !isatty(terminal) {
             return Ok(None);
         }
-        let before = tcgetattr(stdin())?;
-        let mut raw = before.clone();
+        let raw = Self { terminal, before: tcgetattr(terminal)? };
+        raw.set()?;
+        Ok(Some(raw))
+    }
+
+    fn set(&self) -> io::Result<()> {
+        let mut raw = self.before.clone();
         raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Drain, &raw)?;
-        Ok(Some(Self { before }))
+        Ok(tcsetattr(self.terminal, OptionalActions::Drain, &raw)?)
     }
 }
 
-impl Drop for Raw {
+impl Drop for Raw<'_> {
     fn drop(&mut self) {
         // A terminal that is gone needs no restoring.
-        tcsetattr(stdin(), OptionalActions::Drain, &self.before).ok();
+        tcsetattr(self.terminal, OptionalActions::Drain, &self.before).ok();
     }
 }
 
@@ -78,7 +87,7 @@ impl Signals {
     pub(super) fn until_readable(
         &self,
         end: BorrowedFd<'_>,
-        on_signal: &mut dyn FnMut(i32),
+        on_signal: &mut dyn FnMut(i32) -> bool,
     ) -> io::Result<()> {
         loop {
             let mut fds = [PollFd::new(self, PollFlags::IN), PollFd::from_borrowed_fd(end, PollFlags::IN)];
@@ -112,69 +121,80 @@ impl Drop for Signals {
 pub enum Ending {
     /// The other side has ended.
     Ended,
-    /// The person typed the escape sequence.
+    /// The person typed the escape sequence, or ended the command.
     Escaped,
 }
 
-/// A session between the caller's standard streams and another terminal.
+/// A session between the caller's terminal and another one.
 pub(super) struct Session<'a> {
+    pub(super) signals: &'a Signals,
+    /// Where the person types, set to raw mode if it is a terminal; `None`: nobody does.
+    pub(super) input: Option<BorrowedFd<'a>>,
+    /// Where the person reads.
+    pub(super) output: BorrowedFd<'a>,
     /// The other terminal: a master, or a stream to it.
     pub(super) remote: BorrowedFd<'a>,
     /// Readable when it is over; without it, it is over when `remote` is.
     pub(super) end: Option<BorrowedFd<'a>>,
     /// This byte and then `q` leaves; twice is the byte itself.
     pub(super) escape: Option<u8>,
+    /// What tells the other side that nothing more will be typed.
+    pub(super) farewell: Option<u8>,
     /// The window has changed its size; also called at the beginning.
     pub(super) on_resize: &'a mut dyn FnMut(Winsize),
-    /// A signal has come that is for the other side.
-    pub(super) on_signal: &'a mut dyn FnMut(i32),
+    /// A signal has come that is for the other side; `false` ends the session.
+    pub(super) on_signal: &'a mut dyn FnMut(i32) -> bool,
 }
 
 impl Session<'_> {
     /// Moves bytes until the end.
     pub(super) fn run(&mut self) -> io::Result<Ending> {
-        let signals = Signals::catch()?;
-        let _raw = Raw::enter()?;
+        let raw = self.input.map(Raw::enter).transpose()?.flatten();
         let flags = rustix::fs::fcntl_getfl(self.remote)?;
         rustix::fs::fcntl_setfl(self.remote, flags | OFlags::NONBLOCK)?;
         self.resize();
         let mut input = Input { escape: self.escape, ..Input::default() };
-        let (mut listening, mut typing) = (true, true);
+        let (mut listening, mut keys) = (true, self.input);
         loop {
             // Whoever is not listened to any more must not be polled: a hang-up is always reported.
-            let mut sources = vec![(From::Signals, signals.as_fd(), PollFlags::IN)];
+            let mut sources = vec![(From::Signals, self.signals.as_fd(), PollFlags::IN)];
             let mut wanted = PollFlags::empty();
             wanted.set(PollFlags::IN, listening);
             wanted.set(PollFlags::OUT, !input.pending.is_empty());
             if !wanted.is_empty() {
                 sources.push((From::Remote, self.remote, wanted));
             }
-            if typing && input.pending.is_empty() {
-                sources.push((From::Person, stdin(), PollFlags::IN));
+            if let (Some(keys), true) = (keys, input.pending.is_empty()) {
+                sources.push((From::Person, keys, PollFlags::IN));
             }
             if let Some(end) = self.end {
                 sources.push((From::End, end, PollFlags::IN));
             }
             for from in ready(&sources)? {
                 match from {
-                    From::Signals => self.signals(&signals),
+                    From::Signals => {
+                        if !self.signals(raw.as_ref()) {
+                            return Ok(Ending::Escaped);
+                        }
+                    }
                     From::Remote => {
                         input.write(self.remote);
-                        listening = listening && self.output()?;
-                        // A visitor, who can leave, has nothing else to wait for.
-                        if !listening && (self.end.is_none() || self.escape.is_some()) {
+                        listening = listening && self.pass_on()? != Heard::End;
+                        if !listening && self.end.is_none() {
                             return Ok(Ending::Ended);
                         }
                     }
-                    From::Person => match input.read()? {
+                    From::Person => match keys.map_or(Ok(Typed::Nothing), |keys| input.read(keys))? {
                         Typed::More => input.write(self.remote),
-                        Typed::Nothing => typing = false,
+                        Typed::Nothing => {
+                            keys = None;
+                            input.pending.extend(self.farewell);
+                        }
                         Typed::Escape => return Ok(Ending::Escaped),
                     },
                     From::End => {
-                        // What was said last is still on its way.
                         if listening {
-                            self.output()?;
+                            self.last_words()?;
                         }
                         return Ok(Ending::Ended);
                     }
@@ -183,35 +203,64 @@ impl Session<'_> {
         }
     }
 
-    fn signals(&mut self, signals: &Signals) {
-        while let Some(number) = signals.next() {
+    fn signals(&mut self, raw: Option<&Raw<'_>>) -> bool {
+        let mut stay = true;
+        while let Some(number) = self.signals.next() {
             if number == libc::SIGWINCH {
                 self.resize();
-            } else {
-                (self.on_signal)(number);
+                continue;
             }
+            if let (libc::SIGCONT, Some(raw)) = (number, raw) {
+                // Whoever stopped this process has used the terminal meanwhile.
+                raw.set().ok();
+                self.resize();
+            }
+            stay &= (self.on_signal)(number);
         }
+        stay
     }
 
     fn resize(&mut self) {
-        if let Ok(size) = tcgetwinsize(stdin()) {
+        let size = tcgetwinsize(self.output).or_else(|error| self.input.ok_or(error).and_then(tcgetwinsize));
+        if let Ok(size) = size {
             (self.on_resize)(size);
         }
     }
 
-    /// Passes on what there is; `false` at the end.
-    fn output(&mut self) -> io::Result<bool> {
+    /// Passes on one part of what there is, so that keys and signals get their turn.
+    fn pass_on(&self) -> io::Result<Heard> {
         let mut buffer = [0; 16384];
+        match rustix::io::read(self.remote, &mut buffer) {
+            Ok(0) | Err(Errno::IO) => Ok(Heard::End),
+            Ok(length) => {
+                write_all(self.output, buffer.get(..length).unwrap_or_default())?;
+                Ok(Heard::Something)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Heard::Nothing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What was said last is still on its way. It is all there when the terminal hangs up, which it
+    /// does not while something in the background still has it.
+    fn last_words(&self) -> io::Result<()> {
+        let patience = Timespec { tv_sec: 0, tv_nsec: LAST_WORDS };
         loop {
-            match rustix::io::read(self.remote, &mut buffer) {
-                Ok(0) | Err(Errno::IO) => return Ok(false),
-                Ok(length) => write_all(buffer.get(..length).unwrap_or_default())?,
-                Err(Errno::AGAIN) => return Ok(true),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            let mut fds = [PollFd::from_borrowed_fd(self.remote, PollFlags::IN)];
+            let count = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience)))?;
+            if count == 0 || self.pass_on()? == Heard::End {
+                return Ok(());
             }
         }
     }
+}
+
+/// What came from the other side.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Something,
+    Nothing,
+    End,
 }
 
 /// Who has something for us.
@@ -231,14 +280,14 @@ fn ready(sources: &[(From, BorrowedFd<'_>, PollFlags)]) -> io::Result<Vec<From>>
     Ok(ready.map(|((from, ..), _)| *from).collect())
 }
 
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(stdout(), bytes) {
+        match rustix::io::write(output, bytes) {
             Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 // Somebody made our output non-blocking.
-                let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
+                let mut fds = [PollFd::from_borrowed_fd(output, PollFlags::OUT)];
                 poll(&mut fds, None)?;
             }
             Err(error) => return Err(error.into()),
@@ -265,9 +314,9 @@ enum Typed {
 }
 
 impl Input {
-    fn read(&mut self) -> io::Result<Typed> {
+    fn read(&mut self, from: BorrowedFd<'_>) -> io::Result<Typed> {
         let mut buffer = [0; 4096];
-        match rustix::io::read(stdin(), &mut buffer) {
+        match rustix::io::read(from, &mut buffer) {
             Ok(0) | Err(Errno::IO) => Ok(Typed::Nothing),
             Ok(length) => Ok(self.take(buffer.get(..length).unwrap_or_default())),
             Err(Errno::INTR | Errno::AGAIN) => Ok(Typed::More),

@@ -84,6 +84,22 @@ pub fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// As [`send`], to the process group that the process leads; to the process alone on kernels before
+/// Linux 6.9, which cannot name a group by a pidfd.
+///
+/// # Errors
+/// As pidfd_send_signal(2).
+pub fn send_to_group(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    /// `PIDFD_SIGNAL_PROCESS_GROUP` of `linux/pidfd.h`.
+    const PROCESS_GROUP: libc::c_uint = 1 << 2;
+    let details: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: without details the kernel makes them as for kill(2).
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, details, PROCESS_GROUP)
+    };
+    if result < 0 { send(pidfd, signal) } else { Ok(()) }
+}
+
 /// SIGRTMIN+`n` as programs know it: the C library keeps the first two for itself.
 #[must_use]
 pub fn realtime(n: i32) -> i32 {

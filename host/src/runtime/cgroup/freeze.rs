@@ -10,7 +10,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use super::{CgroupError, Cgroups, put};
+use super::{CgroupError, Cgroups, put, read};
 
 /// v1 has no notification: how long to nap before its state is read again.
 const NAP: Duration = Duration::from_millis(2);
@@ -35,6 +35,19 @@ impl Cgroups {
     /// When there is no freezer, or it did not finish within `timeout`.
     pub fn thaw(&self, timeout: Duration) -> Result<(), CgroupError> {
         self.set_frozen(false, timeout)
+    }
+
+    /// Whether everything stands still, whoever made it so.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        if let Some(place) = self.unified() {
+            let events = read(&place.payload.join("cgroup.events"))?;
+            return Ok(events.lines().any(|line| line == "frozen 1"));
+        }
+        let Some(place) = self.place_of("freezer") else { return Ok(false) };
+        Ok(read(&place.payload.join("freezer.state"))?.trim() != "THAWED")
     }
 
     fn set_frozen(&self, frozen: bool, timeout: Duration) -> Result<(), CgroupError> {

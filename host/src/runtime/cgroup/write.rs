@@ -69,6 +69,37 @@ impl Cgroups {
         result
     }
 
+    /// The v2 cgroup that takes processes from outside, for `CLONE_INTO_CGROUP` of clone(2).
+    ///
+    /// # Errors
+    /// When it cannot be made or opened.
+    pub fn v2_entrance(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        self.entrance()?.map(|path| open(&path, OFlags::PATH)).transpose()
+    }
+
+    /// What a process writes `0` to in order to enter the v1 cgroups by itself, and with `unified`
+    /// the v2 one, too: the directory and the open file of each. Unlike [`Cgroups::spawn_inside`]
+    /// that leaves the caller where it is, out of reach of the container's limits and freezer.
+    ///
+    /// # Errors
+    /// When one cannot be opened.
+    pub fn entrances(&self, unified: bool) -> Result<Vec<(PathBuf, OwnedFd)>, CgroupError> {
+        let legacy = self.places.iter().filter(|place| !place.unified);
+        let mut directories: Vec<_> = legacy.map(|place| (place.payload.clone(), "tasks")).collect();
+        if let (true, Some(path)) = (unified, self.entrance()?) {
+            directories.push((path, "cgroup.procs"));
+        }
+        let open = |(path, file): (PathBuf, &str)| {
+            let file = rustix::fs::open(path.join(file), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+            let pid = std::process::id().cast_signed();
+            match file {
+                Ok(file) => Ok((path, file)),
+                Err(error) => Err(CgroupError::Enter { pid, path, source: error.into() }),
+            }
+        };
+        directories.into_iter().map(open).collect()
+    }
+
     /// Move a process into all of the container's cgroups. [`Cgroups::spawn_inside`] is faster.
     ///
     /// # Errors

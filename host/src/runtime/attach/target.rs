@@ -1,0 +1,94 @@
+#![forbid(unsafe_code)]
+//! The container that is entered: everything about it comes from its monitor and the host's kernel.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, Stat, stat};
+
+use super::AttachRequest;
+use crate::plan::{Namespace, Plan};
+use crate::runtime::cgroup::Cgroups;
+use crate::runtime::spawn::KINDS;
+use crate::runtime::{Client, RuntimeError};
+use crate::sys::signal;
+
+/// A running container.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The first process, as this process sees it; means something only as long as `pidfd` lives.
+    init: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) cgroups: Cgroups,
+    /// As it was started.
+    pub(super) plan: Plan,
+}
+
+/// `CLONE_NEW*` of namespaces.
+pub(super) type Flags = i32;
+
+impl Target {
+    pub(super) fn find(request: &AttachRequest) -> Result<Self, RuntimeError> {
+        let (entrance, pidfd, plan) = Client::connect(&request.run, &request.name)?.enter()?;
+        // Whatever enters the cgroup of a frozen container stands still, and so would this command.
+        let frozen = entrance.cgroups.is_frozen();
+        if frozen.map_err(|error| RuntimeError::part("look at the cgroups", &error, error.hint()))? {
+            return Err(RuntimeError::Part {
+                what: format!("enter {}", request.name),
+                message: "it is frozen".to_owned(),
+                hint: Some(format!("let it run again with `wxc unfreeze {}`", request.name)),
+            });
+        }
+        Ok(Self { init: entrance.init, pidfd, cgroups: entrance.cgroups, plan })
+    }
+
+    /// Those of the wanted namespaces that are not this process's own: entering one's own user
+    /// namespace is an error (setns(2)), the others' changes nothing.
+    pub(super) fn namespaces(&self, wanted: Option<&[Namespace]>) -> Result<Flags, RuntimeError> {
+        let mut flags = 0;
+        for (kind, flag, name, _) in KINDS {
+            if wanted.is_some_and(|wanted| !wanted.contains(kind)) {
+                continue;
+            }
+            let theirs = match stat(format!("/proc/{}/ns/{name}", self.init)) {
+                // This kernel has no such namespaces.
+                Err(rustix::io::Errno::NOENT) => continue,
+                other => other.map_err(|error| fail(name, error))?,
+            };
+            let ours = stat(format!("/proc/self/ns/{name}")).map_err(|error| fail(name, error))?;
+            if !same(&theirs, &ours) {
+                flags |= flag;
+            }
+        }
+        self.check()?;
+        Ok(flags)
+    }
+
+    /// The container's root directory.
+    pub(super) fn root(&self) -> Result<OwnedFd, RuntimeError> {
+        let root = directory(&format!("/proc/{}/root", self.init))
+            .map_err(|error| RuntimeError::system("open the container's root", error))?;
+        self.check()?;
+        Ok(root)
+    }
+
+    /// What `/proc/NUMBER` said was about the first process, if that has not been reaped yet.
+    fn check(&self) -> Result<(), RuntimeError> {
+        signal::send(self.pidfd.as_fd(), 0)
+            .map_err(|error| RuntimeError::system("find the container's first process", error))
+    }
+}
+
+fn same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+fn fail(name: &str, error: rustix::io::Errno) -> RuntimeError {
+    RuntimeError::system(format!("find the {name} namespace"), error)
+}
+
+/// A directory of the host, as a place to begin at.
+pub(super) fn directory(path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
