@@ -5,7 +5,7 @@ mod runtime_world;
 use std::time::Duration;
 
 use runtime_world::{World, needs_root};
-use wxc::plan::{Namespace, NamespaceAction};
+use wxc::plan::{Namespace, NamespaceAction, ResourceLimit};
 use wxc::runtime::control::Request;
 use wxc::runtime::{Client, RuntimeError, State, client};
 
@@ -274,4 +274,38 @@ fn a_namespace_can_be_shared_with_another_container() {
     let second = two.run(&plan);
     assert_eq!(first.output("readlink /proc/self/ns/uts"), second.output("readlink /proc/self/ns/uts"));
     assert_ne!(first.output("readlink /proc/self/ns/ipc"), second.output("readlink /proc/self/ns/ipc"));
+}
+
+#[test]
+fn limits_hold_and_freezing_stops_everything() {
+    needs_root!();
+    let world = World::new("cgroup");
+    let mut plan =
+        world.plan(&["/bin/sh", "-c", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.02; done"]);
+    plan.limits = vec![ResourceLimit { resource: "nofile".into(), soft: Some(77), hard: Some(99) }];
+    let running = world.run(&plan);
+    assert_eq!(running.output("ulimit -n; ulimit -Hn"), "77\n99\n");
+    let info = running.client().info().expect("info");
+    for place in &info.cgroups.places {
+        let inside = std::fs::read_to_string(place.payload.join("cgroup.procs")).expect("procs");
+        assert!(inside.lines().any(|pid| pid == info.init.to_string()), "{}", place.payload.display());
+    }
+    assert_eq!(
+        running.output("grep -c : /proc/self/cgroup"),
+        running.output("grep -c :/$ /proc/self/cgroup"),
+        "the namespace begins there"
+    );
+    running.client().order(&Request::Freeze).expect("freeze");
+    assert_eq!(running.client().state().expect("state"), State::Frozen);
+    let length = || running.client().console_log(false).expect("log").len();
+    std::thread::sleep(Duration::from_millis(50));
+    let before = length();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(length(), before, "nothing moves");
+    running.client().order(&Request::Unfreeze).expect("unfreeze");
+    runtime_world::until(|| length() > before);
+    running.client().order(&Request::Freeze).expect("freeze");
+    let payloads: Vec<_> = info.cgroups.places.iter().map(|place| place.payload.clone()).collect();
+    drop(running);
+    runtime_world::until(|| payloads.iter().all(|path| !path.exists()));
 }

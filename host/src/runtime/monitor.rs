@@ -98,6 +98,8 @@ fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
     let warnings = std::mem::take(&mut monitor.warnings);
     report.send(&Report::Running { init: init.pid.as_raw_nonzero().get(), warnings }, &fds);
     drop(fds);
+    // After the good news, because it takes the kernel a while, and is no reason to have no container.
+    monitor.snapshot.cgroups.enter_monitor().ok();
     if !monitor.handover.foreground {
         report.close();
     }
@@ -204,7 +206,7 @@ impl Monitor {
         {
             self.snapshot.cgroups.delegate(user, group).map_err(cgroups)?;
         }
-        self.snapshot.cgroups.enter_monitor().map_err(cgroups)
+        Ok(())
     }
 
     pub(super) fn console(&mut self) -> Result<&mut Console, RuntimeError> {
