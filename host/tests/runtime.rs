@@ -5,7 +5,10 @@ mod runtime_world;
 use std::time::Duration;
 
 use runtime_world::{World, needs_root};
-use wxc::plan::{Namespace, NamespaceAction, ResourceLimit};
+use wxc::plan::{
+    MountAttributes, MountSource, MountStep, Namespace, NamespaceAction, NamespaceStep, NodeKind,
+    ResourceLimit, RootSource, Setting, TimeOffsets,
+};
 use wxc::runtime::control::Request;
 use wxc::runtime::{Client, RuntimeError, State, client};
 
@@ -308,4 +311,115 @@ fn limits_hold_and_freezing_stops_everything() {
     let payloads: Vec<_> = info.cgroups.places.iter().map(|place| place.payload.clone()).collect();
     drop(running);
     runtime_world::until(|| payloads.iter().all(|path| !path.exists()));
+}
+
+#[test]
+fn what_is_optional_may_fail() {
+    needs_root!();
+    let world = World::new("optional");
+    let mut plan = world.plan(&["/bin/sleep", "1000"]);
+    let tmpfs = plan.mounts[2].clone();
+    plan.mounts.push(MountStep {
+        source: MountSource::Bind { path: "/no/such/thing".into(), recursive: false, idmapped: false },
+        target: "tmp".into(),
+        optional: true,
+        ..tmpfs.clone()
+    });
+    plan.mounts.push(MountStep { target: "nothing/here".into(), create: None, optional: true, ..tmpfs });
+    let launched = world.launch(&plan).expect("it starts");
+    let running = runtime_world::Running { plan };
+    let warnings: Vec<_> = launched.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("/no/such/thing"), "{warnings:?}");
+    assert!(warnings[1].contains("mount tmpfs on /nothing/here"), "{warnings:?}");
+    assert_eq!(running.client().state().expect("state"), State::Running);
+}
+
+#[test]
+fn binds_show_the_host_as_the_plan_says() {
+    needs_root!();
+    let world = World::new("bind");
+    let shared = world.path().join("shared");
+    std::fs::create_dir(&shared).expect("shared");
+    std::fs::write(shared.join("file"), "from the host").expect("file");
+    let mut plan = world.plan(&["/bin/sleep", "1000"]);
+    let bind = |target: &str, read_only, idmapped| MountStep {
+        source: MountSource::Bind { path: shared.clone(), recursive: false, idmapped },
+        target: target.into(),
+        attributes: MountAttributes { read_only, noexec: true, ..MountAttributes::default() },
+        create: Some(NodeKind::Directory),
+        optional: false,
+        reason: "of the test".into(),
+    };
+    plan.mounts.push(bind("mnt/one", true, false));
+    plan.mounts.push(bind("mnt/two", false, true));
+    plan.mounts.push(MountStep {
+        source: MountSource::Inside { path: "proc/sys".into(), recursive: false },
+        target: "proc/sys".into(),
+        attributes: MountAttributes { read_only: true, ..MountAttributes::default() },
+        create: None,
+        optional: false,
+        reason: "of the test".into(),
+    });
+    let running = world.run(&plan);
+    assert_eq!(running.output("cat /mnt/one/file"), "from the host");
+    assert_eq!(running.output("stat -c %u /mnt/one/file /mnt/two/file"), "65534\n0\n");
+    assert_eq!(running.output("(echo x > /mnt/one/x) 2>/dev/null || echo no"), "no\n");
+    assert_eq!(running.output("echo x > /mnt/two/x && echo yes"), "yes\n");
+    let made = std::fs::metadata(shared.join("x")).expect("made");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 0, "root inside is root on this disk");
+    assert_eq!(running.output("(echo 1 > /proc/sys/kernel/domainname) 2>&1 | grep -c Read-only"), "1\n");
+}
+
+#[test]
+fn an_overlay_and_a_read_only_root() {
+    needs_root!();
+    let world = World::new("overlay");
+    for directory in ["upper", "work"] {
+        std::fs::create_dir(world.path().join(directory)).expect("layer");
+    }
+    let mut plan = world.plan(&["/bin/sleep", "1000"]);
+    plan.rootfs.source = RootSource::Overlay {
+        pool: world.path().into(),
+        lower: vec!["rootfs".into()],
+        upper: "upper".into(),
+        work: "work".into(),
+    };
+    let running = world.run(&plan);
+    assert_eq!(running.output("echo x > /new && stat -c %u:%g /new /bin"), "0:0\n0:0\n");
+    assert!(world.path().join("upper/new").exists() && !world.rootfs().join("new").exists());
+    drop(running);
+    plan.rootfs.read_only = true;
+    let running = world.run(&plan);
+    assert_eq!(
+        running.output("(echo x > /other) 2>&1 | grep -c Read-only; echo y > /dev/other && echo yes"),
+        "1\nyes\n"
+    );
+}
+
+#[test]
+fn settings_reach_the_namespaces() {
+    needs_root!();
+    let world = World::new("settings");
+    let mut plan = world.plan(&["/bin/sleep", "1000"]);
+    plan.sysctls.push(Setting { key: "net/ipv4/ip_forward".into(), value: "1".into() });
+    let before = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("sysctl");
+    plan.namespaces.push(NamespaceStep {
+        kind: Namespace::Time,
+        action: NamespaceAction::New,
+        reason: "of the test".into(),
+    });
+    plan.time = Some(TimeOffsets { boottime: 1_000_000, monotonic: 0 });
+    plan.init.user = 3;
+    plan.init.group = 4;
+    plan.init.groups = vec![5];
+    let running = world.run(&plan);
+    assert_eq!(running.output("cat /proc/sys/net/ipv4/ip_forward"), "1\n");
+    assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("sysctl"), before);
+    let uptime: f64 = running.output("cut -d. -f1 /proc/uptime").trim().parse().expect("seconds");
+    assert!(uptime >= 1_000_000.0, "{uptime}");
+    let status = running.output("cat /proc/1/status");
+    for line in ["Uid:\t3\t3\t3\t3", "Gid:\t4\t4\t4\t4", "Groups:\t5 ", "CapEff:\t0000000000000000"] {
+        assert!(status.contains(line), "{line} in {status}");
+    }
 }

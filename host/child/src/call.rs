@@ -278,6 +278,25 @@ pub(crate) fn status(fd: i32) -> Outcome<(u32, u64)> {
     Ok((stat.st_mode, stat.st_rdev))
 }
 
+/// Which mount a path leads to.
+pub(crate) fn mount_id(path: &CStr) -> Outcome<u64> {
+    const STATX_MNT_ID: u32 = 0x1000;
+    // SAFETY: an all-zero statx is a valid value.
+    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
+    // SAFETY: the path is NUL-terminated, and the kernel fills the structure.
+    check(Call::Fstat, unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_NO_AUTOMOUNT,
+            STATX_MNT_ID,
+            &raw mut stat,
+        )
+    })?;
+    Ok(stat.stx_mnt_id)
+}
+
 /// The magic number of the file system that `fd` is on.
 pub(crate) fn filesystem(fd: i32) -> Outcome<u64> {
     // SAFETY: an all-zero statfs is a valid value.

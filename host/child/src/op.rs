@@ -144,8 +144,11 @@ pub enum Op {
         clear: u64,
         recursive: bool,
     },
-    /// Make the detached mount in [`ROOT`] cover `/`; paths are resolved in it from now on.
-    Root,
+    /// Make a detached mount cover `/`. The old root stays the root of this process; a mount over it
+    /// needs no directory of its own, and is in this namespace.
+    Cover {
+        mount: Slot,
+    },
     /// Paths are resolved in `/` as it is now.
     OpenRoot,
     /// Put a detached mount at a path of the container.

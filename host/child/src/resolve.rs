@@ -72,7 +72,8 @@ pub(crate) fn open(root: i32, path: &CStr, flags: i32, resolve: u64) -> Outcome<
 
 /// What a mount goes on: an `O_PATH` fd, with what is missing made.
 pub(crate) fn target(root: i32, path: &CStr, create: Create) -> Outcome<i32> {
-    match (open(root, path, libc::O_PATH, STRICT), create) {
+    let kind = if create == Create::Directory { libc::O_DIRECTORY } else { 0 };
+    match (open(root, path, libc::O_PATH | kind, STRICT), create) {
         (Err(fault), Create::Directory) if fault.errno == libc::ENOENT => directories(root, path, 0o755),
         (Err(fault), Create::File) if fault.errno == libc::ENOENT => {
             make_last(root, path, |parent, name| call::make_node(parent, name, libc::S_IFREG | 0o644, 0))?;

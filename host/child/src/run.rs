@@ -103,7 +103,7 @@ impl Child<'_> {
                 let attributes = MountAttr { set, clear, propagation: 0, userns: 0 };
                 call::mount_setattr(self.fd(mount)?, c"", recursive, attributes).map(drop)
             }
-            Op::Root => self.root(),
+            Op::Cover { mount } => self.cover(mount),
             Op::OpenRoot => {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;
                 let root = call::open(libc::AT_FDCWD, c"/", flags, 0)?;
@@ -288,9 +288,9 @@ impl Child<'_> {
         self.keep(into, mount)
     }
 
-    fn root(&mut self) -> Outcome<()> {
+    fn cover(&self, mount: Slot) -> Outcome<()> {
         let target = call::open(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
-        call::move_mount(self.fd(ROOT)?, target)?;
+        call::move_mount(self.fd(mount)?, target)?;
         call::close(target);
         Ok(())
     }
@@ -364,10 +364,16 @@ impl Child<'_> {
         let old = call::open(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
         call::change_directory(self.fd(ROOT)?)?;
         call::pivot_root()?;
-        // The old root now covers the new one. Nothing that is unmounted here may be unmounted on
-        // the host: its mounts were made slaves before.
+        // The old root now covers the new one, and may itself be covered. Nothing that is unmounted
+        // here may be unmounted on the host: its mounts were made slaves before.
         call::change_directory(old)?;
         call::detach_working_directory()?;
+        while call::detach_working_directory().is_ok() {}
+        // Whoever enters these namespaces gets the topmost mount: it must be the container's root.
+        // `/..` is looked up as they do, `/` is not.
+        if call::mount_id(c"/..")? != call::mount_id(c"/")? {
+            return Err(Fault::new(Call::Check, libc::EXDEV));
+        }
         call::close(old);
         call::change_directory(self.fd(ROOT)?).map(drop)
     }

@@ -4,7 +4,7 @@
 //! The order is the meaning of this file; each reason stands at its step. Everything that can fail
 //! because of the plan alone fails here, before anything is touched.
 
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use wxc_child::op::{Create, Op, ROOT, Slot, Slots};
@@ -14,7 +14,7 @@ use super::RuntimeError;
 use super::caps::{self, CapabilitySet};
 use super::program::{Builder, Compiled};
 use super::seccomp;
-use super::sources::{Root, Source, Sources, attribute_bits};
+use super::sources::{Layers, Root, Source, Sources, attribute_bits};
 use crate::plan::{
     DeviceNode, MountSource, MountStep, Namespace, NamespaceAction, NodeKind, Plan, RootSource,
 };
@@ -59,6 +59,10 @@ pub(super) fn compile(plan: &Plan, sources: &Sources, request: &Request<'_>) -> 
         _ => -1,
     };
     compiler.give_number(root)?;
+    let pool = match &sources.root {
+        Root::Overlay { pool, .. } => Some(compiler.give(pool.fd.as_fd())?),
+        _ => None,
+    };
     let mounts = compiler.give_all(&sources.mounts)?;
     let nodes = compiler.give_all(&sources.nodes)?;
     let join = request.join.iter().map(|(flags, fd)| Ok((*flags, compiler.give(*fd)?)));
@@ -70,11 +74,11 @@ pub(super) fn compile(plan: &Plan, sources: &Sources, request: &Request<'_>) -> 
         }
     };
 
-    compiler.begin(sources, &join)?;
+    compiler.begin(&join)?;
     compiler.own_sources(sources, &mounts, &nodes)?;
     compiler.become_root()?;
     compiler.settings()?;
-    compiler.root()?;
+    compiler.root(sources, pool)?;
     compiler.mounts(&mounts)?;
     compiler.nodes(&nodes)?;
     let terminals = compiler.terminals()?;
@@ -122,13 +126,12 @@ impl Compiler<'_> {
         self.plan.namespaces.iter().any(|step| step.kind == kind && step.action == NamespaceAction::New)
     }
 
-    fn begin(&mut self, sources: &Sources, join: &[(i32, Slot)]) -> Result<(), RuntimeError> {
+    fn begin(&mut self, join: &[(i32, Slot)]) -> Result<(), RuntimeError> {
         let builder = &mut self.builder;
         // First: a monitor that is killed from now on leaves nothing behind.
         builder.step("ask to end with the monitor", Op::DieWithParent { signal: libc::SIGKILL });
-        let receive = Slots { first: ROOT.0, count: late_root(sources) };
-        let send = Slots { first: 0, count: 0 };
-        let op = Op::Meet { point: Point::Born, send, receive };
+        let none = Slots { first: 0, count: 0 };
+        let op = Op::Meet { point: Point::Born, send: none, receive: none };
         builder.step("wait for ids, cgroups and network", op);
         for (flags, slot) in join {
             builder.step("join a namespace", Op::Enter { namespaces: *slot, flags: *flags });
@@ -212,45 +215,41 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn root(&mut self) -> Result<(), RuntimeError> {
+    fn root(&mut self, sources: &Sources, pool: Option<Slot>) -> Result<(), RuntimeError> {
         // Without ties to the host: what is unmounted here must not be unmounted there.
         let op = Op::Propagation { flag: libc::MS_SLAVE, recursive: true };
         self.builder.step("separate the mounts from the host's", op);
         // What is made below gets exactly the mode that the plan says.
         self.builder.step("clear the umask", Op::Umask { mask: 0 });
-        if let (Some(options), true) = (self.own_overlay(), self.fds.first() == Some(&-1)) {
+        let options = match &sources.root {
+            Root::Overlay { layers, .. } => Some(layer_options(layers, self.plan.ids.is_some())),
+            Root::ChildOverlay => Some(self.own_layers()),
+            Root::Ready(_) | Root::Child { .. } => None,
+        };
+        if let Some(mount) = pool {
+            // Kernels before 6.15 take layers from mounts that are attached somewhere only.
+            self.builder.step("put the pool in reach", Op::Cover { mount });
+        }
+        if let Some(options) = options {
             let fstype = self.builder.text("overlay")?;
             let options = self.builder.texts(options)?;
             let op = Op::Filesystem { into: ROOT, fstype, options, attributes: 0 };
             self.builder.step("mount the overlay as rootfs", op);
         }
-        self.builder.step("put the rootfs in place", Op::Root);
+        self.builder.step("put the rootfs in place", Op::Cover { mount: ROOT });
         Ok(())
     }
 
-    /// Options of an overlay that is mounted without rights over the host (`userxattr`).
-    fn own_overlay(&self) -> Option<Vec<String>> {
-        if rustix::process::geteuid().is_root() {
-            return None;
-        }
+    /// Layers by path, for who may not make mounts on the host.
+    fn own_layers(&self) -> Vec<String> {
         let RootSource::Overlay { pool, lower, upper, work } = &self.plan.rootfs.source else {
-            return None;
+            return Vec::new();
         };
         let path = |relative: &Path| pool.join(relative).display().to_string();
         // Colons separate layers; a backslash takes their meaning away.
         let escaped = |path: String| path.replace('\\', "\\\\").replace(':', "\\:");
-        let layers: Vec<_> = lower.iter().map(|layer| escaped(path(layer))).collect();
-        Some(
-            [
-                ("lowerdir", layers.join(":")),
-                ("upperdir", path(upper)),
-                ("workdir", path(work)),
-                ("userxattr", String::new()),
-            ]
-            .into_iter()
-            .flat_map(|(key, value)| [key.to_owned(), value])
-            .collect(),
-        )
+        let lower = lower.iter().map(|layer| escaped(path(layer))).collect();
+        overlay_options(lower, path(upper), path(work), true)
     }
 
     fn mounts(&mut self, given: &Given) -> Result<(), RuntimeError> {
@@ -436,6 +435,31 @@ impl Compiler<'_> {
     }
 }
 
+/// The kernel takes values of up to 255 bytes, and a path of a pool may be longer: so layers are
+/// named by their fds, which the child inherits under the same numbers.
+fn layer_options(layers: &Layers, userns: bool) -> Vec<String> {
+    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let lower = layers.lower.iter().map(name).collect();
+    overlay_options(lower, name(&layers.upper), name(&layers.work), userns)
+}
+
+/// Keys and values. A user namespace may not write `trusted.*` attributes: `userxattr`.
+fn overlay_options(lower: Vec<String>, upper: String, work: String, userns: bool) -> Vec<String> {
+    let joined = lower.join(":");
+    // Since Linux 6.7 layers can be given one by one.
+    let lower = if joined.len() < 256 {
+        vec![("lowerdir", joined)]
+    } else {
+        lower.into_iter().map(|layer| ("lowerdir+", layer)).collect()
+    };
+    let mut options = lower;
+    options.extend([("upperdir", upper), ("workdir", work)]);
+    if userns {
+        options.push(("userxattr", String::new()));
+    }
+    options.into_iter().flat_map(|(key, value)| [key.to_owned(), value]).collect()
+}
+
 /// Executes `argv`, looking it up along `path` unless it has a slash.
 pub(super) fn execute(
     builder: &mut Builder,
@@ -492,9 +516,4 @@ pub(super) fn personality(name: &str) -> Result<Op, RuntimeError> {
 
 fn device(node: &DeviceNode) -> u64 {
     rustix::fs::makedev(node.major, node.minor)
-}
-
-/// How many fds the monitor answers with when it has written the maps.
-fn late_root(sources: &Sources) -> u16 {
-    u16::from(matches!(sources.root, Root::Overlay { .. }))
 }

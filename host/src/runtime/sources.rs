@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, major, minor, openat2};
@@ -53,12 +53,22 @@ pub(super) enum Root {
     Child {
         path: PathBuf,
     },
-    /// An overlay of trees that have to be idmapped first; `pool` holds them all.
+    /// An overlay that the child makes of these trees; `pool` holds them all.
     Overlay {
         pool: Tree,
+        layers: Layers,
     },
     /// An overlay that the child makes.
     ChildOverlay,
+}
+
+/// The layers of an overlay, open.
+#[derive(Debug)]
+pub(super) struct Layers {
+    /// From top to bottom.
+    pub(super) lower: Vec<OwnedFd>,
+    pub(super) upper: OwnedFd,
+    pub(super) work: OwnedFd,
 }
 
 /// Everything of the host that the plan names.
@@ -108,35 +118,23 @@ impl Sources {
         Ok(Self { root, mounts, nodes, warnings })
     }
 
-    /// Shows what has to be in the container's ids, now that `userns` has its map. An overlay is
-    /// made only now: its mount is the answer.
-    pub(super) fn map(
-        &self,
-        plan: &Plan,
-        userns: Option<BorrowedFd<'_>>,
-    ) -> Result<Option<OwnedFd>, RuntimeError> {
+    /// Shows what has to be in the container's ids, now that `userns` has its map.
+    pub(super) fn map(&self, userns: BorrowedFd<'_>) -> Result<(), RuntimeError> {
         let trees = self.mounts.iter().chain(&self.nodes).filter_map(|source| match source {
             Source::Ready(tree) => Some(tree),
             _ => None,
         });
         let root = match &self.root {
-            Root::Ready(tree) | Root::Overlay { pool: tree } => Some(tree),
+            Root::Ready(tree) | Root::Overlay { pool: tree, .. } => Some(tree),
             Root::Child { .. } | Root::ChildOverlay => None,
         };
-        if let Some(userns) = userns {
-            for tree in trees.chain(root).filter(|tree| tree.idmapped) {
-                let change = Change { userns: Some(userns), recursive: tree.recursive, ..Change::default() };
-                mount::set_attributes(tree.fd.as_fd(), change).map_err(|error| {
-                    RuntimeError::system(format!("show {} in the container's ids", tree.what), error)
-                })?;
-            }
+        for tree in trees.chain(root).filter(|tree| tree.idmapped) {
+            let change = Change { userns: Some(userns), recursive: tree.recursive, ..Change::default() };
+            mount::set_attributes(tree.fd.as_fd(), change).map_err(|error| {
+                RuntimeError::system(format!("show {} in the container's ids", tree.what), error)
+            })?;
         }
-        match (&self.root, &plan.rootfs.source) {
-            (Root::Overlay { pool }, RootSource::Overlay { lower, upper, work, .. }) => {
-                overlay(pool, lower, upper, work).map(Some)
-            }
-            _ => Ok(None),
-        }
+        Ok(())
     }
 }
 
@@ -185,10 +183,16 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
             clone(directory.as_fd(), !idmapped, "open the rootfs", libc::MS_PRIVATE)
                 .map(|fd| Root::Ready(Tree { fd, idmapped, recursive: !idmapped, what }))
         }
-        RootSource::Overlay { pool, .. } => {
+        RootSource::Overlay { pool, lower, upper, work } => {
             let directory = below(pool, Path::new(""))?;
             let fd = clone(directory.as_fd(), false, "open the pool", libc::MS_PRIVATE)?;
-            Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what } })
+            // On the copy of the mount, which is to be idmapped, and not on the original.
+            let layers = Layers {
+                lower: lower.iter().map(|layer| layer_of(&fd, layer)).collect::<Result<_, _>>()?,
+                upper: layer_of(&fd, upper)?,
+                work: layer_of(&fd, work)?,
+            };
+            Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what }, layers })
         }
         RootSource::Device { device, fstype, options } => {
             let what_failed = format!("mount {} ({fstype}) as rootfs", device.display());
@@ -226,6 +230,13 @@ fn below(pool: &Path, relative: &Path) -> Result<OwnedFd, RuntimeError> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     openat2(&directory, relative, flags, Mode::empty(), resolve)
         .map_err(|error| fail(&pool.join(relative), error))
+}
+
+fn layer_of(pool: &OwnedFd, relative: &Path) -> Result<OwnedFd, RuntimeError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(pool, relative, flags, Mode::empty(), resolve)
+        .map_err(|error| RuntimeError::system(format!("open the layer {}", relative.display()), error))
 }
 
 fn clone(
@@ -297,23 +308,4 @@ fn filesystem(fstype: &str, source: Option<&Path>, options: &[Setting]) -> io::R
     }
     fsconfig_create(&context)?;
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
-}
-
-/// The kernel takes values of up to 255 bytes, and a path of a pool may be longer: so layers are
-/// named by their fds.
-fn overlay(pool: &Tree, lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, RuntimeError> {
-    let open = |relative: &Path| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        openat2(&pool.fd, relative, flags, Mode::empty(), resolve)
-            .map_err(|error| RuntimeError::system(format!("open the layer {}", relative.display()), error))
-    };
-    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let lower = lower.iter().map(|layer| open(layer)).collect::<Result<Vec<_>, _>>()?;
-    let (upper, work) = (open(upper)?, open(work)?);
-    let layers = lower.iter().map(name).collect::<Vec<_>>().join(":");
-    let options = [("lowerdir", layers), ("upperdir", name(&upper)), ("workdir", name(&work))]
-        .map(|(key, value)| Setting { key: key.to_owned(), value });
-    filesystem("overlay", None, &options)
-        .map_err(|error| RuntimeError::system("mount the overlay as rootfs", error))
 }

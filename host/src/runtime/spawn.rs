@@ -124,26 +124,19 @@ impl Conversation<'_> {
                 }
             })?;
             last = Some(point);
-            let answer = match point {
+            match point {
                 Point::Born => self.born(attendant)?,
-                Point::Mounted => {
-                    if fds.len() != self.child.terminals {
-                        return Err(RuntimeError::Protocol {
-                            peer: "the first process".to_owned(),
-                            message: format!("{} terminals", fds.len()),
-                        });
-                    }
-                    terminals = fds;
-                    None
+                Point::Mounted if fds.len() != self.child.terminals => {
+                    return Err(RuntimeError::Protocol {
+                        peer: "the first process".to_owned(),
+                        message: format!("{} terminals", fds.len()),
+                    });
                 }
-                Point::Ready => {
-                    attendant.ready(self.process)?;
-                    None
-                }
-                Point::Entered | Point::Joined => None,
-            };
-            let fds: Vec<BorrowedFd<'_>> = answer.iter().map(AsFd::as_fd).collect();
-            packets::send(socket, &[point as u8], &fds)
+                Point::Mounted => terminals = fds,
+                Point::Ready => attendant.ready(self.process)?,
+                Point::Entered | Point::Joined => {}
+            }
+            packets::send(socket, &[point as u8], &[])
                 .map_err(|error| RuntimeError::system("answer the first process", error))?;
         }
         // End of file: it has executed its program, or it was killed before.
@@ -154,15 +147,17 @@ impl Conversation<'_> {
         Ok(terminals)
     }
 
-    fn born(&self, attendant: &mut impl Attendant) -> Result<Option<OwnedFd>, RuntimeError> {
+    fn born(&self, attendant: &mut impl Attendant) -> Result<(), RuntimeError> {
         let pid = self.process.pid;
         if let (Some(map), true) = (&self.plan.ids, is_new(self.plan, Namespace::User)) {
             idmap::write(pid, map)?;
         }
         attendant.born(self.process)?;
         limit(pid, &self.plan.limits)?;
-        let userns = self.plan.ids.as_ref().map(|_| namespace_file(pid, "user")).transpose()?;
-        self.sources.map(self.plan, userns.as_ref().map(AsFd::as_fd))
+        if self.plan.ids.is_some() {
+            self.sources.map(namespace_file(pid, "user")?.as_fd())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,3 +1,4 @@
+#![allow(dead_code, reason = "each test program uses a part of it")]
 //! A busybox rootfs and a plan for it.
 
 use std::fs;
@@ -274,6 +275,25 @@ impl Running {
         read.read_to_string(&mut output).expect("output");
         exit.unwrap_or_else(|error| panic!("{command}: {error}"));
         output
+    }
+
+    /// What a command says at a terminal of 80 columns and 24 rows.
+    pub(crate) fn in_terminal(&self, command: &str) -> String {
+        let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY;
+        let master = rustix::pty::openpt(flags).expect("pty");
+        rustix::pty::unlockpt(&master).expect("unlock");
+        let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).expect("slave");
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&slave, size).expect("size");
+        let mut request = self.request(None, &["/bin/sh", "-c", command]);
+        request.terminal = TerminalUse::Auto;
+        let exit = attach_with(&request, [slave.as_fd(); 3]).expect("it runs");
+        assert_eq!(exit.status(), 0);
+        drop(slave);
+        let mut heard = Vec::new();
+        // Ends with EIO, as the last slave is closed.
+        drop(std::fs::File::from(master).read_to_end(&mut heard));
+        String::from_utf8_lossy(&heard).into_owned()
     }
 }
 
