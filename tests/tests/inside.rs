@@ -82,7 +82,6 @@ fn privileged_is_root_of_the_machine_and_nothing_else() {
         "date -s 2001-01-01 2>&1 >/dev/null | grep -v permitted",
         "echo b > /proc/sysrq-trigger",
         "echo 1 > /proc/sys/kernel/panic",
-        "dmesg -c >/dev/null",
     ];
     for danger in dangers {
         let output = env.wxc(["attach", "priv", "--", "/bin/sh", "-c", danger]).run();
@@ -101,6 +100,7 @@ fn the_machine_is_out_of_reach() {
         "echo 1 > /proc/sys/kernel/panic",
         "echo x > /sys/kernel/uevent_helper",
         "cat /proc/kcore | head -c1",
+        "dmesg -c > /dev/null",
         "date -s 2001-01-01 2>&1 >/dev/null | grep -v permitted",
     ];
     for danger in dangers {

@@ -9,7 +9,7 @@ use super::foreground;
 use super::report::Failure;
 use crate::container::{Error, store, watch};
 use crate::plan::Namespace;
-use crate::runtime::{self, AttachRequest, Elevated, RuntimeError, TerminalUse};
+use crate::runtime::{self, AttachRequest, Elevated, TerminalUse};
 
 /// The words for namespaces: the kernel's and, behind them, those of LXC.
 const NAMESPACES: &[(Namespace, &[&str])] = &[
@@ -60,16 +60,8 @@ pub(super) fn attach(context: &Context, args: Attach) -> Result<ExitCode, Failur
     }
     match runtime::attach(&request) {
         Ok(exit) => Ok(foreground::code(exit)),
-        Err(error) => {
-            let code = exit_code(&error);
-            Err(Failure::from(Error::Runtime(error)).code(code))
-        }
+        Err(error) => Err(foreground::failed(Error::Runtime(error))),
     }
-}
-
-/// What a shell would say of a command that could not be run.
-fn exit_code(error: &RuntimeError) -> u8 {
-    error.exit_status()
 }
 
 fn namespaces(list: &str) -> Result<Vec<Namespace>, Failure> {

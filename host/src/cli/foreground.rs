@@ -26,3 +26,14 @@ pub(super) fn accompany(launched: &Launched, host: &Host, name: &Name) -> Result
 pub(super) fn code(exit: Exit) -> ExitCode {
     ExitCode::from(u8::try_from(exit.status()).unwrap_or(u8::MAX))
 }
+
+/// Of a command that never ran: what a shell would say, 127 or 126, when that is why.
+pub(super) fn failed(error: Error) -> Failure {
+    match error {
+        Error::Runtime(error) => {
+            let code = error.exit_status();
+            Failure::from(Error::Runtime(error)).code(code)
+        }
+        other => other.into(),
+    }
+}

@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
         terminal,
     };
     interrupt::listen();
-    Ok(foreground::code(run::run(&host, &request)?))
+    Ok(foreground::code(run::run(&host, &request).map_err(foreground::failed)?))
 }
 
 /// `UID` or `UID:GID`.

@@ -38,7 +38,8 @@ pub(super) fn start(context: &Context, args: Start) -> Result<ExitCode, Failure>
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let launched = start::start(&host, &name, &request)?;
+    let launched = start::start(&host, &name, &request);
+    let launched = if args.foreground { launched.map_err(foreground::failed)? } else { launched? };
     for warning in &launched.warnings {
         context.out.warn(output::plain(&warning.to_string()));
     }

@@ -84,6 +84,9 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     };
     let manifest = template.resolve(&asked)?;
     assemble::check(&template, &manifest)?;
+    let storage = load_storage(host, &container.rootfs.storage)?;
+    let room = storage.open()?;
+    assemble::check_room(host, &room, &manifest, &answers)?;
 
     let mut notes = make_room(host, name)?;
     let mut undo = Undo::default();
@@ -92,9 +95,6 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     if !container.privileged && container.ids.is_empty() {
         container.ids = ids::allocate(host, name)?;
     }
-    let storage = load_storage(host, &container.rootfs.storage)?;
-    let room = storage.open()?;
-    assemble::check_room(host, &room, &manifest, &answers)?;
     storage.create(&operation("create"), name.as_str(), None)?;
     let target = open_tree(&storage, name)?;
     host.check_cancelled()?;

@@ -93,8 +93,12 @@ struct Stream {
     last: State,
 }
 
-/// How long a monitor may take from its directory to its socket: it is microseconds.
-const SETTLE: Duration = Duration::from_millis(5);
+/// How long a monitor may take from its directory to its lock: it is microseconds, on a machine
+/// with time for it.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// How long one that lives may take until it listens and speaks.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<'a> Watcher<'a> {
     /// Watches from now on.
@@ -191,7 +195,7 @@ impl<'a> Watcher<'a> {
                 continue;
             }
             let Some(mut events) = subscribe(&entry.path(), &name) else { continue };
-            let Some(first) = events.next(Some(Duration::ZERO))? else { continue };
+            let Some(first) = events.next(Some(PATIENCE))? else { continue };
             // What is already so when the watch begins is no change.
             if tell {
                 // Its directory is the first thing a start makes; it can speak when it is past that.
@@ -212,7 +216,9 @@ fn subscribe(run: &std::path::Path, name: &Name) -> Option<Events> {
     loop {
         match Client::connect(run, name.as_str()).and_then(Client::subscribe) {
             Ok(events) => return Some(events),
-            Err(_) if since.elapsed() < SETTLE => std::thread::sleep(Duration::from_micros(200)),
+            Err(_) if since.elapsed() < SETTLE || since.elapsed() < PATIENCE && peek(run).is_some() => {
+                std::thread::sleep(Duration::from_micros(200));
+            }
             // A directory that a killed monitor left.
             Err(_) => return None,
         }

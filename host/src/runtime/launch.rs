@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::RuntimeError;
 use super::helper::{Helper, Image, borrow};
 use super::state::Exit;
-use super::{handover, message};
+use super::{handover, message, run_directory};
 use crate::plan::Plan;
 use crate::sys::exe;
 
@@ -135,7 +135,9 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
     match hear(ours.as_fd())? {
         (Report::Running { init, warnings }, fds) => {
             if let Some(path) = &options.pidfile {
-                fs::write(path, format!("{init}\n"))
+                // The monitor has written its state before it said so.
+                let monitor = run_directory::read(&plan.container.run).map_or(init, |it| it.monitor);
+                fs::write(path, format!("{monitor}\n"))
                     .map_err(|error| RuntimeError::system(format!("write {}", path.display()), error))?;
             }
             Ok(Launched { init, warnings, console: fds.into_iter().next(), socket: ours })
