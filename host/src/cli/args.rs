@@ -153,8 +153,12 @@ impl Target {
     after_help = "Examples:\n  wxc create web -t host\n  wxc create web -t local -- --tarball debian.tar.zst\n\nOptions of a template: wxc create -t TEMPLATE --help-template"
 )]
 pub struct Create {
-    #[command(flatten)]
-    pub target: Target,
+    /// Name of the container
+    #[arg(value_name = "NAME", required_unless_present_any = ["name_option", "help_template"])]
+    pub name: Option<String>,
+    /// Name of the container, as an option
+    #[arg(short = 'n', long = "name", id = "name_option", value_name = "NAME", conflicts_with = "name")]
+    pub name_option: Option<String>,
     /// Template plugin that fills the root file system
     #[arg(short, long, value_name = "TEMPLATE")]
     pub template: String,

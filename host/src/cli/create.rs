@@ -17,7 +17,9 @@ pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failu
         return help(context, &create::template_options(&host, &args.template)?);
     }
     let request = CreateRequest {
-        name: context::name(&args.target)?,
+        name: context::parse_name(
+            args.name.as_ref().or(args.name_option.as_ref()).map_or("", String::as_str),
+        )?,
         template: args.template.clone(),
         storage: args.storage.clone(),
         config: args.config.clone(),

@@ -138,7 +138,7 @@ fn show(context: &Context, shown: &Shown) {
         let state = if permission.granted { "granted" } else { "NOT granted" };
         out.line(format_args!("  {}: {} [{state}]", permission.permission, plain(&permission.words)));
         if let Some(reason) = &permission.reason {
-            out.line(format_args!("    because it {}", plain(reason)));
+            out.line(format_args!("    reason: {}", plain(reason)));
         }
     }
     for setting in &shown.settings {

@@ -24,7 +24,7 @@ use crate::plan::RootSource;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
-use crate::plugin::{SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::{FailureKind, PluginError, SettingValues, StoragePlugin, TemplatePlugin};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -82,7 +82,8 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
         privileged: container.privileged,
         answers: answers.shown.clone(),
     };
-    let manifest = template.resolve(&asked)?;
+    let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
+    tracing::debug!(%name, ?manifest, "resolved");
     assemble::check(&template, &manifest)?;
     let storage = load_storage(host, &container.rootfs.storage)?;
     let room = storage.open()?;
@@ -112,6 +113,7 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
         .map_err(|e| Error::io("make durable", &host.layout.directory(name))(e.into()))?;
     complete(host, name, &text)?;
     undo.dismiss();
+    tracing::info!(%name, path = %host.layout.path.display(), template = template.identity().name, "created");
     Ok(Created {
         name: name.clone(),
         directory: host.layout.directory(name),
@@ -148,6 +150,22 @@ fn configuration(host: &Host, request: &CreateRequest) -> Result<Container, Erro
         container.rootfs.storage.clone_from(storage);
     }
     Ok(container)
+}
+
+/// Says where the options of a template go, when it says that something is missing.
+fn about_options(error: PluginError, request: &CreateRequest) -> Error {
+    if error.failure() != Some(FailureKind::Invalid) {
+        return error.into();
+    }
+    let template = &request.template;
+    Error::Invalid {
+        message: error.to_string(),
+        hint: format!(
+            "the options of a template go behind --, as in: wxc create {} -t {template} -- --OPTION VALUE \
+             (list them: wxc create -t {template} --help-template)",
+            request.name
+        ),
+    }
 }
 
 /// Clears the way: the name is free, or held by what a killed command left.

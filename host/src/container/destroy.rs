@@ -65,5 +65,6 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, force: bool) -> Result<De
     store::sync_directory(&directory)?;
     drop(fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)));
     leftover::remove(host, name)?;
+    tracing::info!(%name, "destroyed");
     Ok(Destroyed::Container)
 }

@@ -27,7 +27,7 @@ pub struct Answers {
 pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) -> Result<Answers, Error> {
     let refuse = |message: String| Error::Invalid {
         message,
-        hint: format!("the options of {}: wxc create x -t {0} --help-template", template.name),
+        hint: format!("the options of {}: wxc create -t {0} --help-template", template.name),
     };
     let mut said: Vec<(&Parameter, String)> = Vec::new();
     let mut words = words.iter();

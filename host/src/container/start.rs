@@ -112,7 +112,10 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         runner: super::release::arguments(host),
         pidfile: request.pidfile.clone(),
     };
-    Ok(runtime::launch(&plan, &options)?)
+    tracing::debug!(%name, ?plan, "planned");
+    let launched = runtime::launch(&plan, &options)?;
+    tracing::info!(%name, init = launched.init, "started");
+    Ok(launched)
 }
 
 /// Finds out now, with a clear message, whether the log can be written.

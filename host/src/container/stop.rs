@@ -82,6 +82,7 @@ pub fn stop(host: &Host, name: &Name, request: StopRequest, warn: impl Fn(&str))
         How::Ask | How::Kill => ended(&mut events, deadline)?,
     };
     if done {
+        tracing::info!(%name, how = ?request.how, "ended by itself");
         return Ok(Stopped::Itself);
     }
     if request.then_kill && request.how != How::Reboot {
@@ -103,6 +104,7 @@ pub fn kill(host: &Host, name: &Name) -> Result<(), Error> {
     let client = watch::connect(host, name)?;
     let mut events = watch::connect(host, name)?.subscribe()?;
     client.order(&Request::Kill)?;
+    tracing::info!(%name, "killed");
     if ended(&mut events, Instant::now() + AFTER_KILL)? {
         return Ok(());
     }
