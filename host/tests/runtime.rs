@@ -5,9 +5,10 @@ mod runtime_world;
 use std::time::Duration;
 
 use runtime_world::{World, needs_root};
+use wxc::config::ids::{HostId, IdMap, IdRange};
 use wxc::plan::{
-    MountAttributes, MountSource, MountStep, Namespace, NamespaceAction, NamespaceStep, NodeKind,
-    ResourceLimit, RootSource, Setting, TimeOffsets,
+    CgroupLayout, MountAttributes, MountSource, MountStep, Namespace, NamespaceAction, NamespaceStep,
+    NodeKind, ResourceLimit, RootSource, Setting, TimeOffsets,
 };
 use wxc::runtime::control::Request;
 use wxc::runtime::{Client, RuntimeError, State, client};
@@ -422,4 +423,48 @@ fn settings_reach_the_namespaces() {
     for line in ["Uid:\t3\t3\t3\t3", "Gid:\t4\t4\t4\t4", "Groups:\t5 ", "CapEff:\t0000000000000000"] {
         assert!(status.contains(line), "{line} in {status}");
     }
+}
+
+#[test]
+fn a_user_without_privileges_starts_one_with_the_own_id() {
+    needs_root!();
+    const USER: u32 = 54_321;
+    let world = World::new("user");
+    // Everything is the user's; nobody else may even look, so the sources are opened with its ids.
+    let status = std::process::Command::new("chown")
+        .args(["-hR", &format!("{USER}:{USER}")])
+        .arg(world.path())
+        .status()
+        .expect("chown");
+    assert!(status.success());
+    let mut plan =
+        world.plan(&["/bin/sh", "-c", "test $(id -u) = 0 && test -c /dev/null && echo > /own && exit 8"]);
+    let one = |range: &IdRange| IdRange { host: HostId(USER), count: 1, ..*range };
+    plan.ids = plan.ids.map(|map| IdMap {
+        users: map.users.iter().map(one).collect(),
+        groups: map.groups.iter().map(one).collect(),
+    });
+    plan.rootfs.idmapped = false;
+    plan.cgroup.layout = CgroupLayout::Absent;
+    plan.cgroup.delegate = false;
+    for step in &mut plan.mounts {
+        if let MountSource::Filesystem { options, .. } = &mut step.source {
+            options.retain(|option| option.key != "gid");
+        }
+    }
+    // Without rights over the groups of the host nobody inside can choose groups.
+    let exit = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(USER), rustix::fs::Gid::from_raw(USER));
+            rustix::thread::set_thread_groups(&[]).expect("groups");
+            rustix::thread::set_thread_res_gid(gid, gid, gid).expect("gid");
+            rustix::thread::set_thread_res_uid(uid, uid, uid).expect("uid");
+            world.launch_foreground(&plan).and_then(|launched| launched.wait())
+        });
+        thread.join().expect("thread")
+    });
+    let exit = exit.unwrap_or_else(|error| panic!("{error}; {:?}", error.hint()));
+    assert_eq!(exit.status(), 8);
+    let made = std::fs::metadata(world.rootfs().join("own")).expect("made");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), USER);
 }

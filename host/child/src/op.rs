@@ -92,11 +92,12 @@ pub enum Op {
     Sibling,
     /// Let a child go on and end this process, so that the one going on belongs to nobody here.
     Detach,
-    /// Take these ids; the groups are 32-bit numbers.
+    /// Take these ids; the groups are 32-bit numbers. `None` leaves them, where
+    /// the user namespace does not allow to change them.
     Ids {
         user: u32,
         group: u32,
-        groups: Bytes,
+        groups: Option<Bytes>,
     },
     /// A new session; with a terminal, that becomes its controlling one.
     Session {

@@ -75,7 +75,9 @@ impl Child<'_> {
                 _ => call::exit(0),
             },
             Op::Ids { user, group, groups } => {
-                call::set_groups(self.bytes(groups)?)?;
+                if let Some(groups) = groups {
+                    call::set_groups(self.bytes(groups)?)?;
+                }
                 call::set_ids(user, group).map(drop)
             }
             Op::Session { terminal } => {

@@ -7,11 +7,12 @@
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use wxc_child::op::{Create, Op, ROOT, Slot, Slots};
+use wxc_child::op::{Bytes, Create, Op, ROOT, Slot, Slots};
 use wxc_child::sync::Point;
 
 use super::RuntimeError;
 use super::caps::{self, CapabilitySet};
+use super::idmap;
 use super::program::{Builder, Compiled};
 use super::seccomp;
 use super::sources::{Layers, Root, Source, Sources, attribute_bits};
@@ -176,8 +177,8 @@ impl Compiler<'_> {
     }
 
     fn become_root(&mut self) -> Result<(), RuntimeError> {
-        let none = self.builder.bytes(&[])?;
-        let op = Op::Ids { user: 0, group: 0, groups: none };
+        let groups = groups(&mut self.builder, self.plan, &[])?;
+        let op = Op::Ids { user: 0, group: 0, groups };
         self.builder.step("become root of the container", op);
         self.builder.step("refuse to be traced", Op::Undumpable);
         // The change of ids has undone it.
@@ -398,8 +399,7 @@ impl Compiler<'_> {
         if let (Some(op), false) = (filter, security.no_new_privs) {
             builder.step("load the system-call filter", op);
         }
-        let groups: Vec<u8> = init.groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
-        let groups = builder.bytes(&groups)?;
+        let groups = groups(builder, plan, &init.groups)?;
         let op = Op::Ids { user: init.user, group: init.group, groups };
         builder.step(format!("become user {}, group {}", init.user, init.group), op);
         builder.step("limit the capabilities", Op::Capabilities { keep });
@@ -458,6 +458,19 @@ fn overlay_options(lower: Vec<String>, upper: String, work: String, userns: bool
         options.push(("userxattr", String::new()));
     }
     options.into_iter().flat_map(|(key, value)| [key.to_owned(), value]).collect()
+}
+
+/// Supplementary groups for [`Op::Ids`]; `None` where they cannot be chosen.
+pub(super) fn groups(
+    builder: &mut Builder,
+    plan: &Plan,
+    groups: &[u32],
+) -> Result<Option<Bytes>, RuntimeError> {
+    if plan.ids.as_ref().is_some_and(|map| !idmap::allows_groups(map)) {
+        return Ok(None);
+    }
+    let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
+    builder.bytes(&bytes).map(Some)
 }
 
 /// Executes `argv`, looking it up along `path` unless it has a slash.

@@ -34,6 +34,12 @@ pub(super) fn write(pid: Pid, map: &IdMap) -> Result<(), RuntimeError> {
     helper("newgidmap", pid, &map.groups)
 }
 
+/// Whether processes in a namespace with this map may choose their groups: not where the caller
+/// mapped its own group and had to give that up.
+pub(super) fn allows_groups(map: &IdMap) -> bool {
+    geteuid().is_root() || !is_self(&map.groups, getegid().as_raw())
+}
+
 fn lines(ranges: &[IdRange]) -> String {
     ranges.iter().map(|range| range.to_line()).collect()
 }

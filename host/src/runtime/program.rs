@@ -142,9 +142,48 @@ impl Compiled {
             errno: failure.fault.errno,
         }
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn labels(&self) -> &[String] {
-        &self.labels
+#[cfg(test)]
+mod tests {
+    use wxc_child::report::{Call, Failure, Fault};
+
+    use super::*;
+
+    #[test]
+    fn an_optional_thing_is_skipped_as_a_whole() {
+        let mut builder = Builder::default();
+        builder.step("first", Op::Undumpable);
+        builder.steps("second", true, &[Op::Keyring, Op::Loopback]).unwrap();
+        builder.step("third", Op::Pivot);
+        let program = builder.finish();
+        let jumps = program
+            .with(&[], -1, |program| program.steps.iter().map(|step| step.otherwise).collect::<Vec<_>>());
+        assert_eq!(jumps, [None, Some(3), Some(3), None]);
+        let fault = Fault { call: Call::Keyctl, errno: libc::EDQUOT };
+        let error = program.explain(Failure { step: 1, fault, skipped: true });
+        assert_eq!(error.to_string(), "step 2 of 4: second: Disk quota exceeded");
+    }
+
+    #[test]
+    fn vectors_end_and_texts_hold_no_nul() {
+        let mut builder = Builder::default();
+        builder.vector(["a", "b"]).unwrap();
+        let second = builder.vector(["c"]).unwrap();
+        assert!(builder.text("a\0b").is_err());
+        let program = builder.finish();
+        program.with(&[], -1, |program| {
+            let nulls: Vec<_> = program.vectors.iter().map(|pointer| pointer.is_null()).collect();
+            assert_eq!(nulls, [false, false, true, false, true]);
+            assert!(!program.vectors[second.0 as usize].is_null());
+        });
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_the_child_has() {
+        let mut builder = Builder::default();
+        let all = u16::try_from(wxc_child::op::SLOTS).unwrap();
+        builder.slots(all).unwrap();
+        assert!(builder.slot().is_err());
     }
 }

@@ -7,6 +7,12 @@ use std::process::ExitCode;
 use super::launch::{ATTACH, MONITOR};
 use super::{attach, monitor};
 
+/// What plays a role.
+type Role = fn() -> ExitCode;
+
+/// By how `argv[0]` begins.
+const ROLES: &[(&str, Role)] = &[(MONITOR, monitor::main), (ATTACH, attach::main)];
+
 /// Plays a role if this process was started for one. A command gets `None` and goes on.
 ///
 /// The role is told by `argv[0]`, which only a process of wxc chooses so, and which is what an
@@ -14,8 +20,7 @@ use super::{attach, monitor};
 #[must_use]
 pub fn dispatch() -> Option<ExitCode> {
     let name = std::env::args_os().next()?;
-    let roles: [(&str, fn() -> ExitCode); 2] = [(MONITOR, monitor::main), (ATTACH, attach::main)];
-    roles.into_iter().find(|(role, _)| begins_with(&name, role)).map(|(_, main)| main())
+    ROLES.iter().find(|(role, _)| begins_with(&name, role)).map(|(_, main)| main())
 }
 
 fn begins_with(name: &OsStr, role: &str) -> bool {

@@ -83,7 +83,7 @@ impl Entry {
         // A new process has not asked for it yet.
         builder.step("ask to end with the command", die);
         if self.namespaces & libc::CLONE_NEWUSER != 0 {
-            become_user(builder, "become root of the container", 0, 0, &[])?;
+            become_user(builder, &self.plan, "become root of the container", 0, 0, &[])?;
         }
         if self.plan.security.keyring {
             builder.step("take a session keyring", Op::Keyring);
@@ -125,7 +125,7 @@ impl Entry {
         }
         let Account { user, group, groups, .. } = &self.account;
         let label = format!("become user {user}, group {group}");
-        become_user(builder, &label, *user, *group, groups)?;
+        become_user(builder, &self.plan, &label, *user, *group, groups)?;
         builder.step("limit the capabilities", Op::Capabilities { keep });
         if no_new_privs {
             builder.step("forbid new privileges", Op::NoNewPrivs);
@@ -181,13 +181,13 @@ impl Entry {
 /// Changes the ids, and asks again for what a change of ids takes away.
 fn become_user(
     builder: &mut Builder,
+    plan: &Plan,
     label: &str,
     user: u32,
     group: u32,
     groups: &[u32],
 ) -> Result<(), RuntimeError> {
-    let groups: Vec<u8> = groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
-    let groups = builder.bytes(&groups)?;
+    let groups = compile::groups(builder, plan, groups)?;
     builder.step(label, Op::Ids { user, group, groups });
     builder.step("refuse to be traced", Op::Undumpable);
     builder.step("ask to end with the command", Op::DieWithParent { signal: libc::SIGKILL });
