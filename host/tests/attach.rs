@@ -3,7 +3,6 @@
 //! [`wxc::runtime::attach()`] blocks signals and uses the standard streams of its process, so it
 //! runs in a process of its own: this test binary again, told by the environment what to do.
 
-#[allow(dead_code, reason = "each test program uses a part of it")]
 mod runtime_world;
 
 use std::fs;
@@ -109,6 +108,7 @@ impl Outcome {
 
 /// Not a test by itself: the process that attaches.
 #[test]
+#[allow(clippy::exit, reason = "it stands for a program whose status is the command's")]
 fn perform() {
     let Some(run) = std::env::var_os("ATTACH_RUN") else { return };
     let option = |name: &str| std::env::var(format!("ATTACH_{}", name.to_uppercase())).ok();
@@ -496,6 +496,24 @@ fn only_terminals_are_replaced() {
     drop(input);
     person.expect("0 no\r\n1 yes\r\n2 no\r\nthrough a pipe");
     assert_eq!(child.wait().expect("wait").code(), Some(4));
+    // A pager at the end of the pipe has the same terminal: its modes are not touched.
+    let (mut person, slave) = terminal();
+    let before = rustix::termios::tcgetattr(&slave).expect("modes");
+    let script = "test -t 0 && test ! -t 1 && test -t 2 && echo on >&2; read x; echo $x >&2";
+    let mut child = container
+        .command(&[], &["sh", "-c", script])
+        .stdin(copy(&slave))
+        .stdout(Stdio::null())
+        .stderr(copy(&slave))
+        .spawn()
+        .expect("spawn");
+    person.expect("on\r\n");
+    let during = rustix::termios::tcgetattr(&slave).expect("modes");
+    assert_eq!(format!("{before:?}"), format!("{during:?}"));
+    person.say("typed\n");
+    person.expect("on\r\ntyped\r\ntyped\r\n");
+    assert_eq!(child.wait().expect("wait").code(), Some(0));
+
     container.shell("test -t 0 || test -t 1 || test -t 2 || echo none").says("none");
     let always = container
         .run_with(&[("terminal", "always")], &["sh", "-c", "test -t 0 && test -t 1 && test -t 2; cat"]);

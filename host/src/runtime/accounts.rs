@@ -51,6 +51,12 @@ impl Account {
     pub(super) fn shell(&self) -> &str {
         if self.shell.starts_with('/') { &self.shell } else { Self::SHELL }
     }
+
+    /// Somebody without account. Not of root's group: a number that nobody gave rights has none.
+    pub(super) fn stranger(user: u32) -> Self {
+        let name = (user == 0).then(|| "root".to_owned());
+        Self { name, user, group: user, groups: Vec::new(), home: "/".to_owned(), shell: String::new() }
+    }
 }
 
 /// The user with this name or number.
@@ -68,7 +74,7 @@ pub(super) fn find(root: BorrowedFd<'_>, user: &str) -> Result<Account, AccountE
     let passwd = read(root, PASSWD).unwrap_or_default();
     let found = passwd_lines(&passwd).find(|line| line.user == wanted);
     let group = || read(root, GROUP).unwrap_or_default();
-    Ok(found.map_or_else(|| stranger(wanted), |line| line.account(&group())))
+    Ok(found.map_or_else(|| Account::stranger(wanted), |line| line.account(&group())))
 }
 
 /// The group with this name or number.
@@ -79,12 +85,6 @@ pub(super) fn find_group(root: BorrowedFd<'_>, group: &str) -> Result<u32, Accou
     let text = read(root, GROUP)?;
     let found = group_lines(&text).find(|(name, ..)| *name == group);
     found.map(|(_, number, _)| number).ok_or_else(|| AccountError::Group(group.to_owned()))
-}
-
-/// Somebody without account. Not of root's group: a number that nobody gave rights has none.
-fn stranger(user: u32) -> Account {
-    let name = (user == 0).then(|| "root".to_owned());
-    Account { name, user, group: user, groups: Vec::new(), home: "/".to_owned(), shell: String::new() }
 }
 
 /// A line of passwd(5).
@@ -226,7 +226,7 @@ mod tests {
             assert!(matches!(find(root.as_fd(), "ann"), Err(AccountError::File { .. })));
             assert_eq!(find(root.as_fd(), "1000").unwrap().user, 1000, "a number needs no file");
         };
-        fs::write(&passwd, USERS.repeat(LIMIT as usize / USERS.len() + 1)).unwrap();
+        fs::write(&passwd, USERS.repeat((1 << 20) / USERS.len() + 1)).unwrap();
         refused();
         fs::remove_file(&passwd).unwrap();
         refused();

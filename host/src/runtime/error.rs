@@ -120,7 +120,13 @@ const HINTS: &[Hint] = &[
         step: "execute",
         call: "",
         errno: libc::ENOENT,
-        text: "the rootfs has no such program, or its interpreter is missing; choose another with `init.command`",
+        text: "the container has no such program, or its interpreter is missing; init is chosen with `init.command`",
+    },
+    Hint {
+        step: "make a terminal in the container",
+        call: "",
+        errno: libc::ENOENT,
+        text: "the container has no /dev/pts; without one, use `--no-terminal`, or a pipe",
     },
     Hint {
         step: "execute",

@@ -35,6 +35,7 @@ pub fn accompany(launched: &Launched, run: &Path, name: &str) -> Result<Exit, Ru
             let mut session = Session {
                 signals: &signals,
                 input: Some(stdin()),
+                raw: true,
                 output: stdout(),
                 remote: console.as_fd(),
                 end: None,
@@ -74,6 +75,7 @@ pub fn visit(client: &Client, tty: Option<u32>, escape: Option<u8>) -> Result<En
     let mut session = Session {
         signals: &signals,
         input: Some(stdin()),
+        raw: true,
         output: stdout(),
         remote: terminal.as_fd(),
         end: None,

@@ -128,8 +128,10 @@ pub enum Ending {
 /// A session between the caller's terminal and another one.
 pub(super) struct Session<'a> {
     pub(super) signals: &'a Signals,
-    /// Where the person types, set to raw mode if it is a terminal; `None`: nobody does.
+    /// Where the person types; `None`: nobody does.
     pub(super) input: Option<BorrowedFd<'a>>,
+    /// Set it to raw mode, if it is a terminal.
+    pub(super) raw: bool,
     /// Where the person reads.
     pub(super) output: BorrowedFd<'a>,
     /// The other terminal: a master, or a stream to it.
@@ -149,7 +151,7 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Moves bytes until the end.
     pub(super) fn run(&mut self) -> io::Result<Ending> {
-        let raw = self.input.map(Raw::enter).transpose()?.flatten();
+        let raw = self.input.filter(|_| self.raw).map(Raw::enter).transpose()?.flatten();
         let flags = rustix::fs::fcntl_getfl(self.remote)?;
         rustix::fs::fcntl_setfl(self.remote, flags | OFlags::NONBLOCK)?;
         self.resize();

@@ -50,3 +50,35 @@ fn layers(
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::attach::fixture::plan;
+
+    fn of(request: &AttachRequest, terminal: bool) -> Vec<String> {
+        let mut account = Account::stranger(7);
+        account.name = Some("ann".to_owned());
+        let caller = [("TERM", "vt100"), ("SECRET", "x"), ("PATH", "/opt")];
+        let caller = caller.map(|(name, value)| (name.into(), value.into()));
+        let all = layers(request, &plan(), &account, terminal, caller.into_iter());
+        all.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect()
+    }
+
+    #[test]
+    fn layers_cover_each_other() {
+        let path = format!("PATH={DEFAULT_PATH}");
+        let common = ["HOME=/", "LANG=C", "LOGNAME=ann", &path, "SHELL=/bin/sh"];
+        let clean = AttachRequest::default();
+        assert_eq!(of(&clean, false), [&common[..], &["USER=ann", "container=lxc"]].concat());
+        assert_eq!(of(&clean, true), [&common[..], &["TERM=vt100", "USER=ann", "container=lxc"]].concat());
+        let kept = AttachRequest {
+            keep_environment: true,
+            environment: vec![("TERM".into(), "dumb".into())],
+            ..AttachRequest::default()
+        };
+        let kept = of(&kept, true);
+        assert!(kept.contains(&"SECRET=x".to_owned()) && kept.contains(&"TERM=dumb".to_owned()), "{kept:?}");
+        assert!(kept.contains(&path), "programs are looked for in the container's places: {kept:?}");
+    }
+}

@@ -96,3 +96,23 @@ pub fn attach_with(request: &AttachRequest, given: [BorrowedFd<'_>; 3]) -> Resul
         Joined::Interrupted(signal) => Ok(Exit { code: None, signal: Some(signal), reboot: false }),
     }
 }
+
+#[cfg(test)]
+mod fixture {
+    use crate::config::Container;
+    use crate::plan::{Facts, Identity, Overrides, Plan, RootSource};
+
+    /// A privileged container's, with variables of its own.
+    pub(super) fn plan() -> Plan {
+        let container = Container { privileged: true, ..Container::default() };
+        let path = std::path::PathBuf::from("/var/lib/wxc");
+        let identity =
+            Identity { name: "web".into(), path: path.clone(), directory: path.clone(), run: path.clone() };
+        let root = RootSource::Tree { pool: path, relative: "web/rootfs".into() };
+        let overrides = Overrides {
+            environment: [("HOME".to_owned(), "/srv".to_owned()), ("LANG".to_owned(), "C".to_owned())].into(),
+            ..Overrides::default()
+        };
+        crate::plan::build(&container, identity, &Facts::ordinary(), root, &overrides).unwrap()
+    }
+}

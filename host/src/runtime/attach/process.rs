@@ -1,12 +1,13 @@
 #![forbid(unsafe_code)]
 //! The clone, the conversation with the joiner and the worker, and the wait.
 
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SocketType;
 use rustix::process::{WaitId, WaitIdOptions};
-use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr, tcsetwinsize};
 use wxc_child::report::Failure;
 use wxc_child::sync::Point;
 
@@ -70,16 +71,30 @@ pub(super) fn start(
             if entry.elevated.cgroup { None } else { target.cgroups.v2_entrance().map_err(cgroups)? };
         let numbers: Vec<i32> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         program
-            .with(&numbers, theirs.as_raw_fd(), |program| {
-                clone::spawn(program, 0, cgroup.as_ref().map(|cgroup| cgroup.as_fd()))
-            })
+            .with(&numbers, theirs.as_raw_fd(), |program| spawn_in(cgroup.as_ref(), program))
             .map_err(|error| RuntimeError::system("make a process in the container's cgroup", error))?
     };
     drop(theirs);
     let limits = &target.plan.limits;
-    let keys = entry.streams.keys(given).is_some();
-    Conversation { program: &program, joiner, worker: None, terminal: None, keys, limits, signals }
-        .hold(&ours)
+    let raw = entry.streams.raw(given);
+    Conversation { program: &program, joiner, worker: None, terminal: None, raw, limits, signals }.hold(&ours)
+}
+
+/// In the container's v2 cgroup. A caller without root may own the container and yet not the way to
+/// its cgroup, e.g. from another login session (cgroups(7), "Delegation"): no reason to stay outside.
+fn spawn_in(cgroup: Option<&OwnedFd>, program: &wxc_child::Program<'_>) -> io::Result<Process> {
+    let spawned = clone::spawn(program, 0, cgroup.map(|cgroup| cgroup.as_fd()));
+    match spawned {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied
+                && cgroup.is_some()
+                && !rustix::process::geteuid().is_root() =>
+        {
+            tracing::warn!("the command stays outside of the container's cgroup and its limits: {error}");
+            clone::spawn(program, 0, None)
+        }
+        other => other,
+    }
 }
 
 /// Where the terminal is made.
@@ -99,8 +114,8 @@ struct Conversation<'a> {
     joiner: Process,
     worker: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
-    /// Somebody types at it.
-    keys: bool,
+    /// The caller's terminal will be in raw mode.
+    raw: bool,
     limits: &'a [ResourceLimit],
     signals: &'a Signals,
 }
@@ -114,10 +129,8 @@ impl Conversation<'_> {
             Err(_) => Some(0),
         };
         if interrupted.is_some() {
-            for process in [Some(self.joiner.pidfd.as_fd()), self.worker.as_ref().map(|fd| fd.as_fd())] {
-                if let Some(process) = process {
-                    signal::send(process, libc::SIGKILL).ok();
-                }
+            for process in self.worker.iter().chain([&self.joiner.pidfd]) {
+                signal::send(process.as_fd(), libc::SIGKILL).ok();
             }
         }
         // The joiner has done its work and ended; whatever failed, nothing stays behind.
@@ -160,7 +173,7 @@ impl Conversation<'_> {
                 }
                 Some(Point::Joined) => {
                     self.terminal = message.fds.into_iter().next();
-                    if let (Some(master), false) = (&self.terminal, self.keys) {
+                    if let (Some(master), false) = (&self.terminal, self.raw) {
                         leave_lines_alone(master).ok();
                     }
                     joined = true;
@@ -208,10 +221,11 @@ fn hand_on(process: BorrowedFd<'_>, number: i32) {
     }
 }
 
-/// Without keys the caller's terminal is not in raw mode, and ends lines by itself.
+/// A terminal of the caller's that is not in raw mode shows keys and ends lines by itself.
 fn leave_lines_alone(master: &OwnedFd) -> rustix::io::Result<()> {
     let mut modes = tcgetattr(master)?;
     modes.output_modes.remove(OutputModes::OPOST);
+    modes.local_modes.remove(LocalModes::ECHO);
     tcsetattr(master, OptionalActions::Now, &modes)
 }
 
@@ -252,6 +266,7 @@ impl Attached {
                 let mut session = Session {
                     signals,
                     input: streams.keys(given),
+                    raw: streams.raw(given),
                     output: streams.text(given),
                     remote: master.as_fd(),
                     end: Some(process),

@@ -193,3 +193,65 @@ fn become_user(
     builder.step("ask to end with the command", Op::DieWithParent { signal: libc::SIGKILL });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::attach::TerminalUse;
+    use crate::runtime::attach::fixture::plan;
+
+    fn labels(change: impl FnOnce(&mut Entry)) -> Vec<String> {
+        let mut entry = Entry {
+            argv: Some(vec!["id".to_owned()]),
+            cwd: None,
+            elevated: Elevated::default(),
+            cgroups: vec!["/cg/pids".into()],
+            plan: plan(),
+            account: Account::stranger(7),
+            environment: Environment::new(),
+            namespaces: libc::CLONE_NEWNS,
+            streams: Streams::of([rustix::stdio::stdin(); 3], TerminalUse::Always),
+        };
+        change(&mut entry);
+        entry.compile().unwrap().labels().to_vec()
+    }
+
+    fn place(labels: &[String], label: &str) -> usize {
+        labels.iter().position(|found| found == label).unwrap_or_else(|| panic!("{label}: {labels:?}"))
+    }
+
+    #[test]
+    fn what_must_come_first_comes_first() {
+        let labels = labels(|_| {});
+        let order = [
+            "refuse to be traced",
+            "enter the cgroup /cg/pids",
+            "enter the namespaces",
+            "make a process inside",
+            "make a terminal in the container",
+            "limit the bounding set",
+            "load the system-call filter",
+            "become user 7, group 7",
+            "limit the capabilities",
+            "change to the home directory",
+            "close what is the caller's",
+            "execute id",
+        ];
+        let places: Vec<usize> = order.iter().map(|label| place(&labels, label)).collect();
+        assert!(places.is_sorted(), "{labels:?}");
+        assert_eq!(labels.last().map(String::as_str), Some("execute id"));
+    }
+
+    #[test]
+    fn without_new_privileges_the_filter_comes_last() {
+        let labels = labels(|entry| entry.plan.security.no_new_privs = true);
+        let filter = place(&labels, "load the system-call filter");
+        assert!(filter > place(&labels, "forbid new privileges"));
+    }
+
+    #[test]
+    fn the_elevated_are_spared() {
+        let labels = labels(|entry| entry.elevated = Elevated::ALL);
+        assert!(!labels.iter().any(|label| label.contains("filter")), "{labels:?}");
+    }
+}

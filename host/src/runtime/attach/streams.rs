@@ -42,6 +42,13 @@ impl Streams {
         replaced.then_some(input)
     }
 
+    /// Whether every key is the command's: when the person reads here, too. With the output in a
+    /// pipe there may be a pager that sits at the same terminal, whose modes are not to be touched.
+    pub(super) fn raw(self, [input, output, _]: [BorrowedFd<'_>; 3]) -> bool {
+        let Self([replaced, shown, _]) = self;
+        replaced && shown && isatty(input) && isatty(output)
+    }
+
     /// Where the terminal's text goes: output, or error when output is something else. With both
     /// elsewhere it is only the echo of keys, which belongs where they are typed.
     pub(super) fn text(self, [input, output, error]: [BorrowedFd<'_>; 3]) -> BorrowedFd<'_> {

@@ -2,7 +2,7 @@
 //! The container that is entered: everything about it comes from its monitor and the host's kernel.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, Stat, stat};
 
@@ -16,7 +16,8 @@ use crate::sys::signal;
 /// A running container.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The first process, as this process sees it; means something only as long as `pidfd` lives.
+    /// The first process, as this process's `/proc` shows it; means something only as long as
+    /// `pidfd` lives.
     init: i32,
     pub(super) pidfd: OwnedFd,
     pub(super) cgroups: Cgroups,
@@ -39,7 +40,9 @@ impl Target {
                 hint: Some(format!("let it run again with `wxc unfreeze {}`", request.name)),
             });
         }
-        Ok(Self { init: entrance.init, pidfd, cgroups: entrance.cgroups, plan })
+        // Not the number that the monitor knows: this process may be in another process namespace.
+        let init = number(&pidfd).ok_or_else(|| RuntimeError::NotRunning { name: request.name.clone() })?;
+        Ok(Self { init, pidfd, cgroups: entrance.cgroups, plan })
     }
 
     /// Those of the wanted namespaces that are not this process's own: entering one's own user
@@ -77,6 +80,13 @@ impl Target {
         signal::send(self.pidfd.as_fd(), 0)
             .map_err(|error| RuntimeError::system("find the container's first process", error))
     }
+}
+
+/// The process of a pidfd (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)); `None` when it has ended.
+fn number(pidfd: &OwnedFd) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
 fn same(one: &Stat, other: &Stat) -> bool {
