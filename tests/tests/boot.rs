@@ -23,6 +23,10 @@ fn booted_from(archive: &Path, name: &str, options: &[&str]) -> Env {
 fn start(env: &Env, name: &str) {
     env.wxc(["start", name]).ok();
     assert_eq!(env.state(name), "RUNNING");
+    boots(env, name);
+}
+
+fn boots(env: &Env, name: &str) {
     let mut last = String::new();
     let done = |last: &mut String| {
         let output = env.wxc(["attach", name, "--", "systemctl", "is-system-running"]).run();
@@ -122,6 +126,7 @@ fn a_reboot_from_inside_boots_again() {
         let output = env.wxc(["info", "rebooter", "-p", "-H"]).run();
         output.stdout.trim().parse().ok().filter(|pid: &i32| *pid != first && proc::alive(*pid))
     });
+    boots(&env, "rebooter");
     let _cut = env.wxc(["attach", "rebooter", "--", "systemctl", "poweroff"]).run();
     env.wxc(["wait", "rebooter", "-s", "STOPPED", "-t", "60"]).within(70).ok();
 }

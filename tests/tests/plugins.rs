@@ -61,7 +61,7 @@ fn a_file_replaces_one_that_comes_with_it() {
     let (env, folder) = with_changed(
         "storage-dir",
         &[
-            ("src/layout.rs", "home(id) + \"/rootfs\"", "home(id) + \"/elsewhere\""),
+            ("src/layout.rs", "home(id) + \"/rootfs\"", "home(id) + \"/rootfs-elsewhere\""),
             ("plugin.toml", "version = \"0.1.0\"", "version = \"9.9.9\""),
         ],
     );
@@ -76,7 +76,7 @@ fn a_file_replaces_one_that_comes_with_it() {
     let line = list.lines().find(|line| line.contains("storage-dir")).unwrap_or_default();
     assert!(line.contains("9.9.9"), "{list}");
     create(&env, &folder, "web").ok();
-    assert!(env.container("web").join("elsewhere/bin/busybox").exists());
+    assert!(env.container("web").join("rootfs-elsewhere/bin/busybox").exists());
     assert!(!env.container("web").join("rootfs").exists());
     with(&env, &folder, &["start", "web"]).ok();
     assert_eq!(env.inside("web", "hostname"), "web");
