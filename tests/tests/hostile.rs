@@ -321,7 +321,11 @@ fn words_of_a_guest_do_not_steer_the_terminal() {
     let tree = env.file("tree\u{1b}[31m");
     let output = create(&env, "words", "--directory", &tree);
     assert!(!output.status.success(), "{}", output.told());
-    assert!(output.stderr.contains("--directory") && !output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
+    assert!(
+        output.stderr.contains("--directory") && !output.stderr.contains('\u{1b}'),
+        "{:?}",
+        output.stderr
+    );
     let file = archive(&env, "words", &[(EntryType::Regular, "\u{1b}[31m/../../x", "", b"x")]);
     let output = create(&env, "words", "--tarball", &file);
     assert!(!output.stderr.contains('\u{1b}'), "{:?}", output.stderr);

@@ -125,14 +125,14 @@ pub(super) fn assemble(
             } else {
                 super::create::open_beneath(&path, Path::new(&given.path))?
             };
-            unpack_from(host, container, Source::Directory(tree.as_fd()), "", target, "copying")
+            unpack_from(host, container, (&path, Source::Directory(tree.as_fd())), "", target, "copying")
         }
         Assembly::Archives(archives) => {
             let (given, prefix) = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
             let path = given_path(answers, given)?;
             let file = File::open(&path).map_err(Error::io("open", &path))?;
             let source = Source::Archive(file.as_fd());
-            unpack_from(host, container, source, prefix, target, "unpacking")
+            unpack_from(host, container, (&path, source), prefix, target, "unpacking")
         }
         Assembly::Layers(_) | Assembly::Bootstrap(_) => Err(not_given("an assembly")),
     }
@@ -154,7 +154,7 @@ fn not_given(what: &str) -> Error {
 fn unpack_from(
     host: &Host,
     container: &Container,
-    source: Source<'_>,
+    (from, source): (&Path, Source<'_>),
     prefix: &str,
     target: &OwnedFd,
     phase: &str,
@@ -173,7 +173,8 @@ fn unpack_from(
             host.cancel.store(true, Ordering::Relaxed);
         }
     };
-    let report = unpack::run(&request, &mut watch, host.cancel)?;
+    let report = unpack::run(&request, &mut watch, host.cancel)
+        .map_err(|source| Error::Image { from: from.to_owned(), source })?;
     let notes = report.notes.iter().map(ToString::to_string).collect();
     Ok(Assembled { mounts: Vec::new(), notes })
 }

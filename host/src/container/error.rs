@@ -48,6 +48,9 @@ pub enum Error {
     Plugin(#[from] crate::plugin::PluginError),
     #[error(transparent)]
     Unpack(#[from] crate::unpack::UnpackError),
+    /// The same, of what the user named.
+    #[error("{}: {source}", from.display())]
+    Image { from: PathBuf, source: crate::unpack::UnpackError },
     #[error(transparent)]
     Runtime(#[from] crate::runtime::RuntimeError),
 }
@@ -87,7 +90,9 @@ impl Error {
             Self::Ids(error) => vec![error.hint()],
             Self::Plan(error) => vec![error.hint().to_string()],
             Self::Plugin(error) => error.hint().into_iter().collect(),
-            Self::Unpack(error) => error.hint().map(Into::into).into_iter().collect(),
+            Self::Unpack(source) | Self::Image { source, .. } => {
+                source.hint().map(Into::into).into_iter().collect()
+            }
             Self::Runtime(error) => error.hint().into_iter().collect(),
         }
     }
