@@ -142,6 +142,12 @@ impl Compiled {
             errno: failure.fault.errno,
         }
     }
+
+    /// What is done, in order.
+    #[cfg(test)]
+    pub(super) fn labels(&self) -> &[String] {
+        &self.labels
+    }
 }
 
 #[cfg(test)]
