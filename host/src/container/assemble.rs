@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::options::Answers;
-use super::{Error, Host};
+use super::{Error, Host, beneath, ids};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Archives, Assembly, Given, HostDirectories, Manifest, Origin};
 use crate::plugin::{TemplatePlugin, Unit};
-use crate::unpack::{self, Devices, IdMapMode, MapRange, Options, Source};
+use crate::unpack::{self, Devices, Options, Source};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -121,9 +121,9 @@ pub(super) fn assemble(
         Assembly::Tree(given) => {
             let path = given_path(answers, given)?;
             let tree = if given.path.is_empty() {
-                super::create::open_beneath(&path, Path::new("."))?
+                beneath::open(&path, Path::new("."))?
             } else {
-                super::create::open_beneath(&path, Path::new(&given.path))?
+                beneath::open(&path, Path::new(&given.path))?
             };
             unpack_from(host, container, (&path, Source::Directory(tree.as_fd())), "", target, "copying")
         }
@@ -159,7 +159,7 @@ fn unpack_from(
     target: &OwnedFd,
     phase: &str,
 ) -> Result<Assembled, Error> {
-    let mut options = Options::new(id_mode(container));
+    let mut options = Options::new(ids::id_mode(container));
     options.prefix = prefix.to_owned();
     if container.privileged {
         options.devices = Devices::Make;
@@ -177,20 +177,6 @@ fn unpack_from(
         .map_err(|source| Error::Image { from: from.to_owned(), source })?;
     let notes = report.notes.iter().map(ToString::to_string).collect();
     Ok(Assembled { mounts: Vec::new(), notes })
-}
-
-/// Whose ids files get on disk: root keeps the container's own, which the mount shifts; a user
-/// without privileges writes the shifted ones.
-pub(super) fn id_mode(container: &Container) -> IdMapMode {
-    if rustix::process::geteuid().is_root() || container.privileged {
-        let count =
-            container.ids.users.iter().map(|range| range.container.0.saturating_add(range.count)).max();
-        return IdMapMode::AsIs { max: count.unwrap_or(u32::MAX) };
-    }
-    let ranges = |ranges: &[crate::config::ids::IdRange]| {
-        ranges.iter().map(|r| MapRange { inside: r.container.0, outside: r.host.0, count: r.count }).collect()
-    };
-    IdMapMode::Userns { uids: ranges(&container.ids.users), gids: ranges(&container.ids.groups) }
 }
 
 /// The host's own directories, as mounts of the container. Their files belong to nobody inside, so

@@ -10,21 +10,20 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde::Serialize;
 
 use super::layout::PARTIAL;
 use super::lock::Lock;
 use super::options;
 use super::undo::Undo;
-use super::{Error, Host, assemble, ids, leftover, render, store};
+use super::{Error, Host, assemble, beneath, ids, leftover, plugins, render, store};
 use crate::config::rootfs::{Rootfs, TemplateRecord};
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plan::RootSource;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
-use crate::plugin::{FailureKind, PluginError, SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -74,7 +73,7 @@ pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
 pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
     let name = &request.name;
     let mut container = configuration(host, request)?;
-    let template = load_template(host, &request.template)?;
+    let template = plugins::load_template(host, &request.template)?;
     let answers = options::parse(template.identity(), &template.options()?, &request.options)?;
     let asked = Request {
         container: name.to_string(),
@@ -85,7 +84,7 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
     tracing::debug!(%name, ?manifest, "resolved");
     assemble::check(&template, &manifest)?;
-    let storage = load_storage(host, &container.rootfs.storage)?;
+    let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
 
@@ -96,7 +95,7 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     if !container.privileged && container.ids.is_empty() {
         container.ids = ids::allocate(host, name)?;
     }
-    storage.create(&operation("create"), name.as_str(), None)?;
+    storage.create(&plugins::operation("create"), name.as_str(), None)?;
     let target = open_tree(&storage, name)?;
     host.check_cancelled()?;
     let assembled = assemble::assemble(host, &container, &manifest, &answers, &target)?;
@@ -245,20 +244,10 @@ fn open_tree(storage: &StoragePlugin, name: &Name) -> Result<OwnedFd, Error> {
         hint: "choose another storage with -B".into(),
     };
     match plan.root().map_err(|why| unsupported(&why))? {
-        RootSource::Tree { pool, relative } => open_beneath(&pool, &relative),
+        RootSource::Tree { pool, relative } => beneath::open(&pool, &relative),
         RootSource::Overlay { .. } => Err(unsupported("an overlay")),
         RootSource::Device { .. } => Err(unsupported("a disk")),
     }
-}
-
-/// Opens a directory below another one, without following anything.
-pub(super) fn open_beneath(base: &std::path::Path, relative: &std::path::Path) -> Result<OwnedFd, Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let base_fd =
-        rustix::fs::open(base, flags, Mode::empty()).map_err(|e| Error::io("open", base)(e.into()))?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(&base_fd, relative, flags, Mode::empty(), resolve)
-        .map_err(|e| Error::io("open", &base.join(relative))(e.into()))
 }
 
 /// What `container.toml` remembers of where it came from.
@@ -273,64 +262,10 @@ fn record(template: &TemplatePlugin, manifest: &Manifest) -> TemplateRecord {
     }
 }
 
-/// A template by name.
-pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, Error> {
-    let name = prefixed("template", name);
-    Ok(host.plugins.template(&name, None, &settings_of(host, &name), host.progress.clone())?)
-}
-
-/// A storage by name, with the containers' directory as its pool.
-pub(super) fn load_storage(host: &Host, name: &str) -> Result<StoragePlugin, Error> {
-    let name = prefixed("storage", name);
-    Ok(host.plugins.storage(&name, &host.layout.path, &settings_of(host, &name), host.progress.clone())?)
-}
-
-/// What the administrator set for a plugin; words as they are, everything else as JSON.
-fn settings_of(host: &Host, plugin: &str) -> SettingValues {
-    let set = host.settings.plugins.get(plugin).cloned().unwrap_or_default();
-    let word = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-    set.into_iter().map(|(key, value)| (key, word(value))).collect()
-}
-
-/// `dir` means the plugin `storage-dir`, as `lxc-create -B dir` has it.
-fn prefixed(kind: &str, name: &str) -> String {
-    if name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')) {
-        name.to_string()
-    } else {
-        format!("{kind}-{name}")
-    }
-}
-
-/// A new operation id: no two operations have the same.
-pub(super) fn operation(verb: &str) -> String {
-    let now = jiff::Timestamp::now().as_nanosecond();
-    format!("{verb}-{}-{now}", std::process::id())
-}
-
 /// The options of a template.
 ///
 /// # Errors
 /// There is no such template.
 pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Parameter>, Error> {
-    Ok(load_template(host, template)?.options()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_names_get_their_kind() {
-        assert_eq!(prefixed("storage", "dir"), "storage-dir");
-        assert_eq!(prefixed("storage", "storage-dir"), "storage-dir");
-        assert_eq!(prefixed("template", "templates"), "template-templates");
-    }
-
-    #[test]
-    fn operations_have_the_grammar_of_the_contract() {
-        let id = operation("create");
-        assert!(
-            id.len() <= 64 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        );
-    }
+    Ok(plugins::load_template(host, template)?.options()?)
 }

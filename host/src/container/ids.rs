@@ -3,8 +3,9 @@
 
 use super::idregistry::{IdError, Registry};
 use super::{Error, Host, idpools};
-use crate::config::Name;
 use crate::config::ids::IdMap;
+use crate::config::{Container, Name};
+use crate::unpack::{IdMapMode, MapRange};
 
 /// A range for a new container, its own until [`release`].
 pub(super) fn allocate(host: &Host, name: &Name) -> Result<IdMap, Error> {
@@ -22,4 +23,18 @@ impl From<IdError> for Error {
     fn from(error: IdError) -> Self {
         Self::Ids(Box::new(error))
     }
+}
+
+/// Whose ids files get on disk: root keeps the container's own, which the mount shifts; a user
+/// without privileges writes the shifted ones.
+pub(super) fn id_mode(container: &Container) -> IdMapMode {
+    if rustix::process::geteuid().is_root() || container.privileged {
+        let count =
+            container.ids.users.iter().map(|range| range.container.0.saturating_add(range.count)).max();
+        return IdMapMode::AsIs { max: count.unwrap_or(u32::MAX) };
+    }
+    let ranges = |ranges: &[crate::config::ids::IdRange]| {
+        ranges.iter().map(|r| MapRange { inside: r.container.0, outside: r.host.0, count: r.count }).collect()
+    };
+    IdMapMode::Userns { uids: ranges(&container.ids.users), gids: ranges(&container.ids.groups) }
 }

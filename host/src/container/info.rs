@@ -67,7 +67,7 @@ pub fn info(host: &Host, name: &Name) -> Result<Info, Error> {
 /// The storage cannot tell.
 pub fn disk_usage(host: &Host, name: &Name) -> Result<crate::plugin::storage::VolumeUsage, Error> {
     let container = store::load(host, name)?;
-    let storage = super::create::load_storage(host, &container.rootfs.storage)?;
+    let storage = super::plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.unwrap_or_else(|| name.to_string());
     Ok(storage.usage(&volume)?)
 }

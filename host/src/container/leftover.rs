@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::layout::PARTIAL;
-use super::{Error, Host, assemble, create, store};
+use super::{Error, Host, beneath, ids, plugins, store};
 use crate::config::{Container, Name, toml};
 use crate::plan::RootSource;
 use crate::plugin::StoragePlugin;
@@ -77,16 +77,16 @@ pub fn remove(host: &Host, name: &Name) -> Result<(), Error> {
 
 /// Asks the storage plugin to remove the container's volume; succeeds when there is none.
 pub(super) fn remove_volume(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
-    let storage = create::load_storage(host, &container.rootfs.storage)?;
+    let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
     empty_as_owner(&storage, &volume, container)?;
-    Ok(storage.remove(&create::operation("remove"), &volume)?)
+    Ok(storage.remove(&plugins::operation("remove"), &volume)?)
 }
 
 /// Empties the volume in the container's user namespace, where its files are the caller's to remove:
 /// for a user without privileges they belong to subordinate ids, which no plugin can act as.
 fn empty_as_owner(storage: &StoragePlugin, volume: &str, container: &Container) -> Result<(), Error> {
-    let ids = assemble::id_mode(container);
+    let ids = ids::id_mode(container);
     if !matches!(ids, IdMapMode::Userns { .. }) || container.ids.is_empty() {
         return Ok(());
     }
@@ -98,7 +98,7 @@ fn empty_as_owner(storage: &StoragePlugin, volume: &str, container: &Container) 
     };
     let (Some(above), Some(last)) = (relative.parent(), relative.file_name()) else { return Ok(()) };
     let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-    let parent = create::open_beneath(&pool, above)?;
+    let parent = beneath::open(&pool, above)?;
     unpack::remove(parent.as_fd(), last, ids)?;
     Ok(())
 }

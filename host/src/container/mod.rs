@@ -4,12 +4,16 @@
 //! Each takes the [`Host`] it works on, a typed request, and returns data; nothing here prints, and
 //! nothing reads the environment.
 
+/// Directories below others, without following anything.
+mod beneath;
 /// What can go wrong, with what to do next.
 mod error;
 /// Directories, run-time state, names.
 pub mod layout;
 /// One writer for each container.
 pub mod lock;
+/// Plugins by the names that people use.
+mod plugins;
 /// Reading a container's configuration, with a useful answer when it is not there.
 pub mod store;
 /// Steps back.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::lock::Lock;
 use super::start::StartRequest;
-use super::{Error, Host, create, destroy, start};
+use super::{Error, Host, destroy, plugins, start};
 use crate::config::Name;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
@@ -77,6 +77,6 @@ pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
 
 /// Lets go of a volume's device, where it has one.
 fn detach(host: &Host, plugin: &str, volume: &str) -> Result<(), Error> {
-    let storage = create::load_storage(host, plugin)?;
-    Ok(storage.detach(&create::operation("detach"), volume)?)
+    let storage = plugins::load_storage(host, plugin)?;
+    Ok(storage.detach(&plugins::operation("detach"), volume)?)
 }

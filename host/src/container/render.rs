@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::options::Answers;
-use super::{Error, assemble};
+use super::{Error, assemble, ids};
 use crate::config::Container;
 use crate::plugin::template::types::{Node, Rendered};
 use crate::unpack::{self, Render};
@@ -26,7 +26,7 @@ pub(super) fn render(
     if files.is_empty() {
         return Ok(());
     }
-    Ok(unpack::render(target.as_fd(), assemble::id_mode(container), &files)?)
+    Ok(unpack::render(target.as_fd(), ids::id_mode(container), &files)?)
 }
 
 fn translate(file: Rendered, answers: &Answers) -> Result<Render, Error> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rustix::stdio::{stderr, stdin, stdout};
 
 use super::lock::Lock;
-use super::{Error, Host, create, facts, leftover, store};
+use super::{Error, Host, facts, leftover, plugins, store};
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
 use crate::plan::{Identity, Plan};
@@ -65,7 +65,7 @@ pub(super) fn plan_of(
     container: &Container,
     overrides: &Overrides,
 ) -> Result<Plan, Error> {
-    let storage = create::load_storage(host, &container.rootfs.storage)?;
+    let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
     let access = if container.rootfs.read_only { Access::ReadOnly } else { Access::ReadWrite };
     let root = storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
