@@ -64,7 +64,7 @@ impl Server {
                     return;
                 }
             };
-            let answer = match serde_json::from_slice::<Request>(&data) {
+            let answer = match Request::parse(&data) {
                 Ok(request) => self.answer(index, request, monitor, init),
                 Err(error) => {
                     Err(RuntimeError::Protocol { peer: "the client".to_owned(), message: error.to_string() })
