@@ -29,8 +29,8 @@ pub(crate) fn confine() -> Result<(), (&'static str, Errno)> {
     // Namespaces before the ids: to make a user namespace costs nothing as root and may be
     // forbidden to others. Where a policy forbids it altogether the limits below still hold, and a
     // compiler without network has nothing to say to it in any case.
-    let _unshared = thread::unshare(UnshareFlags::NEWNET | UnshareFlags::NEWIPC)
-        .or_else(|_| thread::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC));
+    let apart = UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
+    let _unshared = unshare(apart).or_else(|_| unshare(apart | UnshareFlags::NEWUSER));
     if rustix::process::geteuid().is_root() {
         drop_root()?;
     }
@@ -39,6 +39,12 @@ pub(crate) fn confine() -> Result<(), (&'static str, Errno)> {
         setrlimit(resource, limit).map_err(|e| (what, e))?;
     }
     Ok(())
+}
+
+/// The successor is unsafe because of the one flag for file descriptors, which is not used here.
+#[allow(deprecated, reason = "safe for namespaces")]
+fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+    thread::unshare(flags)
 }
 
 /// Groups first: after the uid is gone the kernel would not let us.
