@@ -7,7 +7,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SocketType;
 use rustix::process::{WaitId, WaitIdOptions};
-use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use wxc_child::report::Failure;
 use wxc_child::sync::Point;
 
@@ -77,7 +79,9 @@ pub(super) fn start(
     drop(theirs);
     let limits = &target.plan.limits;
     let raw = entry.streams.raw(given);
-    Conversation { program: &program, joiner, worker: None, terminal: None, raw, limits, signals }.hold(&ours)
+    let size = tcgetwinsize(entry.streams.text(given)).ok();
+    Conversation { program: &program, joiner, worker: None, terminal: None, raw, size, limits, signals }
+        .hold(&ours)
 }
 
 /// In the container's v2 cgroup. A caller without root may own the container and yet not the way to
@@ -116,6 +120,8 @@ struct Conversation<'a> {
     terminal: Option<OwnedFd>,
     /// The caller's terminal will be in raw mode.
     raw: bool,
+    /// Of the caller's window.
+    size: Option<Winsize>,
     limits: &'a [ResourceLimit],
     signals: &'a Signals,
 }
@@ -175,6 +181,10 @@ impl Conversation<'_> {
                     self.terminal = message.fds.into_iter().next();
                     if let (Some(master), false) = (&self.terminal, self.raw) {
                         leave_lines_alone(master).ok();
+                    }
+                    // Before the answer, after which the command may ask for it.
+                    if let (Some(master), Some(size)) = (&self.terminal, self.size) {
+                        tcsetwinsize(master, size).ok();
                     }
                     joined = true;
                 }
