@@ -32,7 +32,9 @@ pub enum Destroyed {
 pub fn destroy(host: &Host, name: &Name, force: bool) -> Result<Destroyed, Error> {
     let lock = Lock::take(&host.layout, name, "destroy")?;
     let result = destroy_locked(host, name, force);
-    drop(lock);
+    if result.is_ok() || matches!(result, Err(Error::NotFound { .. })) {
+        lock.discard();
+    }
     result
 }
 

@@ -1,12 +1,14 @@
 #![forbid(unsafe_code)]
 //! One writer for each container.
 //!
-//! flock(2) on a file that is never removed: a lock on a file that somebody unlinks would be a lock
-//! on nothing. The kernel drops it with its holder, however that ends.
+//! flock(2) on a file beside the run directories. The kernel drops it with its holder, however that ends.
+//! The file is only removed by a holder whose container is gone; whoever got a lock on a removed
+//! file has a lock on nothing, finds that out and tries again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -22,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Held while a container is changed.
 #[derive(Debug)]
 pub struct Lock {
+    path: PathBuf,
     _file: File,
 }
 
@@ -72,9 +75,53 @@ impl Lock {
             }
             Err(error) => return Err(Error::io("take the lock", &path)(error.into())),
         }
+        if !is_at(&file, &path) {
+            return Ok(Err("which has just ended".into()));
+        }
         // For the message of whoever waits in vain; the lock itself does not depend on it.
         let note = format!("wxc {verb}, process {}", std::process::id());
         drop(file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes())));
-        Ok(Ok(Self { _file: file }))
+        Ok(Ok(Self { path, _file: file }))
+    }
+
+    /// The container is gone: so is its lock, before somebody else can take it.
+    pub fn discard(self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Whether an open file is still the one at its path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let ids = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(a), Ok(b)) if ids(&a) == ids(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_excludes_and_a_discarded_one_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout { path: directory.path().into(), run: directory.path().into() };
+        let name: Name = "web".parse().unwrap();
+        let lock = Lock::take(&layout, &name, "create").unwrap();
+        assert!(Lock::try_take(&layout, &name, "start").unwrap().is_none());
+        lock.discard();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        drop(Lock::try_take(&layout, &name, "start").unwrap().unwrap());
+        assert!(Lock::try_take(&layout, &name, "start").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_at_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let file = File::create(&path).unwrap();
+        assert!(is_at(&file, &path));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&file, &path));
+        File::create(&path).unwrap();
+        assert!(!is_at(&file, &path));
     }
 }

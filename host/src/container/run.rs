@@ -86,13 +86,15 @@ fn start_request(request: &RunRequest) -> StartRequest {
 
 /// Removes it unless somebody did already.
 fn remove(host: &Host, name: &Name) -> Result<(), Error> {
-    let _lock = lock::Lock::take(&host.layout, name, "destroy")?;
+    let lock = lock::Lock::take(&host.layout, name, "destroy")?;
     match leftover::look(host, name) {
-        leftover::Kind::Absent | leftover::Kind::Foreign => Ok(()),
+        leftover::Kind::Absent | leftover::Kind::Foreign => {}
         leftover::Kind::Complete | leftover::Kind::Leftover => {
-            destroy::destroy_locked(host, name, true).map(drop)
+            destroy::destroy_locked(host, name, true)?;
         }
     }
+    lock.discard();
+    Ok(())
 }
 
 /// A name that nobody has.
@@ -116,7 +118,7 @@ fn sweep(host: &Host) -> Result<(), Error> {
     let words = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     for name in words.filter(|word| word.starts_with(PREFIX)).filter_map(|word| word.parse::<Name>().ok()) {
         // Whoever is making or running it has the lock, or a monitor.
-        let Some(_lock) = lock::Lock::try_take(&host.layout, &name, "sweep")? else { continue };
+        let Some(lock) = lock::Lock::try_take(&host.layout, &name, "sweep")? else { continue };
         let gone = match leftover::look(host, &name) {
             leftover::Kind::Leftover => true,
             leftover::Kind::Complete => {
@@ -127,6 +129,7 @@ fn sweep(host: &Host) -> Result<(), Error> {
         };
         if gone {
             destroy::destroy_locked(host, &name, false)?;
+            lock.discard();
         }
     }
     Ok(())

@@ -88,6 +88,8 @@ pub(super) fn plan_of(
 /// # Errors
 /// Whatever failed; nothing of the start is left then.
 pub fn start(host: &Host, name: &Name, request: &StartRequest) -> Result<Launched, Error> {
+    // A name that nobody has needs no lock.
+    store::require(host, name)?;
     let lock = Lock::take(&host.layout, name, "start")?;
     let launched = start_locked(host, name, request);
     drop(lock);

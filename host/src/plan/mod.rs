@@ -84,6 +84,14 @@ pub struct Identity {
     pub run: PathBuf,
 }
 
+impl Identity {
+    /// The file with the boot id of the running container; the monitor writes it at each start.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.run.join("boot-id")
+    }
+}
+
 /// The namespaces of namespaces(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

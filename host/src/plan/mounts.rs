@@ -149,14 +149,29 @@ pub fn plan(container: &Container, identity: &Identity, facts: &Facts) -> Result
     let mut steps: Vec<MountStep> = Vec::new();
     for row in rows {
         steps.push(from_row(row));
-        if row.target == "dev" {
-            steps.push(pseudo_terminals(container));
+        match row.target {
+            "dev" => steps.push(pseudo_terminals(container)),
+            "proc/sys" => steps.push(boot_id(identity)),
+            _ => {}
         }
     }
     for (index, mount) in container.mounts.iter().enumerate() {
         steps.push(from_configuration(index, mount, container, identity)?);
     }
     Ok(steps)
+}
+
+/// Each start is a boot of its own: without this, the journal of a container cannot tell them apart,
+/// because the kernel's boot id is the host's (random(4)).
+fn boot_id(identity: &Identity) -> MountStep {
+    MountStep {
+        source: MountSource::Bind { path: identity.boot_id(), recursive: false, idmapped: false },
+        target: "proc/sys/kernel/random/boot_id".into(),
+        attributes: INERT_READ_ONLY,
+        create: None,
+        optional: true,
+        reason: "a boot id of its own for each start, so that journals can tell boots apart".into(),
+    }
 }
 
 fn circumstances(container: &Container, facts: &Facts) -> Circumstances {
@@ -338,6 +353,7 @@ mod tests {
                 "proc",
                 "proc/sys/net",
                 "proc/sys",
+                "proc/sys/kernel/random/boot_id",
                 "sys",
                 "sys/devices/virtual/net",
                 "sys",

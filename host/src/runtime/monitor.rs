@@ -141,6 +141,7 @@ impl Monitor {
         if let Some(stale) = run_directory::read(&plan.container.run) {
             clean_up_after(&stale);
         }
+        run.write_boot_id(&plan.container.boot_id())?;
         let control = run.listen()?;
         let snapshot = Snapshot {
             container: plan.container.clone(),

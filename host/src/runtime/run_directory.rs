@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, openat};
@@ -80,6 +80,16 @@ impl RunDirectory {
         rustix::fs::renameat(&self.directory, new, &self.directory, STATE).map_err(|error| fail(error.into()))
     }
 
+    /// Gives this start a boot id of its own: a random UUID, in the form in which the kernel shows its own.
+    pub(super) fn write_boot_id(&self, path: &Path) -> Result<(), RuntimeError> {
+        // One that a killed monitor left is not writable.
+        fs::remove_file(path).ok();
+        fs::read("/proc/sys/kernel/random/uuid")
+            .and_then(|uuid| fs::write(path, uuid))
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
+            .map_err(|error| RuntimeError::system("write the boot id", error))
+    }
+
     /// The control socket.
     pub(super) fn listen(&self) -> Result<OwnedFd, RuntimeError> {
         let fail = |error: rustix::io::Errno| RuntimeError::system("make the control socket", error);
@@ -99,7 +109,7 @@ impl RunDirectory {
 
     /// Removes everything; the lock goes last and with it.
     pub(super) fn remove(self) {
-        for name in [CONTROL, STATE, LOCK] {
+        for name in ["boot-id", CONTROL, STATE, LOCK] {
             // What is left is cleaned up by the next start.
             rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()).ok();
         }

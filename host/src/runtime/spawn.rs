@@ -19,6 +19,7 @@ use super::sources::Sources;
 use super::{idmap, message as packets};
 use crate::plan::{Namespace, NamespaceAction, Plan, ResourceLimit};
 use crate::sys::clone::{self, Process};
+use crate::sys::thread::SingleThreaded;
 
 /// What the monitor does when the child waits for it.
 pub(super) trait Attendant {
@@ -46,6 +47,8 @@ pub(super) fn start(
     cgroups: &Cgroups,
     attendant: &mut impl Attendant,
 ) -> Result<Started, RuntimeError> {
+    let single =
+        SingleThreaded::prove().map_err(|error| RuntimeError::Refused { reason: error.to_string() })?;
     let namespaces = Namespaces::of(plan)?;
     let mut sources = Sources::open(plan, rustix::process::geteuid().is_root())?;
     for warning in sources.warnings.drain(..) {
@@ -56,7 +59,7 @@ pub(super) fn start(
     let (ours, theirs) = message::pair(SocketType::SEQPACKET)
         .map_err(|error| RuntimeError::system("make a socket for the first process", error))?;
     let process = {
-        let _back = namespaces.enter()?;
+        let _back = namespaces.enter(&single)?;
         child.program.with(&child.fds, theirs.as_raw_fd(), |program| {
             cgroups
                 .spawn_inside(|cgroup| clone::spawn(program, namespaces.flags, cgroup))
@@ -276,8 +279,9 @@ impl Namespaces {
         mine.into_iter().map(|(kind, fd)| (kind_of(*kind).0, fd.as_fd())).collect()
     }
 
-    /// Enters what the child shall be born into; leaving the guard goes back.
-    fn enter(&self) -> Result<Vec<Back>, RuntimeError> {
+    /// Enters what the child shall be born into; leaving the guard goes back. A thread enters for
+    /// itself alone (setns(2)): with another one, half of the monitor would be somewhere else.
+    fn enter(&self, _: &SingleThreaded) -> Result<Vec<Back>, RuntimeError> {
         let mut back = Vec::new();
         for (kind, fd) in &self.join {
             if self.by_child() && *kind != Namespace::Pid {

@@ -27,6 +27,8 @@ pub mod mount;
 pub(crate) mod native;
 /// Signals as events.
 pub mod signal;
+/// Proof of being alone in the process.
+pub mod thread;
 /// The timer signal that stops a guest which computes for too long.
 pub mod timer;
 /// Files that only root or this user could have written.
