@@ -43,13 +43,14 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
     if !args.config.is_empty() {
         return keys(context, args, &host, &name);
     }
-    let found = info::info(&host, &name)?;
+    let selectors = [args.ips, args.pid, args.stats, args.state];
+    let all = args.json || !selectors.contains(&true);
+    let wanted = info::Wanted { links: all || args.ips || args.stats, usage: all || args.stats };
+    let found = info::info(&host, &name, wanted)?;
     if args.json {
         context.out.json(&found);
         return Ok(ExitCode::SUCCESS);
     }
-    let selectors = [args.ips, args.pid, args.stats, args.state];
-    let all = !selectors.contains(&true);
     let bare = args.no_humanize && selectors.iter().filter(|on| **on).count() == 1;
     let mut lines = Lines { lines: Vec::new(), raw: args.no_humanize };
     if all {

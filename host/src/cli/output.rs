@@ -76,7 +76,7 @@ pub(super) fn error(message: &str, causes: &[String], hints: &[String]) {
     for cause in causes {
         drop(writeln!(err, "  because: {}", plain(cause)));
     }
-    for hint in hints {
+    for hint in hints.iter().filter(|hint| !hint.trim().is_empty()) {
         drop(writeln!(err, "hint: {}", plain(hint)));
     }
 }

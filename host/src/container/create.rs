@@ -107,9 +107,12 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     container.template = Some(record(&template, &manifest));
     let text = settle(host, name, &container, &finished, &request.set)?;
     host.check_cancelled()?;
-    // Content first, then the name that says it is complete.
-    rustix::fs::syncfs(&target)
-        .map_err(|e| Error::io("make durable", &host.layout.directory(name))(e.into()))?;
+    // Content first, then the name that says it is complete. What a crash may take anyhow is not worth
+    // waiting for the disk.
+    if !container.ephemeral {
+        let directory = host.layout.directory(name);
+        rustix::fs::syncfs(&target).map_err(|e| Error::io("make durable", &directory)(e.into()))?;
+    }
     complete(host, name, &text)?;
     undo.dismiss();
     tracing::info!(%name, path = %host.layout.path.display(), template = template.identity().name, "created");

@@ -74,7 +74,9 @@ impl Error {
             Self::Running { name, verb: "destroy", .. } => {
                 vec![format!("stop it first (wxc stop {name}), or: wxc destroy -f {name}")]
             }
-            Self::Running { name, .. } => vec![format!("stop it first: wxc stop {name}")],
+            Self::Running { name, .. } => {
+                vec![format!("enter it with `wxc attach {name}`, or stop it first: wxc stop {name}")]
+            }
             Self::NotRunning { name } => vec![format!("start it: wxc start {name}")],
             Self::Locked { .. } => vec!["wait for it to end, and try again".into()],
             Self::UnsafeDirectory { path } => {

@@ -36,11 +36,18 @@ pub struct Info {
     pub cgroups: Vec<std::path::PathBuf>,
 }
 
-/// Everything about `name`.
+/// What of it has to be looked up: asking the network and the cgroups costs more than all the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub links: bool,
+    pub usage: bool,
+}
+
+/// Everything about `name`, as far as it is wanted.
 ///
 /// # Errors
 /// There is none, or its configuration is wrong.
-pub fn info(host: &Host, name: &Name) -> Result<Info, Error> {
+pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
     let container: Container = store::load(host, name)?;
     let snapshot = watch::snapshot(host, name);
     let running = snapshot.as_ref();
@@ -55,8 +62,8 @@ pub fn info(host: &Host, name: &Name) -> Result<Info, Error> {
         storage: container.rootfs.storage,
         template: container.template,
         directory: host.layout.directory(name),
-        links: running.map(links).unwrap_or_default(),
-        usage: running.map(usage),
+        links: running.filter(|_| wanted.links).map(links).unwrap_or_default(),
+        usage: running.filter(|_| wanted.usage).map(usage),
         cgroups: running.map(cgroup_paths).unwrap_or_default(),
     })
 }
