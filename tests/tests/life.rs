@@ -213,6 +213,9 @@ fn monitor_prints_changes_of_the_names_asked_for() {
     let states: Vec<_> = events.iter().filter_map(|event| event["state"].as_str()).collect();
     assert!(events.iter().all(|event| event["name"] == "seen-1"), "{output}");
     assert!(states.contains(&"RUNNING") && states.last() == Some(&"STOPPED"), "{output}");
+    assert_eq!(states.first(), Some(&"STARTING"), "{output}");
+    // The end of its monitor is no second end of the container.
+    assert_eq!(states.iter().filter(|state| **state == "STOPPED").count(), 1, "{output}");
 }
 
 #[test]
@@ -243,6 +246,24 @@ fn a_throw_away_container_leaves_nothing() {
     assert_eq!(output.code(), 127, "{}", output.told());
     assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
     assert!(env.processes().is_empty());
+    assert_eq!(files(&env.run_dir()), Vec::<String>::new(), "not even a lock");
+}
+
+#[test]
+fn each_start_is_a_boot_of_its_own() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("boots", &[]);
+    let boot_id = || {
+        env.wxc(["start", "boots"]).ok();
+        let id = env.inside("boots", "cat /proc/sys/kernel/random/boot_id");
+        env.wxc(["stop", "-k", "boots"]).ok();
+        id
+    };
+    let (first, second) = (boot_id(), boot_id());
+    let host = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(first.len(), host.trim().len(), "{first}");
+    assert!(first != second && first != host.trim() && second != host.trim(), "{first} {second} {host}");
 }
 
 #[test]
