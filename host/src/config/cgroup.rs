@@ -9,6 +9,7 @@
 //! memory = { max = "512M", swap = "0" }
 //! cpu = { weight = 200, max = "150%" }
 //! pids = { max = 1000 }
+//! devices = { allow = ["c 188:* rw"] }
 //! io.devices = [{ device = "8:0", write-bps = "20M" }]
 //! raw = ["memory.oom.group=1"]
 //! ```
@@ -22,7 +23,9 @@ use super::{is_default, size::Size};
 /// Values that are strings in the file and types here.
 mod value;
 
-pub use value::{BlockDevice, Limit, Micros, NumberList, PageSize, Percent, RawWrite, ValueError};
+pub use value::{
+    BlockDevice, DeviceAccess, Limit, Micros, NumberList, PageSize, Percent, RawWrite, ValueError,
+};
 
 /// The `[cgroup]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +41,24 @@ pub struct Limits {
     pub pids: Pids,
     #[serde(skip_serializing_if = "is_default")]
     pub io: Io,
+    #[serde(skip_serializing_if = "is_default")]
+    pub devices: Devices,
     /// Bytes of huge pages by page size.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hugetlb: BTreeMap<PageSize, Limit<Size>>,
     /// `FILE=VALUE`, written as they are after everything else; only as portable as the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<RawWrite>,
+}
+
+/// `cgroup.devices`: which devices may be used, on top of what wxc allows anyhow; what is denied is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Devices {
+    #[serde(skip_serializing_if = "is_default")]
+    pub allow: Vec<DeviceAccess>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub deny: Vec<DeviceAccess>,
 }
 
 /// `cgroup.memory`.

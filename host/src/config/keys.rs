@@ -57,6 +57,7 @@ const SIGNAL: &str = "a signal: `SIGTERM`, `15` or `SIGRTMIN+3`";
 const CHOICE: &str = "`new`, `keep`, or the path of one to join";
 const RANGES: &str = "a list of `CONTAINER:HOST:COUNT`";
 const CAPABILITIES: &str = "a list of capabilities";
+const DEVICE_ACCESS: &str = "a list of `c MAJOR:MINOR rwm`, `b ...` or `a`";
 const SIZE_OR_MAX: &str = "a size or `max`";
 const COUNT_OR_MAX: &str = "a number or `max`";
 const WEIGHT: &str = "a number from 1 to 10000";
@@ -112,6 +113,8 @@ pub static KEYS: &[Key] = &[
     row("cgroup.cpuset.cpus", NumberOrText, "processors: `0-3,6`", ["", r#""0-1""#], "lxc.cgroup2.cpuset.cpus", "The processors it may use."),
     row("cgroup.cpuset.mems", NumberOrText, "memory nodes: `0`", ["", r#""0""#], "lxc.cgroup2.cpuset.mems", "The memory nodes it may use."),
     row("cgroup.pids.max", NumberOrText, COUNT_OR_MAX, ["", "1000"], "lxc.cgroup2.pids.max", "Processes and threads."),
+    row("cgroup.devices.allow", Texts, DEVICE_ACCESS, ["[]", r#"["c 188:* rw"]"#], "lxc.cgroup2.devices.allow", "Devices that may be used, besides the harmless ones that every container has."),
+    row("cgroup.devices.deny", Texts, DEVICE_ACCESS, ["[]", r#"["c 10:229 rwm"]"#], "lxc.cgroup2.devices.deny", "Devices that may not be used, whatever else says so."),
     row("cgroup.io.weight", Number, WEIGHT, ["", "50"], "lxc.cgroup2.io.weight", "Share of busy block devices; usually 100."),
     row("cgroup.io.devices.#.device", Text, "`MAJOR:MINOR`", ["", r#""8:0""#], "lxc.cgroup2.io.max", "The block device that this entry limits."),
     row("cgroup.io.devices.#.read-bps", NumberOrText, SIZE_OR_MAX, ["", r#""20M""#], "lxc.cgroup2.io.max = rbps", "Bytes read per second."),

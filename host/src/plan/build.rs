@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::cgroup::Devices;
 use crate::config::ids::IdMap;
 use crate::config::security::Seccomp;
 use crate::config::{Container, Name, namespaces::Choice, sysctl};
 
 use super::facts::{Facts, Hierarchy};
 use super::{
-    CgroupLayout, CgroupPlan, ConsoleLog, ConsolePlan, Identity, InitPlan, Plan, PlanError, ReleaseStep,
-    ResourceLimit, RootPlan, RootSource, SCHEMA, SeccompPlan, SecurityPlan, Setting, StopPlan, caps, cgroup,
-    devices, mounts, namespaces, network, seccomp,
+    CgroupLayout, CgroupPlan, ConsoleLog, ConsolePlan, DeviceRule, Identity, InitPlan, Plan, PlanError,
+    ReleaseStep, ResourceLimit, RootPlan, RootSource, SCHEMA, SeccompPlan, SecurityPlan, Setting, StopPlan,
+    caps, cgroup, devices, mounts, namespaces, network, seccomp,
 };
 
 /// What one start changes, given on the command line.
@@ -162,6 +163,30 @@ fn idmappable(fstype: Option<&str>, facts: &Facts) -> Result<(), PlanError> {
     }
 }
 
+/// Kept by the devices controller, or by a program attached to the v2 cgroup. An unprivileged container
+/// can make no nodes, so it has rules only when they are configured.
+fn device_rules(container: &Container) -> Result<Vec<DeviceRule>, PlanError> {
+    let configured = &container.cgroup.devices;
+    if !container.privileged && *configured == Devices::default() {
+        return Ok(Vec::new());
+    }
+    let refused = |key: &str| {
+        let key = key.to_owned();
+        move |error: devices::RuleError| {
+            PlanError::refused(key, error.to_string(), "write it as `c 10:200 rwm`")
+        }
+    };
+    let mut rules = devices::default_rules().map_err(refused("cgroup.devices"))?;
+    for (key, list, allow) in
+        [("cgroup.devices.allow", &configured.allow, true), ("cgroup.devices.deny", &configured.deny, false)]
+    {
+        for text in list {
+            rules.push(devices::parse(text.as_str(), allow).map_err(refused(key))?);
+        }
+    }
+    Ok(rules)
+}
+
 fn cgroups(container: &Container, name: &str, facts: &Facts) -> Result<CgroupPlan, PlanError> {
     let layout = facts.cgroup.layout;
     let writes = cgroup::writes(&container.cgroup, &facts.cgroup)
@@ -172,20 +197,13 @@ fn cgroups(container: &Container, name: &str, facts: &Facts) -> Result<CgroupPla
             return Err(no_controller(&write.controller, &write.key, found));
         }
     }
-    // Kept by the devices controller, or by a program attached to the v2 cgroup.
-    let device_rules = if container.privileged && layout != CgroupLayout::Absent {
-        devices::default_rules().map_err(|error| {
-            PlanError::refused("cgroup", error.to_string(), "report this as a defect of wxc")
-        })?
-    } else {
-        Vec::new()
-    };
+    let devices = if layout == CgroupLayout::Absent { Vec::new() } else { device_rules(container)? };
     Ok(CgroupPlan {
         layout,
         payload: format!("wxc.payload.{name}"),
         monitor: format!("wxc.monitor.{name}"),
         writes,
-        devices: device_rules,
+        devices,
         delegate: facts.cgroup.unified().is_some_and(|tree| tree.writable)
             && container.namespaces.cgroup == Choice::New,
     })
@@ -467,5 +485,18 @@ pub(super) mod tests {
             plan.release,
             [ReleaseStep::Storage { plugin: "dir".into(), volume: "web_1".into() }, ReleaseStep::Destroy]
         );
+    }
+
+    #[test]
+    fn configured_devices_come_after_the_usual_ones_and_denials_last() {
+        let mut container = Container { ids: IdMap::single(HostId(100_000), 65_536), ..Container::default() };
+        assert!(device_rules(&container).unwrap().is_empty());
+        container.cgroup.devices.allow = vec!["c 188:* rw".parse().unwrap()];
+        container.cgroup.devices.deny = vec!["c 10:229 rwm".parse().unwrap()];
+        let rules = device_rules(&container).unwrap();
+        assert_eq!(rules.len(), devices::ALLOWED.len() + 3);
+        let last: Vec<String> = rules.iter().rev().take(2).map(ToString::to_string).collect();
+        assert_eq!(last, ["c 10:229 rwm", "c 188:* rw"]);
+        assert!(!rules.last().unwrap().allow && !rules.first().unwrap().allow);
     }
 }

@@ -308,6 +308,7 @@ mod tests {
 
     fn everything() -> Limits {
         Limits {
+            devices: crate::config::cgroup::Devices::default(),
             memory: Memory {
                 max: Some(Limit::At(Size(1 << 30))),
                 swap: Some(Limit::At(Size(1 << 20))),

@@ -82,6 +82,42 @@ pub struct RawWrite {
     pub value: String,
 }
 
+/// Devices and what may be done with them, as the kernel and LXC write it: `c 10:200 rwm`, `b *:* r`, or
+/// `a` for everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceAccess(String);
+
+impl DeviceAccess {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DeviceAccess {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let number = |text: &str| text == "*" || text.parse::<u32>().is_ok();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let sound = match words[..] {
+            ["a"] => true,
+            ["c" | "b", numbers, access] => {
+                let numbers = numbers.split_once(':').is_some_and(|(a, b)| number(a) && number(b));
+                numbers && !access.is_empty() && access.chars().all(|c| "rwm".contains(c))
+            }
+            _ => false,
+        };
+        if sound { Ok(Self(words.join(" "))) } else { Err(ValueError::Access(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for DeviceAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Why a text is not one of the values above.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
@@ -95,6 +131,8 @@ pub enum ValueError {
     PageSize(String),
     #[error("\"{0}\" is not MAJOR:MINOR of a block device; `lsblk -o NAME,MAJ:MIN` shows them")]
     Device(String),
+    #[error("\"{0}\" does not say which devices and what may be done, such as \"c 10:200 rwm\" or \"a\"")]
+    Access(String),
     #[error("\"{0}\" is not CONTROLLER.FILE=VALUE, such as memory.oom.group=1")]
     Raw(String),
     #[error("{0} cannot be written by `raw`: {1}")]
@@ -270,4 +308,4 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Micros, Percent, NumberList, PageSize, BlockDevice, RawWrite);
+as_text!(Micros, Percent, NumberList, PageSize, BlockDevice, RawWrite, DeviceAccess);
