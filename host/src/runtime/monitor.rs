@@ -336,8 +336,16 @@ impl Attendant for Monitor {
     }
 
     fn skipped(&mut self, warning: RuntimeError) {
-        self.warnings.push(warning);
+        if !is_nothing_to_cover(&warning) {
+            self.warnings.push(warning);
+        }
     }
+}
+
+/// A file of the kernel's that was to be covered or made read-only, and that this kernel does not have
+/// (`/proc/sysrq-trigger`, `/proc/irq`): there is nothing to protect, and nothing to tell.
+fn is_nothing_to_cover(warning: &RuntimeError) -> bool {
+    matches!(warning, RuntimeError::Step { what, errno: libc::ENOENT, .. } if what.starts_with("bind the container's "))
 }
 
 /// What a killed monitor has left. Its container is dead or dying, as init dies with it.
