@@ -93,13 +93,6 @@ struct Stream {
     last: State,
 }
 
-/// How long a monitor may take from its directory to its lock: it is microseconds, on a machine
-/// with time for it.
-const SETTLE: Duration = Duration::from_millis(50);
-
-/// How long one that lives may take until it listens and speaks.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 impl<'a> Watcher<'a> {
     /// Watches from now on.
     ///
@@ -194,8 +187,15 @@ impl<'a> Watcher<'a> {
             if self.streams.contains_key(&name) || !entry.path().is_dir() {
                 continue;
             }
-            let Some(mut events) = subscribe(&entry.path(), &name) else { continue };
-            let Some(first) = events.next(Some(PATIENCE))? else { continue };
+            // Its socket and its state appear later, on a busy machine much later, and in a directory that a
+            // killed monitor left they appear without a new directory: from here on each of them wakes us.
+            let appears = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+            if inotify::add_watch(&self.notify, entry.path(), appears).is_err() {
+                continue;
+            }
+            let connected = Client::connect(&entry.path(), name.as_str()).and_then(Client::subscribe);
+            let Ok(mut events) = connected else { continue };
+            let Some(first) = events.next(Some(Duration::ZERO))? else { continue };
             // What is already so when the watch begins is no change.
             if tell {
                 // Its directory is the first thing a start makes; it can speak when it is past that.
@@ -207,20 +207,5 @@ impl<'a> Watcher<'a> {
             self.streams.insert(name, Stream { events, last: first.state });
         }
         Ok(())
-    }
-}
-
-/// Connects to a monitor, which may have made its directory just now and not listen yet.
-fn subscribe(run: &std::path::Path, name: &Name) -> Option<Events> {
-    let since = Instant::now();
-    loop {
-        match Client::connect(run, name.as_str()).and_then(Client::subscribe) {
-            Ok(events) => return Some(events),
-            Err(_) if since.elapsed() < SETTLE || since.elapsed() < PATIENCE && peek(run).is_some() => {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            // A directory that a killed monitor left.
-            Err(_) => return None,
-        }
     }
 }
