@@ -201,7 +201,9 @@ fn begin(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
     store::sync_directory(&host.layout.path)
 }
 
-/// The final text of `container.toml`: the template's settings, then the user's, which win.
+/// The final text of `container.toml`: what is configured, and what the template sets where the user said
+/// nothing. The user's own settings are in `container` already; said again, a list of theirs would
+/// take the place of one that the template's mounts were added to.
 fn settle(
     host: &Host,
     name: &Name,
@@ -221,13 +223,19 @@ fn settle(
                 hint: "use another image, or set it yourself with -s after you have looked at it".into(),
             });
         }
-        text = edit::set(&text, &path, &setting.name, &setting.value)?;
-    }
-    for (key, value) in set {
-        text = edit::set(&text, &path, key, value)?;
+        if !is_said(set, &setting.name) {
+            text = edit::set(&text, &path, &setting.name, &setting.value)?;
+        }
     }
     toml::parse(&text, &path)?;
     Ok(text)
+}
+
+/// Whether the user set this key, or a table that it is in.
+fn is_said(set: &[(String, String)], key: &str) -> bool {
+    set.iter().any(|(said, _)| {
+        key.strip_prefix(said.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// The last step: from here on it is a container.
@@ -271,4 +279,16 @@ fn record(template: &TemplatePlugin, manifest: &Manifest) -> TemplateRecord {
 /// There is no such template.
 pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Parameter>, Error> {
     Ok(plugins::load_template(host, template)?.options()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_said;
+
+    #[test]
+    fn what_the_user_said_is_not_the_templates_to_set() {
+        let set = [("init.command".to_string(), String::new()), ("stop".to_string(), String::new())];
+        assert!(is_said(&set, "init.command") && is_said(&set, "stop.halt"));
+        assert!(!is_said(&set, "init.commands") && !is_said(&set, "init.stub") && !is_said(&set, "init"));
+    }
 }
