@@ -250,6 +250,16 @@ fn a_throw_away_container_leaves_nothing() {
 }
 
 #[test]
+fn mounts_of_the_user_stand_beside_those_of_the_template() {
+    needs!(root, userns, cgroups);
+    let env = Env::new();
+    let mounts = "mounts=[{source=\"/srv\", target=\"/srv\", create=\"dir\"}]";
+    env.wxc(["create", "both", "-t", "host", "-s", mounts]).ok();
+    env.wxc(["start", "both"]).ok();
+    assert_eq!(env.inside("both", "grep -c -e ' /usr ' -e ' /srv ' /proc/self/mounts"), "2");
+}
+
+#[test]
 fn each_start_is_a_boot_of_its_own() {
     needs!(root, userns, busybox, cgroups);
     let env = Env::new();
