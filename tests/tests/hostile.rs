@@ -330,3 +330,31 @@ fn words_of_a_guest_do_not_steer_the_terminal() {
     let output = create(&env, "words", "--tarball", &file);
     assert!(!output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
 }
+
+#[test]
+fn the_program_of_a_privileged_monitor_cannot_be_overwritten() {
+    needs!(root, cgroups, busybox);
+    let env = Env::new();
+    env.busybox("p", &["--privileged"]);
+    env.wxc(["start", "p"]).ok();
+    let init = env.pid("p");
+    let monitor = wxc_tests::proc::status(init, "PPid").unwrap();
+    // As root of the container would: the link is kept open until nothing executes the file any more.
+    let held = File::open(format!("/proc/{monitor}/exe")).unwrap();
+    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+    let before = fs::read(&link).unwrap();
+    for told in ["while it runs", "when it has ended"] {
+        if told == "when it has ended" {
+            env.wxc(["stop", "-k", "p"]).ok();
+        }
+        let written = File::options().write(true).open(&link).and_then(|mut file| {
+            use std::io::Write;
+            file.write_all(b"#!/bin/evil\n")
+        });
+        let error = written.expect_err(told);
+        assert_ne!(error.kind(), std::io::ErrorKind::NotFound, "{told}");
+    }
+    assert_eq!(fs::read(&link).unwrap(), before);
+    // The installed file is what was looked at; it has not been touched either.
+    assert_eq!(fs::read(wxc_tests::env::wxc()).unwrap(), before);
+}

@@ -123,7 +123,7 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
     // executes. So that process, which is the first one until it executes init, runs a copy.
     let copy = match plan.ids {
         Some(_) => None,
-        None => Some(exe::sealed_copy(&program).map_err(|error| {
+        None => Some(exe::sealed(&program).map_err(|error| {
             RuntimeError::system(format!("copy {} into memory", program.display()), error)
         })?),
     };

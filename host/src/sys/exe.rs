@@ -1,9 +1,13 @@
-//! Our own executable: where it is, and a copy that nobody can write to.
+//! Our own executable: where it is, and an image of it that nobody can write to.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
 
 /// The file that this process runs.
 pub const SELF: &str = "/proc/self/exe";
@@ -12,21 +16,54 @@ pub const SELF: &str = "/proc/self/exe";
 const SEALS: SealFlags =
     SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
-/// Whether this process already runs a sealed copy.
-#[must_use]
-pub fn is_sealed() -> bool {
-    let file = fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    file.and_then(fs::fcntl_get_seals).is_ok_and(|seals| seals.contains(SEALS))
-}
-
-/// The executable at `path`, copied into sealed memory.
+/// The executable at `path` as a file that can be executed but not written to by anybody.
 ///
 /// A process of ours that a container's root can see must not run the installed file: it could be
-/// overwritten through `/proc/PID/exe` (CVE-2019-5736).
+/// overwritten through `/proc/PID/exe` (CVE-2019-5736). A view through a read-only overlay costs no
+/// copy and shares its memory with every other process of wxc; where the kernel refuses that (no
+/// overlay, an overlay upon too many others, a directory that is gone), it is a copy in sealed memory.
 ///
 /// # Errors
-/// As open(2), memfd_create(2) and sendfile(2).
-pub fn sealed_copy(path: &std::path::Path) -> io::Result<OwnedFd> {
+/// As of the copy: open(2), memfd_create(2), sendfile(2).
+pub fn sealed(path: &Path) -> io::Result<OwnedFd> {
+    view(path).or_else(|_| copy(path))
+}
+
+/// The directory of the executable, as the only layer with content of an overlay without an upper:
+/// there is nothing that could be made writable. The mount is in no tree and lives as long as what
+/// was executed from it.
+fn view(path: &Path) -> io::Result<OwnedFd> {
+    let original = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let real = std::fs::canonicalize(path)?;
+    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = fs::open(directory, flags, Mode::empty())?;
+    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // By its fd, as a path would need escapes. Without an upper an overlay wants two layers; what
+    // the second one has is not looked at.
+    let layers = format!("/proc/self/fd/{}:{EMPTY}", directory.as_raw_fd());
+    fsconfig_set_string(&overlay, "lowerdir", layers)?;
+    fsconfig_create(&overlay)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let mount = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let seen = fs::openat(&mount, name, flags, Mode::empty())?;
+    // The installed file may have been replaced since this process began.
+    let (original, through) = (fs::fstat(&original)?, fs::fstat(&seen)?);
+    let same = |stat: fs::Stat| (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    if same(original) != same(through) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(seen)
+}
+
+/// A directory that is not below any other layer, as it is the root of its filesystem.
+const EMPTY: &str = "/sys";
+
+/// The executable, copied into sealed memory.
+fn copy(path: &Path) -> io::Result<OwnedFd> {
     let from = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Since Linux 6.3 a memfd should say whether it is meant to be executed.
@@ -38,4 +75,48 @@ pub fn sealed_copy(path: &std::path::Path) -> io::Result<OwnedFd> {
     }
     fs::fcntl_add_seals(&to, SEALS)?;
     Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever may open files for writing gets an error, also through the fd's link in `/proc`.
+    fn refuses_writers(image: &OwnedFd) {
+        let link = format!("/proc/self/fd/{}", image.as_raw_fd());
+        for flags in [OFlags::WRONLY, OFlags::RDWR, OFlags::WRONLY | OFlags::TRUNC] {
+            let opened = fs::open(&link, flags, Mode::empty());
+            let written = opened.and_then(|file| rustix::io::write(file, b"x"));
+            assert!(written.is_err(), "{flags:?}");
+        }
+        assert_eq!(std::fs::read(&link).unwrap(), std::fs::read(SELF).unwrap());
+    }
+
+    #[test]
+    fn the_copy_cannot_be_written_to() {
+        refuses_writers(&copy(Path::new(SELF)).unwrap());
+    }
+
+    #[test]
+    fn the_view_cannot_be_written_to() {
+        match view(Path::new(SELF)) {
+            Ok(image) => refuses_writers(&image),
+            // An ordinary user may not mount, and gets no privileged container either.
+            Err(error) => assert!(!rustix::process::geteuid().is_root(), "{error}"),
+        }
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_ours_is_not_executed() {
+        let place = tempfile::tempdir().unwrap();
+        let (installed, other) = (place.path().join("wxc"), place.path().join("other"));
+        std::fs::write(&installed, "old").unwrap();
+        std::fs::write(&other, "new").unwrap();
+        let running = fs::open(&installed, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        std::fs::rename(&other, &installed).unwrap();
+        let link = format!("/proc/self/fd/{}", running.as_raw_fd());
+        let image = sealed(Path::new(&link)).unwrap();
+        let seen = std::fs::read(format!("/proc/self/fd/{}", image.as_raw_fd())).unwrap();
+        assert_eq!(seen, b"old");
+    }
 }

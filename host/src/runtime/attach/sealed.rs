@@ -32,7 +32,7 @@ pub(super) fn spawn(
     given: [BorrowedFd<'_>; 3],
 ) -> Result<Process, RuntimeError> {
     let program = request.program.clone().unwrap_or_else(|| PathBuf::from(exe::SELF));
-    let copy = exe::sealed_copy(&program)
+    let copy = exe::sealed(&program)
         .map_err(|error| RuntimeError::system(format!("copy {} into memory", program.display()), error))?;
     let memory = handover::seal(entry)?;
     let title = format!("{ATTACH} {}", request.name);
