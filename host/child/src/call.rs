@@ -303,7 +303,8 @@ pub(crate) fn filesystem(fd: i32) -> Outcome<u64> {
     let mut stat: libc::statfs = unsafe { core::mem::zeroed() };
     // SAFETY: the kernel fills the structure.
     check(Call::Fstatfs, unsafe { libc::fstatfs(fd, &raw mut stat) }.into())?;
-    Ok(stat.f_type.cast_unsigned())
+    // Signed in one C library, unsigned in another: the bits are the kernel's.
+    Ok(stat.f_type as u64)
 }
 
 pub(crate) fn write(fd: i32, data: &[u8]) -> Outcome<()> {

@@ -24,7 +24,7 @@ pub fn unshare_namespaces(kinds: UnshareFlags) -> Result<()> {
 /// The kernel's answer (close_range(2)).
 pub fn close_inherited() -> Result<()> {
     // SAFETY: takes numbers. By the contract above no value of this program owns any of them yet.
-    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     if result == 0 {
         Ok(())
     } else {

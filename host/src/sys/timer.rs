@@ -85,9 +85,11 @@ fn install_handler() -> io::Result<()> {
 }
 
 fn set_timer(tick: Duration) -> io::Result<()> {
+    // The names of the fields' types are deprecated with one C library and needed with another.
+    let out_of_range = |_| io::ErrorKind::InvalidInput;
     let value = libc::timeval {
-        tv_sec: libc::time_t::try_from(tick.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_usec: libc::suseconds_t::from(tick.subsec_micros().cast_signed()),
+        tv_sec: tick.as_secs().try_into().map_err(out_of_range)?,
+        tv_usec: tick.subsec_micros().into(),
     };
     let timer = libc::itimerval { it_interval: value, it_value: value };
     // SAFETY: the kernel reads one `itimerval` from a live local and writes nothing (old is null).
