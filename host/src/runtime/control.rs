@@ -42,6 +42,9 @@ pub enum Request {
     Kill,
     Freeze,
     Unfreeze,
+    /// Freeze for as long as this connection lives: whoever asks may be killed, and must not leave the
+    /// container frozen. One that somebody froze already stays so.
+    Hold,
     /// Comes with an fd: for tty 0 a stream of the console, else the terminal itself, this
     /// connection's as long as it lives. `None`: the first free one.
     Console {

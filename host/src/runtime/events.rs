@@ -57,7 +57,7 @@ pub(super) fn serve(monitor: &mut Monitor, init: &Process, report: &mut Reporter
                 }
             }
         }
-        server.forget_the_gone();
+        server.forget_the_gone(monitor);
     }
 }
 

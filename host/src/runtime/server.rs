@@ -31,6 +31,8 @@ pub(super) struct Connection {
     subscribed: bool,
     /// The terminal that is theirs.
     tty: Option<u32>,
+    /// It is frozen because of them.
+    holds: bool,
     gone: bool,
 }
 
@@ -47,7 +49,13 @@ impl Server {
             let ours = rustix::process::geteuid();
             let allowed = socket_peercred(&socket).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root());
             if allowed && self.connections.len() < CONNECTIONS {
-                self.connections.push(Connection { socket, subscribed: false, tty: None, gone: false });
+                self.connections.push(Connection {
+                    socket,
+                    subscribed: false,
+                    tty: None,
+                    holds: false,
+                    gone: false,
+                });
             }
         }
     }
@@ -77,8 +85,17 @@ impl Server {
         }
     }
 
-    pub(super) fn forget_the_gone(&mut self) {
+    pub(super) fn forget_the_gone(&mut self, monitor: &mut Monitor) {
+        let let_go = self.connections.iter().any(|connection| connection.gone && connection.holds);
         self.connections.retain(|connection| !connection.gone);
+        if let_go && !self.is_held() {
+            // Nobody is left to be told; a person can still ask for it.
+            self.unfreeze(monitor).map(drop).unwrap_or_else(|error| tracing::warn!("{error}"));
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.connections.iter().any(|connection| connection.holds)
     }
 
     /// Tells everybody who wants to know.
@@ -116,6 +133,7 @@ impl Server {
             }
             Request::Freeze => self.freeze(monitor),
             Request::Unfreeze => self.unfreeze(monitor),
+            Request::Hold => self.hold(index, monitor),
             Request::Console { tty: Some(0) } => {
                 let stream = monitor.console()?.connect(false);
                 let stream = stream.map_err(|error| RuntimeError::system("connect the console", error))?;
@@ -160,7 +178,21 @@ impl Server {
         }
     }
 
+    /// Freezes as long as the connection lives.
+    fn hold(&mut self, index: usize, monitor: &mut Monitor) -> Answer {
+        if monitor.snapshot.state == State::Frozen && !self.is_held() {
+            return done();
+        }
+        let frozen = self.freeze(monitor)?;
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.holds = true;
+        }
+        Ok(frozen)
+    }
+
     fn unfreeze(&mut self, monitor: &mut Monitor) -> Answer {
+        // Also for those who hold it: it is a person who said so.
+        self.connections.iter_mut().for_each(|connection| connection.holds = false);
         if monitor.snapshot.state != State::Frozen {
             return done();
         }
