@@ -8,7 +8,7 @@ use runtime_world::{World, needs_root};
 use wxc::config::ids::{HostId, IdMap, IdRange};
 use wxc::plan::{
     CgroupLayout, MountAttributes, MountSource, MountStep, Namespace, NamespaceAction, NamespaceStep,
-    NodeKind, ResourceLimit, RootSource, Setting, TimeOffsets,
+    NodeKind, OverlayUpper, ResourceLimit, RootSource, Setting, TimeOffsets,
 };
 use wxc::runtime::control::Request;
 use wxc::runtime::{Client, RuntimeError, State, client};
@@ -383,8 +383,7 @@ fn an_overlay_and_a_read_only_root() {
     plan.rootfs.source = RootSource::Overlay {
         pool: world.path().into(),
         lower: vec!["rootfs".into()],
-        upper: "upper".into(),
-        work: "work".into(),
+        upper: Some(OverlayUpper { upper: "upper".into(), work: "work".into() }),
     };
     let running = world.run(&plan);
     assert_eq!(running.output("echo x > /new && stat -c %u:%g /new /bin"), "0:0\n0:0\n");

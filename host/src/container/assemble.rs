@@ -2,7 +2,7 @@
 //! From a template's manifest to a filled root: the host does it, the template only said how.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -113,7 +113,7 @@ pub(super) fn assemble(
     container: &Container,
     manifest: &Manifest,
     answers: &Answers,
-    target: &OwnedFd,
+    target: BorrowedFd<'_>,
 ) -> Result<Assembled, Error> {
     match &manifest.assembly {
         Assembly::Empty => Ok(Assembled::default()),
@@ -156,7 +156,7 @@ fn unpack_from(
     container: &Container,
     (from, source): (&Path, Source<'_>),
     prefix: &str,
-    target: &OwnedFd,
+    target: BorrowedFd<'_>,
     phase: &str,
 ) -> Result<Assembled, Error> {
     let mut options = Options::new(ids::id_mode(container));
@@ -165,7 +165,7 @@ fn unpack_from(
         options.devices = Devices::Make;
     }
     host.progress.phase(phase);
-    let request = unpack::Request { source, target: target.as_fd(), options };
+    let request = unpack::Request { source, target, options };
     let mut watch = |at: unpack::Progress| {
         host.progress.report(at.read, at.total, Unit::Bytes);
         // A plugin's progress is cancelled through the same flag.

@@ -6,7 +6,6 @@
 //! `container.toml`, whose rename is what makes it a container.
 
 use std::fs::{self, DirBuilder};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -16,14 +15,13 @@ use super::layout::PARTIAL;
 use super::lock::Lock;
 use super::options;
 use super::undo::Undo;
-use super::{Error, Host, assemble, beneath, ids, leftover, plugins, render, store};
+use super::{Error, Host, assemble, ids, leftover, plugins, render, store, volume};
 use crate::config::rootfs::{Rootfs, TemplateRecord};
 use crate::config::{Container, Name, edit, system, toml, write};
-use crate::plan::RootSource;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
-use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
+use crate::plugin::{FailureKind, PluginError, TemplatePlugin};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -96,22 +94,22 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
         container.ids = ids::allocate(host, name)?;
     }
     storage.create(&plugins::operation("create"), name.as_str(), None)?;
-    let target = open_tree(&storage, name)?;
+    let volume = volume::open(&storage, name.as_str(), Access::ReadWrite)?;
+    let target = volume.root();
     host.check_cancelled()?;
-    let assembled = assemble::assemble(host, &container, &manifest, &answers, &target)?;
+    let assembled = assemble::assemble(host, &container, &manifest, &answers, target)?;
     notes.extend(assembled.notes);
     container.mounts.extend(assembled.mounts);
 
     let mut finished = template.finish(Moment::Create, &asked, &manifest, &[])?;
-    render::render(&container, &target, &answers, std::mem::take(&mut finished.files))?;
+    render::render(&container, target, &answers, std::mem::take(&mut finished.files))?;
     container.template = Some(record(&template, &manifest));
     let text = settle(host, name, &container, &finished, &request.set)?;
     host.check_cancelled()?;
     // Content first, then the name that says it is complete. What a crash may take anyhow is not worth
     // waiting for the disk.
     if !container.ephemeral {
-        let directory = host.layout.directory(name);
-        rustix::fs::syncfs(&target).map_err(|e| Error::io("make durable", &directory)(e.into()))?;
+        volume.sync().map_err(Error::io("make durable", &host.layout.directory(name)))?;
     }
     complete(host, name, &text)?;
     undo.dismiss();
@@ -245,20 +243,6 @@ fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
     // Only says something while there is no configuration; a kill before this line does no harm.
     drop(fs::remove_file(directory.join(PARTIAL)));
     Ok(())
-}
-
-/// The volume's root as a descriptor: what the host fills.
-fn open_tree(storage: &StoragePlugin, name: &Name) -> Result<OwnedFd, Error> {
-    let plan = storage.mounts(name.as_str(), Access::ReadWrite)?;
-    let unsupported = |what: &str| Error::Invalid {
-        message: format!("{} keeps a new volume as {what}, which cannot be filled", storage.identity()),
-        hint: "choose another storage with -B".into(),
-    };
-    match plan.root().map_err(|why| unsupported(&why))? {
-        RootSource::Tree { pool, relative } => beneath::open(&pool, &relative),
-        RootSource::Overlay { .. } => Err(unsupported("an overlay")),
-        RootSource::Device { .. } => Err(unsupported("a disk")),
-    }
 }
 
 /// What `container.toml` remembers of where it came from.

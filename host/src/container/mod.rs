@@ -40,6 +40,8 @@ pub mod leftover;
 pub mod options;
 /// Files of a template's `finish`, into the root.
 mod render;
+/// Volumes, open for the host's own work.
+pub mod volume;
 
 /// Work that is due when a container is gone.
 pub mod release;

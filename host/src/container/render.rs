@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use super::options::Answers;
 use super::{Error, assemble, ids};
@@ -17,7 +17,7 @@ const GIVEN_LIMIT: u64 = 16 << 20;
 /// Renders `files`, in their order, into the root at `target`.
 pub(super) fn render(
     container: &Container,
-    target: &OwnedFd,
+    target: BorrowedFd<'_>,
     answers: &Answers,
     files: Vec<Rendered>,
 ) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(super) fn render(
     if files.is_empty() {
         return Ok(());
     }
-    Ok(unpack::render(target.as_fd(), ids::id_mode(container), &files)?)
+    Ok(unpack::render(target, ids::id_mode(container), &files)?)
 }
 
 fn translate(file: Rendered, answers: &Answers) -> Result<Render, Error> {

@@ -158,8 +158,9 @@ fn root(plan: &Plan, list: &mut List) {
     let what = match &plan.rootfs.source {
         RootSource::Tree { pool, relative } => format!("the tree {}", pool.join(relative).display()),
         RootSource::Overlay { pool, lower, upper, .. } => {
-            let lower: Vec<String> = lower.iter().map(|l| l.display().to_string()).collect();
-            format!("in {}, {} over {}", pool.display(), upper.display(), lower.join(" over "))
+            let lower = lower.iter().map(|layer| layer.display().to_string());
+            let upper = upper.iter().map(|side| side.upper.display().to_string());
+            format!("in {}, {}", pool.display(), upper.chain(lower).collect::<Vec<_>>().join(" over "))
         }
         RootSource::Device { device, fstype, .. } => format!("{fstype} on {}", device.display()),
     };

@@ -142,9 +142,16 @@ pub enum RootSource {
     /// A directory tree: `relative` is resolved below `pool`, without symbolic links.
     Tree { pool: PathBuf, relative: PathBuf },
     /// An overlay of trees below `pool`; `lower` from top to bottom.
-    Overlay { pool: PathBuf, lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf },
+    Overlay { pool: PathBuf, lower: Vec<PathBuf>, upper: Option<OverlayUpper> },
     /// A file system on a block device.
     Device { device: PathBuf, fstype: String, options: Vec<Setting> },
+}
+
+/// The writable side of an overlay, below its pool: where changes are kept, and where the kernel works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayUpper {
+    pub upper: PathBuf,
+    pub work: PathBuf,
 }
 
 /// One mount below the rootfs.

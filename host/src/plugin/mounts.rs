@@ -11,7 +11,7 @@ use super::bindings::volumes::wxc::storage::types as wit;
 use super::host::place::{Class, Zone, parts};
 use super::manifest::Manifest;
 use super::storage::Access;
-use crate::plan::RootSource;
+use crate::plan::{OverlayUpper, RootSource};
 
 /// What has to be mounted to use a volume; the first is its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,15 +124,21 @@ impl MountPlan {
         let root = self.mounts.first().ok_or("the plan is empty")?;
         match &root.source {
             VolumeSource::Tree(relative) => Ok(RootSource::Tree { pool, relative: relative.clone() }),
-            VolumeSource::Overlay { lower, upper: Some((upper, work)) } => {
+            VolumeSource::Overlay { lower, upper } => {
                 let trees = lower.iter().map(|layer| match layer {
                     Layer::Tree(path) => Ok(path.clone()),
                     Layer::Disk(_) => Err("an overlay over a disk cannot be mounted by this version"),
                 });
-                let lower = trees.collect::<Result<_, _>>()?;
-                Ok(RootSource::Overlay { pool, lower, upper: upper.clone(), work: work.clone() })
+                let lower: Vec<_> = trees.collect::<Result<_, _>>()?;
+                match (lower.as_slice(), upper) {
+                    // The kernel makes no overlay of one layer, and it would show nothing else.
+                    ([only], None) => Ok(RootSource::Tree { pool, relative: only.clone() }),
+                    (_, upper) => {
+                        let upper = upper.clone().map(|(upper, work)| OverlayUpper { upper, work });
+                        Ok(RootSource::Overlay { pool, lower, upper })
+                    }
+                }
             }
-            VolumeSource::Overlay { upper: None, .. } => Err("a read-only overlay cannot be started".into()),
             VolumeSource::Disk(_) => {
                 Err("a root file system on a disk cannot be mounted by this version".into())
             }

@@ -20,6 +20,7 @@ use crate::plan::{
     DeviceNode, MountSource, MountStep, Namespace, NamespaceAction, NodeKind, Plan, RootSource,
 };
 use crate::sys::mount::RDONLY;
+use crate::sys::overlay;
 
 /// What init's standard streams are.
 #[derive(Debug, Clone, Copy)]
@@ -223,7 +224,7 @@ impl Compiler<'_> {
         // What is made below gets exactly the mode that the plan says.
         self.builder.step("clear the umask", Op::Umask { mask: 0 });
         let options = match &sources.root {
-            Root::Overlay { layers, .. } => Some(layer_options(layers, self.plan.ids.is_some())),
+            Root::Overlay { layers, .. } => Some(layer_options(layers)),
             Root::ChildOverlay => Some(self.own_layers()),
             Root::Ready(_) | Root::Child { .. } => None,
         };
@@ -243,14 +244,15 @@ impl Compiler<'_> {
 
     /// Layers by path, for who may not make mounts on the host.
     fn own_layers(&self) -> Vec<String> {
-        let RootSource::Overlay { pool, lower, upper, work } = &self.plan.rootfs.source else {
+        let RootSource::Overlay { pool, lower, upper } = &self.plan.rootfs.source else {
             return Vec::new();
         };
         let path = |relative: &Path| pool.join(relative).display().to_string();
         // Colons separate layers; a backslash takes their meaning away.
         let escaped = |path: String| path.replace('\\', "\\\\").replace(':', "\\:");
         let lower = lower.iter().map(|layer| escaped(path(layer))).collect();
-        overlay_options(lower, path(upper), path(work), true)
+        let upper = upper.as_ref().map(|side| (path(&side.upper), path(&side.work)));
+        texts_of(overlay::options(lower, upper))
     }
 
     fn mounts(&mut self, given: &Given) -> Result<(), RuntimeError> {
@@ -435,29 +437,16 @@ impl Compiler<'_> {
     }
 }
 
-/// The kernel takes values of up to 255 bytes, and a path of a pool may be longer: so layers are
-/// named by their fds, which the child inherits under the same numbers.
-fn layer_options(layers: &Layers, userns: bool) -> Vec<String> {
-    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+/// The child inherits the layers under the same numbers, and so knows them by the same names.
+fn layer_options(layers: &Layers) -> Vec<String> {
+    let name = |fd: &OwnedFd| overlay::name(fd.as_fd());
     let lower = layers.lower.iter().map(name).collect();
-    overlay_options(lower, name(&layers.upper), name(&layers.work), userns)
+    texts_of(overlay::options(lower, layers.upper.as_ref().map(|(upper, work)| (name(upper), name(work)))))
 }
 
-/// Keys and values. A user namespace may not write `trusted.*` attributes: `userxattr`.
-fn overlay_options(lower: Vec<String>, upper: String, work: String, userns: bool) -> Vec<String> {
-    let joined = lower.join(":");
-    // Since Linux 6.7 layers can be given one by one.
-    let lower = if joined.len() < 256 {
-        vec![("lowerdir", joined)]
-    } else {
-        lower.into_iter().map(|layer| ("lowerdir+", layer)).collect()
-    };
-    let mut options = lower;
-    options.extend([("upperdir", upper), ("workdir", work)]);
-    if userns {
-        options.push(("userxattr", String::new()));
-    }
-    options.into_iter().flat_map(|(key, value)| [key.to_owned(), value]).collect()
+/// Keys and values in turn; a flag has an empty one.
+fn texts_of(options: Vec<(&str, overlay::Value)>) -> Vec<String> {
+    options.into_iter().flat_map(|(key, value)| [key.to_owned(), value.unwrap_or_default()]).collect()
 }
 
 /// Supplementary groups for [`Op::Ids`]; `None` where they cannot be chosen.

@@ -67,8 +67,8 @@ pub(super) enum Root {
 pub(super) struct Layers {
     /// From top to bottom.
     pub(super) lower: Vec<OwnedFd>,
-    pub(super) upper: OwnedFd,
-    pub(super) work: OwnedFd,
+    /// The writable side, and the kernel's work directory.
+    pub(super) upper: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Everything of the host that the plan names.
@@ -183,14 +183,18 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
             clone(directory.as_fd(), !idmapped, "open the rootfs", libc::MS_PRIVATE)
                 .map(|fd| Root::Ready(Tree { fd, idmapped, recursive: !idmapped, what }))
         }
-        RootSource::Overlay { pool, lower, upper, work } => {
+        RootSource::Overlay { pool, lower, upper } => {
             let directory = below(pool, Path::new(""))?;
             let fd = clone(directory.as_fd(), false, "open the pool", libc::MS_PRIVATE)?;
             // On the copy of the mount, which is to be idmapped, and not on the original.
             let layers = Layers {
                 lower: lower.iter().map(|layer| layer_of(&fd, layer)).collect::<Result<_, _>>()?,
-                upper: layer_of(&fd, upper)?,
-                work: layer_of(&fd, work)?,
+                upper: upper
+                    .as_ref()
+                    .map(|side| {
+                        Ok::<_, RuntimeError>((layer_of(&fd, &side.upper)?, layer_of(&fd, &side.work)?))
+                    })
+                    .transpose()?,
             };
             Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what }, layers })
         }

@@ -25,6 +25,8 @@ pub mod leave;
 pub mod mount;
 /// The machine code of compiled plugins.
 pub(crate) mod native;
+/// Several directories, one over the other.
+pub mod overlay;
 /// Signals as events.
 pub mod signal;
 /// Proof of being alone in the process.
