@@ -5,6 +5,7 @@
 mod attach;
 mod boot;
 mod cli;
+mod copy;
 mod crash;
 mod harness;
 mod hostile;

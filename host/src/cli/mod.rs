@@ -24,6 +24,7 @@ mod attach;
 mod completions;
 mod config;
 mod console;
+mod copy;
 mod create;
 mod destroy;
 mod foreground;
@@ -62,6 +63,7 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
     let context = Context::new(wxc.global);
     match wxc.verb {
         Verb::Create(args) => create::create(&context, &args),
+        Verb::Copy(args) => copy::copy(&context, &args),
         Verb::Start(args) => start::start(&context, args),
         Verb::Stop(args) => stop::stop(&context, &args),
         Verb::Restart(args) => stop::restart(&context, &args),

@@ -169,7 +169,7 @@ fn about_options(error: PluginError, request: &CreateRequest) -> Error {
 }
 
 /// Clears the way: the name is free, or held by what a killed command left.
-fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> {
+pub(super) fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> {
     match leftover::look(host, name) {
         leftover::Kind::Absent => Ok(Vec::new()),
         leftover::Kind::Complete => {
@@ -188,7 +188,7 @@ fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> {
 
 /// Makes the directory with its mark. Only its owner can enter it: images bring set-id programs
 /// whose owner is root of the host on disk.
-fn begin(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+pub(super) fn begin(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     DirBuilder::new().mode(0o700).create(&directory).map_err(Error::io("make", &directory))?;
     let mark = write::fresh(container, name).map_err(|error| Error::Invalid {
@@ -237,7 +237,7 @@ fn is_said(set: &[(String, String)], key: &str) -> bool {
 }
 
 /// The last step: from here on it is a container.
-fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
+pub(super) fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     store::replace(&host.layout.config(name), text.as_bytes())?;
     // Only says something while there is no configuration; a kill before this line does no harm.

@@ -4,10 +4,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
 use crate::config::name::NameError;
 use crate::config::system::SystemError;
+use crate::sys::tree::TreeError;
 
 /// A use case failed. Everything it had begun was taken back, unless the message says otherwise.
 #[derive(Debug, ThisError)]
@@ -28,6 +30,9 @@ pub enum Error {
     UnsafeDirectory { path: PathBuf },
     #[error("cannot {what} {path}")]
     Io { what: &'static str, path: PathBuf, source: io::Error },
+    /// `what` completes "cannot ...".
+    #[error("cannot {what}")]
+    Tree { what: String, source: crate::sys::tree::TreeError },
     #[error("{message}")]
     Invalid { message: String, hint: String },
     #[error("stopped on request; everything was taken back")]
@@ -61,6 +66,14 @@ impl Error {
         move |source| Self::Io { what, path: path.to_path_buf(), source }
     }
 
+    /// Wraps an error of a whole tree, or of a file in a root, with what was being done.
+    pub(crate) fn tree(what: impl Into<String>) -> impl FnOnce(TreeError) -> Self {
+        move |source| match source {
+            TreeError::Stopped => Self::Cancelled,
+            source => Self::Tree { what: what.into(), source },
+        }
+    }
+
     /// What a person can do next.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -74,6 +87,12 @@ impl Error {
             Self::Running { name, verb: "destroy", .. } => {
                 vec![format!("stop it first (wxc stop {name}), or: wxc destroy -f {name}")]
             }
+            Self::Running { name, verb: "copy", .. } => {
+                vec![format!(
+                    "stop it first (wxc stop {name}), or copy it as it runs with -a: it is frozen as long as that takes"
+                )]
+            }
+            Self::Running { name, verb: "rename", .. } => vec![format!("stop it first: wxc stop {name}")],
             Self::Running { name, .. } => {
                 vec![format!("enter it with `wxc attach {name}`, or stop it first: wxc stop {name}")]
             }
@@ -83,6 +102,7 @@ impl Error {
                 vec![format!("remove it, or give it to yourself: chmod 0700 {}", path.display())]
             }
             Self::Io { source, path, .. } => io_hint(source, path).into_iter().collect(),
+            Self::Tree { source, .. } => tree_hint(source).into_iter().collect(),
             Self::Invalid { hint, .. } | Self::StillRunning { hint, .. } => vec![hint.clone()],
             Self::Cancelled => Vec::new(),
             Self::Config(error) => error.hint().map(Into::into).into_iter().collect(),
@@ -108,6 +128,19 @@ impl Error {
             Self::Cancelled => 130,
             _ => 1,
         }
+    }
+}
+
+/// The same for a tree.
+fn tree_hint(error: &TreeError) -> Option<String> {
+    match error {
+        TreeError::Io { source: Errno::NOSPC | Errno::DQUOT, .. } => {
+            Some("make room on that file system, or choose another with -p".into())
+        }
+        TreeError::Io { source: Errno::PERM | Errno::ACCESS, .. } => Some(
+            "a user without privileges cannot read or give away files of other users: try it as root".into(),
+        ),
+        _ => None,
     }
 }
 

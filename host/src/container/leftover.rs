@@ -50,8 +50,11 @@ pub fn look(host: &Host, name: &Name) -> Kind {
     }
 }
 
+/// Also with a mark that was killed before it got its name.
 fn is_empty(directory: &std::path::Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+    let mark = directory.join(PARTIAL).with_extension("new");
+    let is_mark = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.path() == mark);
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.all(is_mark))
 }
 
 /// Removes a leftover. The caller holds the lock of `name`.

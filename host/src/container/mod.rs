@@ -30,10 +30,18 @@ pub mod ids;
 
 /// From a template's manifest to a filled root.
 mod assemble;
+/// The configuration of a copy.
+mod carry;
+/// Copying a container.
+pub mod copy;
 /// Making a container.
 pub mod create;
+/// Which containers are built on others.
+pub mod dependents;
 /// Removing a container.
 pub mod destroy;
+/// What a copy has of its own.
+mod identity;
 /// What a killed command left behind.
 pub mod leftover;
 /// The options of a template on the command line.
@@ -61,13 +69,14 @@ pub mod list;
 /// Waiting for states, and watching them.
 pub mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::Error;
 pub use layout::Layout;
 
+use crate::config::Name;
 use crate::config::system::Settings;
 use crate::plugin::{self, Plugins};
 
@@ -91,6 +100,33 @@ pub struct Host {
 }
 
 impl Host {
+    /// The same with another directory of containers.
+    fn elsewhere(&self, path: &Path) -> Result<Self, Error> {
+        let run_base = self.layout.run.parent().unwrap_or(&self.layout.run);
+        let layout = Layout::open(path, run_base)?;
+        let mut again = self.again.clone();
+        if let Some(at) = again.iter().position(|word| word == "--path").filter(|at| at + 1 < again.len()) {
+            again[at + 1] = layout.path.to_string_lossy().into_owned();
+        }
+        Ok(Self { layout, again, ..self.clone() })
+    }
+
+    /// A name that nobody has.
+    fn fresh_name(&self, prefix: &str) -> Result<Name, Error> {
+        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        loop {
+            let mut random = [0u8; 6];
+            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                .map_err(|e| Error::io("get random numbers for a name in", &self.layout.path)(e.into()))?;
+            let letters = random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+            let prefix = prefix.chars().take(crate::config::name::MAX - random.len());
+            let name: Name = prefix.chain(letters).collect::<String>().parse()?;
+            if leftover::look(self, &name) == leftover::Kind::Absent {
+                return Ok(name);
+            }
+        }
+    }
+
     /// Fails when the user asked to stop.
     fn check_cancelled(&self) -> Result<(), Error> {
         if self.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }

@@ -43,7 +43,7 @@ pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
     sweep(host)?;
     let name = match &request.name {
         Some(name) => name.clone(),
-        None => fresh_name(host)?,
+        None => host.fresh_name(PREFIX)?,
     };
     let guard = lock::Lock::take(&host.layout, &name, "run")?;
     create::create_locked(
@@ -95,21 +95,6 @@ fn remove(host: &Host, name: &Name) -> Result<(), Error> {
     }
     lock.discard();
     Ok(())
-}
-
-/// A name that nobody has.
-fn fresh_name(host: &Host) -> Result<Name, Error> {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    loop {
-        let mut random = [0u8; 6];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| Error::io("get random numbers for a name in", &host.layout.path)(e.into()))?;
-        let letters = random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
-        let name: Name = PREFIX.chars().chain(letters).collect::<String>().parse()?;
-        if leftover::look(host, &name) == leftover::Kind::Absent {
-            return Ok(name);
-        }
-    }
 }
 
 /// Removes throw-away containers whose command and monitor were both killed: nobody else will.

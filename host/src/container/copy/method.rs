@@ -1,0 +1,282 @@
+#![forbid(unsafe_code)]
+//! How the volume of a copy is made: the fastest way that keeps what was promised.
+//!
+//! | what the storage can | an independent copy | one that shares (`-s`) |
+//! |---|---|---|
+//! | live snapshots and clones | clone of a snapshot, if clones stand alone; else bytes | clone of a snapshot |
+//! | clones | clone of the sealed original, unsealed again; if clones stand alone | clone of the sealed original |
+//! | neither, or another storage | bytes | refused |
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::super::volume::{self, OpenVolume};
+use super::super::{Error, Host, plugins};
+use super::Sharing;
+use crate::config::{Container, Name};
+use crate::plugin::storage::{Access, CloneTraits, Storage as _};
+use crate::plugin::{Progress, StoragePlugin, Unit};
+use crate::sys::tree::{self, CopyPolicy, TreeError};
+
+/// How it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Every file was copied, blocks shared where the file system can.
+    Bytes,
+    /// A snapshot of the original was cloned.
+    Snapshot,
+    /// The original itself was cloned.
+    Clone,
+}
+
+/// The original's volume.
+pub(in crate::container) struct Volume {
+    pub(in crate::container) storage: StoragePlugin,
+    /// As the configuration names it.
+    pub(in crate::container) storage_name: String,
+    /// The volume's id.
+    pub(in crate::container) id: String,
+}
+
+impl Volume {
+    /// That of a container.
+    pub(in crate::container) fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
+        Ok(Self {
+            storage: plugins::load_storage(host, &container.rootfs.storage)?,
+            storage_name: container.rootfs.storage.clone(),
+            id: container.rootfs.volume.clone().unwrap_or_else(|| name.to_string()),
+        })
+    }
+}
+
+/// Where the copy goes.
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) storage: StoragePlugin,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) how: How,
+    traits: Option<CloneTraits>,
+    /// Sharing would have been better, and cannot be.
+    second_best: bool,
+}
+
+impl Choice {
+    /// Whether nothing may write to the original meanwhile.
+    pub(super) fn needs_rest(self) -> bool {
+        self.how == How::Bytes
+    }
+
+    /// What a person should know of it.
+    pub(super) fn notes(self, from: &Name) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.second_best {
+            notes.push(format!("the storage of {from} cannot share here, so everything was copied"));
+        }
+        if self.how == How::Clone && self.traits.is_some_and(|traits| traits.pins_parent) {
+            notes.push(format!(
+                "{from} is what the copy is built on: it cannot be started or destroyed until the copy is gone"
+            ));
+        }
+        notes
+    }
+}
+
+/// Why a copy that has to share cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Cannot,
+    Running,
+}
+
+/// Chooses a way for these two storages.
+pub(super) fn choose(
+    source: &Volume,
+    target: &Target,
+    here: bool,
+    sharing: Sharing,
+    running: bool,
+) -> Result<Choice, Error> {
+    let (storage, abilities) = (&target.storage, target.storage.abilities());
+    let same = here && source.storage.identity().name == storage.identity().name;
+    let clones = (same && abilities.clones).then(|| storage.clone_traits()).transpose()?;
+    let live = same && abilities.snapshots && {
+        let traits = storage.snapshot_traits()?;
+        traits.live && traits.instant
+    };
+    decide(sharing, running, clones, live).map_err(|refusal| match refusal {
+        Refusal::Running => Error::Invalid {
+            message: format!("{} shares only what does not run", storage.identity()),
+            hint: "stop the container first, or make a full copy without -s".into(),
+        },
+        Refusal::Cannot if !here => Error::Invalid {
+            message: "a copy in another directory of containers cannot share with its original".into(),
+            hint: "leave out -p, or make a full copy without -s".into(),
+        },
+        Refusal::Cannot if !same => Error::Invalid {
+            message: format!("{} cannot share what {} keeps", storage.identity(), source.storage.identity()),
+            hint: "leave out -B, or make a full copy without -s".into(),
+        },
+        Refusal::Cannot => Error::Invalid {
+            message: format!("{} cannot share: it has no clones", storage.identity()),
+            hint: format!(
+                "make a full copy without -s, or first one to a storage that can: wxc copy {} NAME -B overlay",
+                source.id
+            ),
+        },
+    })
+}
+
+fn decide(
+    sharing: Sharing,
+    running: bool,
+    clones: Option<CloneTraits>,
+    live: bool,
+) -> Result<Choice, Refusal> {
+    let choice = |how| Ok(Choice { how, traits: clones, second_best: false });
+    let bytes = |refusal| match sharing {
+        Sharing::Required => Err(refusal),
+        Sharing::Preferred => Ok(Choice { how: How::Bytes, traits: clones, second_best: true }),
+        Sharing::Never => choice(How::Bytes),
+    };
+    match clones {
+        None => bytes(Refusal::Cannot),
+        Some(traits) if traits.pins_parent && sharing == Sharing::Never => choice(How::Bytes),
+        Some(_) if live => choice(How::Snapshot),
+        Some(_) if running => bytes(Refusal::Running),
+        Some(_) => choice(How::Clone),
+    }
+}
+
+/// Makes the volume of the copy and opens its root for writing.
+pub(super) fn make(
+    host: &Host,
+    choice: &Choice,
+    operation: &str,
+    source: &Volume,
+    target: &Target,
+    to: &Name,
+) -> Result<OpenVolume, Error> {
+    match choice.how {
+        How::Bytes => bytes(host, operation, source, target, to)?,
+        How::Snapshot => snapshot(host, choice, operation, source, target, to)?,
+        How::Clone => {
+            let storage = &target.storage;
+            storage.seal(operation, &source.id)?;
+            let cloned = storage.clone_volume(operation, &source.id, to.as_str(), None);
+            // Nobody needs it sealed when clones stand alone, or there is none. One that others are built on
+            // stays as it is.
+            if cloned.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
+                super::super::dependents::unseal(host, source, operation)?;
+            }
+            cloned?;
+        }
+    }
+    volume::open(&target.storage, to.as_str(), Access::ReadWrite)
+}
+
+/// Through a snapshot that nobody sees: gone when the clone stands alone, otherwise with the clone.
+fn snapshot(
+    host: &Host,
+    choice: &Choice,
+    operation: &str,
+    source: &Volume,
+    target: &Target,
+    to: &Name,
+) -> Result<(), Error> {
+    let storage = &target.storage;
+    let id = format!("{}@{operation}", source.id);
+    let home = host.layout.path.join(&source.id).join("snaps").join(operation);
+    DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(Error::io("make", &home))?;
+    let made = storage
+        .snapshot(operation, &source.id, &id)
+        .and_then(|_| storage.clone_volume(operation, &id, to.as_str(), None));
+    if made.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
+        storage.remove(operation, &id)?;
+        std::fs::remove_dir(&home).map_err(Error::io("remove", &home))?;
+        // Only when there are no others in it.
+        let _others = std::fs::remove_dir(home.parent().unwrap_or(Path::new("/")));
+    }
+    Ok(made.map(drop)?)
+}
+
+/// File by file, from one root to the other.
+fn bytes(host: &Host, operation: &str, source: &Volume, target: &Target, to: &Name) -> Result<(), Error> {
+    let from = volume::open(&source.storage, &source.id, Access::ReadOnly)?;
+    let limited = source.storage.abilities().sizes && target.storage.abilities().sizes;
+    let size = if limited { source.storage.size(&source.id)? } else { None };
+    target.storage.create(operation, to.as_str(), size)?;
+    let root = volume::open(&target.storage, to.as_str(), Access::ReadWrite)?;
+    host.progress.phase(&format!("copying {}", source.id));
+    let mut watched = Watched { host, progress: &*host.progress };
+    let done = tree::copy_tree(from.root(), root.root(), &mut watched)
+        .map_err(Error::tree(format!("copy {}", source.id)))?;
+    tracing::debug!(?done, "copied a tree");
+    Ok(())
+}
+
+/// Exactly what is there: a container of one's own.
+struct Watched<'a> {
+    host: &'a Host,
+    progress: &'a dyn Progress,
+}
+
+impl CopyPolicy for Watched<'_> {
+    fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
+        Ok((uid, gid))
+    }
+    fn attribute(&mut self, _: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
+        Some(value)
+    }
+    fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
+        Ok(true)
+    }
+    fn progress(&mut self, _: &Path, done: &tree::Copied) -> Result<(), TreeError> {
+        if self.host.check_cancelled().is_err() {
+            return Err(TreeError::Stopped);
+        }
+        self.progress.report(done.bytes, None, Unit::Bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALONE: Option<CloneTraits> = Some(CloneTraits { instant: true, pins_parent: false });
+    const PINNING: Option<CloneTraits> = Some(CloneTraits { instant: true, pins_parent: true });
+
+    fn how(sharing: Sharing, running: bool, clones: Option<CloneTraits>, live: bool) -> Result<How, Refusal> {
+        decide(sharing, running, clones, live).map(|choice| choice.how)
+    }
+
+    #[test]
+    fn an_independent_copy_never_depends() {
+        for running in [false, true] {
+            assert_eq!(how(Sharing::Never, running, PINNING, true), Ok(How::Bytes));
+            assert_eq!(how(Sharing::Never, running, None, false), Ok(How::Bytes));
+            assert_eq!(how(Sharing::Never, running, ALONE, true), Ok(How::Snapshot));
+        }
+        assert_eq!(how(Sharing::Never, false, ALONE, false), Ok(How::Clone));
+        assert_eq!(how(Sharing::Never, true, ALONE, false), Ok(How::Bytes));
+    }
+
+    #[test]
+    fn sharing_that_cannot_be_is_refused_or_said() {
+        assert_eq!(how(Sharing::Required, false, None, true), Err(Refusal::Cannot));
+        assert_eq!(how(Sharing::Required, true, PINNING, false), Err(Refusal::Running));
+        assert_eq!(how(Sharing::Required, false, PINNING, false), Ok(How::Clone));
+        assert_eq!(how(Sharing::Required, true, PINNING, true), Ok(How::Snapshot));
+        let choice = decide(Sharing::Preferred, true, PINNING, false).unwrap();
+        assert!(choice.how == How::Bytes && choice.second_best);
+        assert!(!decide(Sharing::Never, true, PINNING, false).unwrap().second_best);
+    }
+}
