@@ -79,6 +79,8 @@ struct Build {
     nested: PathBuf,
     /// The triple that wxc is built for.
     triple: String,
+    /// That of this machine, for the compiler: with another C library it is the same compiler.
+    machine: String,
 }
 
 impl Build {
@@ -87,7 +89,8 @@ impl Build {
         let (manifest, out) = (path("CARGO_MANIFEST_DIR")?, path("OUT_DIR")?);
         let triple = std::env::var("TARGET")?;
         let arch = |triple: &str| triple.split('-').next().map(str::to_owned);
-        if arch(&triple) != arch(&std::env::var("HOST")?) {
+        let machine = std::env::var("HOST")?;
+        if arch(&triple) != arch(&machine) {
             // wxc-compile is run by this script, and has the code generator of one architecture.
             return Err(format!("wxc for {triple} has to be built on a machine of that architecture").into());
         }
@@ -103,6 +106,7 @@ impl Build {
             nested: target.join("nested"),
             out,
             triple,
+            machine,
         })
     }
 
@@ -161,8 +165,8 @@ impl Build {
     /// Builds wxc-compile and returns where it is.
     fn compiler(&self) -> Result<PathBuf, Box<dyn Error>> {
         let target = self.nested.join("compile");
-        self.cargo("host/compile", &target, &self.triple)?;
-        Ok(target.join(&self.triple).join("release/wxc-compile"))
+        self.cargo("host/compile", &target, &self.machine)?;
+        Ok(target.join(&self.machine).join("release/wxc-compile"))
     }
 
     /// Builds the guests and returns the folder of their core modules.

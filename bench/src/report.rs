@@ -11,8 +11,9 @@ pub(crate) fn text(results: &Results, runs: usize) -> String {
     let mut page = format!(
         "# wxc beside LXC\n\n\
          Written by `cargo xtask bench`: {runs} runs, all columns in turn in each, a release build of wxc \
-         and Debian's LXC, the same busybox tree in a plain directory, no network, `sleep` as init. Times \
-         are of whole commands, from their start to their end.\n\n{}\n\n",
+         and Debian's LXC, the same busybox tree in a plain directory, no network, `sleep` as init; \
+         wxc's run directory is in memory, as /run is on most systems. Times are of whole commands, from their start \
+         to their end.\n\n{}\n\n",
         machine()
     );
     let mut table = |title: &str, pick: fn(&crate::samples::Samples) -> f64| {

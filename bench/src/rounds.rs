@@ -75,9 +75,11 @@ pub(crate) fn measure(runs: usize) -> Result<Results, Failed> {
     let place = tempfile::Builder::new().prefix("wxc-bench").tempdir_in("/var/tmp")?;
     let tree = wxc_tests::fixtures::busybox();
     let path = |name: &str| place.path().join(name);
+    // In memory, as /run is wherever wxc is installed; here it may not be.
+    let runtime = tempfile::Builder::new().prefix("wxc-bench").tempdir_in("/dev/shm")?;
     let wxc = |privileged| {
         let name = if privileged { "wp" } else { "wm" };
-        Wxc { path: path(name), run: path(&format!("{name}.run")), tree, privileged }
+        Wxc { path: path(name), run: runtime.path().join(name), tree, privileged }
     };
     let subjects: Vec<Box<dyn Subject>> = vec![
         Box::new(Lxc { path: path("lp"), tree, mapped: false }),

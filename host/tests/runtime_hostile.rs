@@ -210,7 +210,7 @@ fn our_executable_cannot_be_reached_from_inside() {
     plan.rootfs.idmapped = false;
     plan.namespaces.retain(|step| step.kind != Namespace::User);
     let running = world.run(&plan);
-    // What /bin/self executes is what the entering process runs: the sealed copy, or nothing.
+    // What /bin/self executes is what the entering process runs: the sealed image, or nothing.
     drop(running.attach(&["/bin/self"]));
     let writable = running
         .output("for exe in /proc/[0-9]*/exe; do (echo > $exe) 2>/dev/null && readlink $exe; done; true");

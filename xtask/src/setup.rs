@@ -26,7 +26,8 @@ pub(crate) enum Needed {
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/cc"], name: "gcc", needed: Needed::Build, why: "links Rust, compiles xz and zstd" },
-    Package { files: &["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib/aarch64-linux-gnu/libc.a", "/usr/lib/libc.a"], name: "libc6-dev", needed: Needed::Build, why: "the C library a static wxc contains" },
+    Package { files: &["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib/aarch64-linux-gnu/libc.a", "/usr/lib/libc.a"], name: "libc6-dev", needed: Needed::Build, why: "the C library a static wxc-compile contains" },
+    Package { files: &["/usr/bin/musl-gcc"], name: "musl-tools", needed: Needed::Build, why: "compiles xz and zstd for a static wxc" },
     Package { files: &["/usr/sbin/ip", "/sbin/ip", "/bin/ip"], name: "iproute2", needed: Needed::Test, why: "makes the bridge the network tests use" },
     Package { files: &["/usr/bin/unshare"], name: "util-linux", needed: Needed::Test, why: "gives a test a machine's network of its own" },
     Package { files: &["/usr/share/doc/busybox-static"], name: "busybox-static", needed: Needed::Test, why: "the smallest guest" },
@@ -61,21 +62,22 @@ pub(crate) fn prepare(needed: Needed) -> Result<()> {
     if fatal { Err("something the task cannot do without is missing".into()) } else { Ok(()) }
 }
 
-/// The plugins' target and the two components, for the toolchain that `rust-toolchain.toml` pins.
+/// The plugins' target, wxc's own and the two components, for the toolchain that `rust-toolchain.toml` pins.
 /// Named one by one, as rustup's automatic installation may be switched off.
 fn toolchain() -> Result<()> {
-    const TARGET: &str = "wasm32-unknown-unknown";
+    let wanted = ["wasm32-unknown-unknown".to_owned(), crate::shell::target()];
     let Some(targets) = output(Command::new("rustup").args(["target", "list", "--installed"])) else {
         let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
-        let target = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET);
-        return if target.exists() {
-            Ok(())
-        } else {
-            Err(format!("there is no rustup here: install the Rust standard library for {TARGET}").into())
+        let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
+        return match wanted.iter().find(|target| !libraries.join(target).exists()) {
+            None => Ok(()),
+            Some(target) => {
+                Err(format!("there is no rustup here: install the Rust standard library for {target}").into())
+            }
         };
     };
-    if !targets.lines().any(|line| line == TARGET) {
-        run(rustup(["target", "add", TARGET]))?;
+    for target in wanted.iter().filter(|target| !targets.lines().any(|line| line == target.as_str())) {
+        run(rustup(["target", "add", target]))?;
     }
     let components = output(Command::new("rustup").args(["component", "list", "--installed"]));
     for component in ["clippy", "rustfmt"] {

@@ -13,10 +13,18 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map_or(here.clone(), Path::to_path_buf)
 }
 
-/// The cargo that runs this task, at the top of the checkout.
+/// What wxc is shipped for: this machine's architecture, with musl.
+pub(crate) fn target() -> String {
+    std::env::var(TARGET).unwrap_or_else(|_| format!("{}-unknown-linux-musl", std::env::consts::ARCH))
+}
+
+/// Where cargo, and whoever wants another target, says which.
+const TARGET: &str = "CARGO_BUILD_TARGET";
+
+/// The cargo that runs this task, at the top of the checkout, building what is shipped.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root());
+    cargo.current_dir(root()).env(TARGET, target());
     cargo
 }
 

@@ -14,7 +14,7 @@ const WORKSPACES: &[(&str, &[&str])] = &[
     // A plugin's logic is tested natively, with the host's side written as plain Rust.
     ("plugins", &["--workspace", "--target", "host-tuple"]),
     // As the host's build makes it, so that the compiler is compiled once.
-    ("host/compile", &["--release"]),
+    ("host/compile", &["--release", "--target", "host-tuple"]),
 ];
 
 #[derive(Debug, Default, PartialEq)]

@@ -21,7 +21,7 @@ use crate::sys::clone::{self, Process};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Image<'a> {
     Path(&'a Path),
-    /// A sealed copy.
+    /// One that nobody can write to.
     Memory(BorrowedFd<'a>),
 }
 
@@ -108,7 +108,7 @@ impl Helper<'_> {
             Image::Memory(_) => {
                 // Behind what is handed over, before the streams.
                 let file = Slot(last - 4);
-                builder.step("execute the sealed copy", Op::ExecFile { file, argv, envp });
+                builder.step("execute the sealed image", Op::ExecFile { file, argv, envp });
             }
         }
         Ok((builder.finish(), fds))

@@ -103,6 +103,8 @@ fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
     if !monitor.handover.foreground {
         report.close();
     }
+    // What made the container is not needed again before its end; what waits for that is little.
+    crate::sys::exe::let_go_of_code().ok();
     let exit = events::serve(&mut monitor, &init, &mut report);
     report.send(&Report::Ended { exit }, &[]);
     monitor.again(exit);

@@ -166,9 +166,9 @@ mod tests {
         let jumps = program
             .with(&[], -1, |program| program.steps.iter().map(|step| step.otherwise).collect::<Vec<_>>());
         assert_eq!(jumps, [None, Some(3), Some(3), None]);
-        let fault = Fault { call: Call::Keyctl, errno: libc::EDQUOT };
+        let fault = Fault { call: Call::Keyctl, errno: libc::ENOSPC };
         let error = program.explain(Failure { step: 1, fault, skipped: true });
-        assert_eq!(error.to_string(), "step 2 of 4: second: Disk quota exceeded");
+        assert_eq!(error.to_string(), "step 2 of 4: second: No space left on device");
     }
 
     #[test]

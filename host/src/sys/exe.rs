@@ -77,6 +77,39 @@ fn copy(path: &Path) -> io::Result<OwnedFd> {
     Ok(to)
 }
 
+/// Takes this program's code out of this process's memory; what is executed next comes back from
+/// the page cache, page by page. For a process that has done its work and now waits for long.
+///
+/// # Errors
+/// As reading `/proc/self/maps` and madvise(2); nothing is lost then.
+pub fn let_go_of_code() -> io::Result<()> {
+    for (start, length) in code(&std::fs::read_to_string("/proc/self/maps")?) {
+        // SAFETY: a private mapping of a file that was never writable (see `code`): its pages are what the
+        // file has, and fault in again as that (madvise(2), MADV_DONTNEED), also under this very code.
+        let done =
+            unsafe { libc::madvise(std::ptr::without_provenance_mut(start), length, libc::MADV_DONTNEED) };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Start and length of the mappings that hold code of files, in a text as proc_pid_maps(5) has it. Those that
+/// are readable only may have been written to before, by the start-up code that relocates.
+fn code(maps: &str) -> Vec<(usize, usize)> {
+    let range = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (range, mode) = (words.next()?, words.next()?);
+        let inode = words.nth(2)?;
+        let (start, end) = range.split_once('-')?;
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let (start, end) = (address(start)?, address(end)?);
+        (mode == "r-xp" && inode != "0").then_some((start, end.checked_sub(start)?))
+    };
+    maps.lines().filter_map(range).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +123,19 @@ mod tests {
             assert!(written.is_err(), "{flags:?}");
         }
         assert_eq!(std::fs::read(&link).unwrap(), std::fs::read(SELF).unwrap());
+    }
+
+    #[test]
+    fn only_code_of_files_is_let_go_of() {
+        let maps = "\
+            00400000-005f3000 r--p 00000000 fe:00 7 /usr/bin/wxc\n\
+            005f4000-00c71000 r-xp 001f3000 fe:00 7 /usr/bin/a name\n\
+            00c71000-00cab000 r--p 0086f000 fe:00 7 /usr/bin/wxc\n\
+            00d00000-00d01000 rwxp 00000000 fe:00 7 /usr/bin/wxc\n\
+            7ffe0000-7ffe2000 r-xp 00000000 00:00 0 [vdso]\n";
+        assert_eq!(code(maps), [(0x5f4000, 0x67d000)]);
+        let_go_of_code().unwrap();
+        assert!(!code(&std::fs::read_to_string("/proc/self/maps").unwrap()).is_empty());
     }
 
     #[test]

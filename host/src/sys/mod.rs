@@ -15,7 +15,7 @@ pub mod tree;
 
 /// Processes by clone3(2) that run the child's interpreter.
 pub mod clone;
-/// Our own executable, and a sealed copy of it.
+/// Our own executable, and a sealed image of it.
 pub mod exe;
 /// Inherited fds.
 pub mod fd;

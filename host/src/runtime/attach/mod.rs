@@ -30,7 +30,7 @@ mod process;
 mod program;
 /// What is asked for.
 mod request;
-/// A joiner that executes a sealed copy of this program.
+/// A joiner that executes a sealed image of this program.
 mod sealed;
 /// The caller's standard streams.
 mod streams;

@@ -54,7 +54,7 @@ pub(super) fn start(
         |error| RuntimeError::system("make a socket for the process that enters the container", error);
     let (ours, theirs) = message::pair(SocketType::SEQPACKET).map_err(socket)?;
     // Root of a container with the host's ids could write to the file that our process executes
-    // while it is inside (CVE-2019-5736): only a sealed copy goes there.
+    // while it is inside (CVE-2019-5736): only a sealed image goes there.
     let sealed = target.plan.ids.is_none();
     let mut files = Vec::new();
     if !entry.elevated.cgroup {

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A joiner that executes a sealed copy of this program, for containers that have the host's ids.
+//! A joiner that executes a sealed image of this program, for containers that have the host's ids.
 //!
 //! It is an ordinary helper whose program is the interpreter itself: it makes the same list of
 //! operations from the same entry, and is the joiner from then on.
