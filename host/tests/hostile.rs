@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use common::{compiler, failure, places};
 use wxc::plugin::budget::Limit;
@@ -40,20 +41,44 @@ fn module(feature: Option<&str>, triple: &str) -> PathBuf {
 
 /// A plugin file of the guest under a name, in a new directory.
 fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
-    static PLAIN: OnceLock<PathBuf> = OnceLock::new();
-    static COMMANDS: OnceLock<PathBuf> = OnceLock::new();
-    let kept = if feature.is_some() { &COMMANDS } else { &PLAIN };
-    let module = kept.get_or_init(|| module(feature, "wasm32-unknown-unknown"));
-    encode(dir, name, module, feature.is_some())
+    static KEPT: Mutex<BTreeMap<Option<&str>, PathBuf>> = Mutex::new(BTreeMap::new());
+    let module = {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let feature: Option<&'static str> = feature.map(|f| if f == "fetch" { "fetch" } else { "commands" });
+        kept.entry(feature).or_insert_with(|| module(feature, "wasm32-unknown-unknown")).clone()
+    };
+    encode(dir, name, &module, feature == Some("commands"))
 }
+
+/// The commands that the guest declares when it has any.
+const COMMANDS: &str = r#"
+[commands.say]
+argv = ["echo", "{what:name}"]
+reason = "none"
+[commands.show]
+argv = ["cat", "{file}"]
+reason = "none"
+[commands.environment]
+argv = ["env"]
+reason = "none"
+[commands.missing]
+argv = ["no-such-program"]
+reason = "none"
+[commands.fails]
+argv = ["ls", "/does-not-exist"]
+reason = "none"
+[commands.late]
+argv = ["sleep", "100"]
+reason = "none"
+deadline = 1
+"#;
 
 fn encode(dir: &Path, name: &str, module: &Path, commands: bool) -> PathBuf {
     let (manifest, file) = (dir.join("plugin.toml"), dir.join(format!("{name}.wasm")));
-    let template = "[commands.anything]\nargv = [\"true\"]\nreason = \"none\"\n";
     let text = format!(
         "name = \"{name}\"\nkind = \"storage\"\nversion = \"6.6.6\"\napi = \"0.1\"\ndescription = \"bad\"\n\
          pool = \"directory\"\n[limits]\ntime = 200\n{}",
-        if commands { template } else { "" }
+        if commands { COMMANDS } else { "" }
     );
     fs::write(&manifest, text).unwrap();
     let encoded =
@@ -202,13 +227,52 @@ fn a_file_is_granted_by_its_content_and_replaces_a_built_in_plugin() {
 fn an_import_that_is_not_offered_is_named() {
     let world = World::new();
     let plugins = Plugins::new(world.places());
-    plugins.install(&plugin_file(world.top.path(), "hostile", Some("commands"))).unwrap();
-    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/commands@0.1.0"]);
-    let error = world.open("hostile").unwrap_err();
-    assert!(error.to_string().contains("not granted: command:anything: true, commands, tree"), "{error}");
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("fetch"))).unwrap();
+    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/fetch@0.1.0"]);
     plugins.grant("hostile", &[]).unwrap();
     let error = world.open("hostile").unwrap_err().to_string();
-    assert!(error.contains("needs the interface wxc:host/commands@0.1.0"), "{error}");
+    assert!(error.contains("needs the interface wxc:host/fetch@0.1.0"), "{error}");
+}
+
+#[test]
+fn programs_of_the_host_are_run_as_declared_or_not_at_all() {
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("commands"))).unwrap();
+    let error = world.open("hostile").unwrap_err().to_string();
+    assert!(error.contains("not granted: command:environment: env, command:fails: ls"), "{error}");
+    plugins.grant("hostile", &[]).unwrap();
+    let guest = world.open("hostile").unwrap();
+    for (attempt, kind) in [
+        ("undeclared", FailureKind::Denied),
+        ("option", FailureKind::Invalid),
+        ("two-arguments", FailureKind::Invalid),
+        ("unfilled", FailureKind::Invalid),
+        ("another-placeholder", FailureKind::Invalid),
+        ("wrong-type", FailureKind::Invalid),
+        ("twice", FailureKind::Invalid),
+        ("program-missing", FailureKind::Unsupported),
+        ("program-fails", FailureKind::Failed),
+        ("program-late", FailureKind::Exhausted),
+        ("file-config", FailureKind::Denied),
+        ("file-above", FailureKind::Invalid),
+        ("file-fifo", FailureKind::Invalid),
+        ("file-link", FailureKind::Invalid),
+        ("file-home", FailureKind::Denied),
+        ("loop-config", FailureKind::Denied),
+        ("loop-find-config", FailureKind::Denied),
+        ("loop-above", FailureKind::Invalid),
+        ("loop-fifo", FailureKind::Invalid),
+        ("loop-home", FailureKind::Denied),
+    ] {
+        assert_eq!(failure(guest.create("op", attempt, None)), kind, "{attempt}");
+    }
+    let told = |attempt: &str| guest.create("op", attempt, None).unwrap_err().to_string();
+    assert!(told("program-fails").contains("ls failed with exit code 2: "), "{}", told("program-fails"));
+    assert!(told("file").ends_with("privileged = true"), "{}", told("file"));
+    assert!(
+        told("environment").ends_with(": PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin;")
+    );
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) mod host {
                 import wxc:host/progress@0.1.0;
                 import wxc:host/settings@0.1.0;
                 import wxc:host/tree@0.1.0;
+                import wxc:host/loop-devices@0.1.0;
+                import wxc:host/commands@0.1.0;
                 import wxc:host/store@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/host-system@0.1.0;
@@ -36,6 +38,8 @@ pub(super) mod host {
         additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
         with: {
             "wxc:host/handles.directory": crate::plugin::host::handles::Directory,
+            "wxc:host/handles.block-device": crate::plugin::host::handles::BlockDevice,
+            "wxc:host/commands.command": crate::plugin::host::commands::Command,
         },
     });
 }

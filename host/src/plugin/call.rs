@@ -14,6 +14,7 @@ use wxc_engine::Facts;
 use super::bindings::host::wxc::host::types::{Error, ErrorKind};
 use super::budget::{Budget, Limit, TICK};
 use super::error::{FailureKind, Identity, PluginError};
+use super::host::commands::{Templates, templates};
 use super::host::linking::{Unlinked, link};
 use super::host::{Misuse, Progress, Scope, State};
 use super::manifest::Manifest;
@@ -24,6 +25,7 @@ pub(super) struct Ready {
     pub(super) identity: Identity,
     pub(super) facts: Facts,
     pub(super) manifest: Manifest,
+    pub(super) commands: Arc<Templates>,
     budget: Budget,
     engine: &'static Engine,
     instance: InstancePre<State>,
@@ -62,7 +64,8 @@ impl Ready {
         super::wasi::stub_the_rest(&mut linker, component, &facts.imports).map_err(refused)?;
         let instance = linker.instantiate_pre(component).map_err(refused)?;
         let budget = Budget::default().with(&manifest.limits);
-        Ok(Self { identity, facts, manifest, budget, engine, instance })
+        let commands = Arc::new(templates(&manifest));
+        Ok(Self { identity, facts, manifest, commands, budget, engine, instance })
     }
 
     /// Whether the component exports an interface.

@@ -115,7 +115,7 @@ pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
     if has(&asked, "commands") {
         // Word for word: a template that changes in an update is another permission.
         parts.extend(
-            manifest.commands.iter().map(|(name, c)| format!("command:{name}: {}", c.argv.join(" "))),
+            manifest.commands.iter().map(|(name, c)| format!("command:{name}: {}", word_for_word(&c.argv))),
         );
     }
     parts.extend(manifest.devices.iter().map(|(name, d)| format!("device:{name}: {}", d.path)));
@@ -146,6 +146,13 @@ pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
     }
     asked.extend(parts.into_iter().map(Permission));
     asked
+}
+
+/// A command as it will be run, with quotes where one could not see otherwise where a word ends.
+fn word_for_word(argv: &[String]) -> String {
+    let plain = |word: &String| !word.is_empty() && !word.contains([' ', '\'', '"', '\\']);
+    let words = argv.iter().map(|word| if plain(word) { word.clone() } else { format!("{word:?}") });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `tree` of `wxc:host/tree@0.1.0`; `None` for what is not ours.
@@ -308,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_manifest_alone_asks_for_nothing_it_does_not_import() {
-        let text = "[fetch]\norigins = [\"https://a\"]\nreason = \"\"\n[commands.c]\nreason = \"\"\nargv = [\"ls\"]\n";
+        let text = "[fetch]\norigins = [\"https://a\"]\nreason = \"\"\n[commands.c]\nreason = \"\"\nargv = [\"ls\", \"-l\", \"a b\"]\n";
         assert!(asked(&facts(&["wxc:host/log@0.1.0"]), &manifest(text)).is_empty());
         let asked = asked(&facts(&["wxc:host/commands@0.1.0", "wxc:host/fetch@0.1.0"]), &manifest(text));
-        assert_eq!(words(&asked), ["command:c: ls", "commands", "fetch", "origin:https://a"]);
+        assert_eq!(words(&asked), ["command:c: ls -l \"a b\"", "commands", "fetch", "origin:https://a"]);
     }
 
     #[test]

@@ -128,6 +128,8 @@ impl HookPlugin {
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
     ) -> Result<R, PluginError> {
         let scope = Scope {
+            // What is pure can be repeated, and running a program may not be.
+            commands: if pure { Arc::default() } else { Arc::clone(&self.ready.commands) },
             settings: Arc::clone(&self.settings.0),
             store: if pure { None } else { self.state.clone() },
             ..Scope::default()

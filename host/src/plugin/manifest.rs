@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::command_line::CommandLine;
 use super::registry::Kind;
 
 /// The version of the contract that this wxc offers: a 0.x is its own major version.
@@ -315,6 +316,13 @@ impl Manifest {
                 let why = "argv begins with the name of a program, without a path and a placeholder".into();
                 return bad(&format!("commands.{name}"), why);
             }
+            let line = CommandLine::parse(&command.argv)
+                .map_err(|why| ManifestError::Value { field: format!("commands.{name}"), why })?;
+            let free = |key: &&str| self.settings.get(*key).is_none_or(|setting| setting.user);
+            if let Some(key) = line.settings().find(free) {
+                let why = format!("{{{key}}} is not a setting of the administrator's alone");
+                return bad(&format!("commands.{name}"), why);
+            }
             if command.deadline.is_some_and(|d| !(1..=3600).contains(&d)) {
                 return bad(&format!("commands.{name}"), "deadline is 1 to 3600 seconds".into());
             }
@@ -473,6 +481,8 @@ mod tests {
             format!("{HEAD}[commands.a]\nreason = \"\"\nargv = [\"/bin/sh\"]\n"),
             format!("{HEAD}[commands.a]\nreason = \"\"\nargv = []\n"),
             format!("{HEAD}[commands.a]\nreason = \"\"\nargv = [\"{{program}}\"]\n"),
+            format!("{HEAD}[commands.a]\nreason = \"\"\nargv = [\"ls\", \"{{anything}}\"]\n"),
+            format!("{HEAD}[commands.a]\nreason = \"\"\nargv = [\"ls\", \"{{x:setting}}\"]\n"),
             format!("{HEAD}[devices.a]\nreason = \"\"\npath = \"/dev/../etc\"\n"),
             format!("{HEAD}[host-system]\nreason = \"\"\ndirectories = [\"/etc\"]\n"),
             format!("{HEAD}[fetch]\nreason = \"\"\norigins = [\"https://a@b\"]\n"),

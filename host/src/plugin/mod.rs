@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! - [`registry`]: where plugins are looked for · [`manifest`]: what a plugin says of itself
+//! - [`command_line`]: templates of commands and their placeholders
 //! - [`grants`]: asked ∩ granted, the only place that says yes
 //! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
@@ -28,6 +29,7 @@ mod wasi;
 
 pub mod admin;
 pub mod budget;
+pub mod command_line;
 pub mod engine;
 pub mod error;
 pub mod grants;

@@ -498,6 +498,7 @@ impl StoragePlugin {
         };
         let scope = Scope {
             pool,
+            commands: Arc::clone(&self.ready.commands),
             settings: Arc::clone(&self.settings.0),
             store: Some(self.pool.join(".plugin-state").join(&self.ready.identity.name)),
             ..Scope::default()

@@ -16,17 +16,24 @@ pub mod tree;
 /// Processes by clone3(2) that run the child's interpreter.
 pub mod clone;
 /// Our own executable, and a sealed image of it.
+/// File systems in regular files.
+pub mod disk;
+/// Our own executable, and a sealed copy of it.
 pub mod exe;
 /// Inherited fds.
 pub mod fd;
 /// Leaving the namespaces and descriptors that a process was born with.
 pub mod leave;
+/// Regular files as block devices.
+pub mod loopdev;
 /// Attributes of mounts.
 pub mod mount;
 /// The machine code of compiled plugins.
 pub(crate) mod native;
 /// Several directories, one over the other.
 pub mod overlay;
+/// Programs of the host, run to their end.
+pub mod run;
 /// Signals as events.
 pub mod signal;
 /// Proof of being alone in the process.

@@ -8,6 +8,11 @@ use wasmtime::component::Resource;
 use super::State;
 use super::place::Zone;
 use crate::plugin::bindings::host::wxc::host::handles as wit;
+use crate::sys::loopdev::LoopDevice;
+
+/// A block device: a loop device of a file in the pool.
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub type BlockDevice = LoopDevice;
 
 /// A directory that was given to a call, or one below it.
 #[derive(Debug)]
@@ -30,7 +35,27 @@ impl State {
     }
 }
 
+impl State {
+    /// Gives the guest a device, which stays attached at least as long.
+    pub(super) fn mint_device(&mut self, device: BlockDevice) -> wasmtime::Result<Resource<BlockDevice>> {
+        self.table.push(device).map_err(|_| self.handles_used_up())
+    }
+
+    /// The device behind a handle.
+    pub(super) fn block_device(&self, handle: &Resource<BlockDevice>) -> wasmtime::Result<&BlockDevice> {
+        Ok(self.table.get(handle)?)
+    }
+}
+
 impl wit::Host for State {}
+
+impl wit::HostBlockDevice for State {
+    fn drop(&mut self, handle: Resource<BlockDevice>) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
 
 impl wit::HostDirectory for State {
     fn drop(&mut self, handle: Resource<Directory>) -> wasmtime::Result<()> {
@@ -54,7 +79,6 @@ macro_rules! never_minted {
 never_minted!(
     HostContainerRoot ContainerRoot,
     HostRunningContainer RunningContainer,
-    HostBlockDevice BlockDevice,
     HostByteSource ByteSource,
     HostByteSink ByteSink
 );

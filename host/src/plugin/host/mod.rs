@@ -6,16 +6,20 @@
 //! - [`log`], [`progress`], [`settings`]: a voice, and the plugin's own configuration
 //! - [`scope`]: which handles the running call gets
 //! - [`tree`], with [`measure`]: files and directories of a pool
+//! - [`loop_devices`]: files of a pool as block devices
+//! - [`commands`]: programs of the host, from declared templates
 //! - [`store`]: small durable state
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`failure`]: errors of the kernel in the words of the contract
 //! - [`linking`]: the table of interfaces; what is not in it cannot be imported
 
+pub(super) mod commands;
 pub(super) mod failure;
 pub(super) mod handles;
 mod host_system;
 pub(super) mod linking;
 mod log;
+mod loop_devices;
 mod measure;
 pub(super) mod place;
 mod progress;
@@ -50,6 +54,10 @@ pub(super) struct State {
 pub(super) struct Scope {
     /// The pool, for storage in a directory.
     pub(super) pool: Option<OwnedFd>,
+    /// The name of the pool, where it is one that the administrator bound.
+    pub(super) pool_name: Option<String>,
+    /// The command templates that may be run.
+    pub(super) commands: Arc<commands::Templates>,
     /// The declared settings, with a value where there is one.
     pub(super) settings: Arc<BTreeMap<String, Option<String>>>,
     /// Where the plugin's own state is kept, made when it is first written; none in a call that is to be pure.

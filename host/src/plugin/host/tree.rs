@@ -273,7 +273,7 @@ fn make_directory(at: &At, permissions: u32) -> Result<(), Error> {
 }
 
 /// Opens a regular file, and nothing else: reading a device of a guest's tree would reach the host's.
-fn open_file(at: &At, flags: OFlags) -> Result<OwnedFd, Error> {
+pub(super) fn open_file(at: &At, flags: OFlags) -> Result<OwnedFd, Error> {
     // Looked at first through a descriptor that opens nothing: to open a device already acts on it.
     let looked = at.open(OFlags::PATH)?;
     let before = fstat(&looked).map_err(|e| at.refused("look at", e))?;

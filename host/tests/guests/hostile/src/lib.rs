@@ -5,7 +5,11 @@
 mod bindings {
     wit_bindgen::generate!({
         path: ["../../../../wit/host", "../../../../wit/storage"],
-        world: "wxc:storage/storage-plugin",
+        inline: "
+            package test:hostile;
+            world plugin { include wxc:storage/storage-plugin@0.1.0; import wxc:host/fetch@0.1.0; }
+        ",
+        world: "test:hostile/plugin",
         generate_all,
     });
     export!(Hostile with_types_in self);
@@ -19,6 +23,77 @@ use bindings::wxc::storage::scope;
 use bindings::wxc::storage::types::{Access, Mount, MountSource, Phase, Place, Pool, Volume, VolumeUsage};
 
 struct Hostile;
+
+/// What it tries with programs and devices of the host; `None` for what is none of these.
+#[cfg(feature = "commands")]
+fn outside(pool: &bindings::wxc::host::handles::Directory, attempt: &str) -> Option<Result<(), Error>> {
+    use bindings::wxc::host::commands::Command;
+    use bindings::wxc::host::loop_devices;
+    let run = |command: Command| command.run().map(drop);
+    let name = |text: &str| {
+        let command = Command::new("say");
+        command.set_text("what", text);
+        run(command)
+    };
+    Some(match attempt {
+        "undeclared" => run(Command::new("rm")),
+        "option" => name("--help"),
+        "two-arguments" => name("a b"),
+        "unfilled" => run(Command::new("say")),
+        "another-placeholder" => {
+            let command = Command::new("say");
+            command.set_text("what", "hello");
+            command.set_text("more", "hello");
+            run(command)
+        }
+        "wrong-type" => {
+            let command = Command::new("say");
+            command.set_number("what", 1);
+            run(command)
+        }
+        "twice" => {
+            let command = Command::new("say");
+            command.set_text("what", "hello");
+            run_twice(&command)
+        }
+        "program-missing" => run(Command::new("missing")),
+        "program-fails" => run(Command::new("fails")),
+        "program-late" => run(Command::new("late")),
+        "environment" => {
+            let seen = Command::new("environment").run().map(|outcome| outcome.stdout);
+            seen.and_then(|text| Err(failed(String::from_utf8_lossy(&text).replace('\n', ";"))))
+        }
+        "file" | "file-config" | "file-above" | "file-fifo" | "file-link" | "file-home" => {
+            let command = Command::new("show");
+            command.set_file("file", pool, place(attempt));
+            let seen = command.run().map(|outcome| outcome.stdout);
+            seen.and_then(|text| Err(failed(String::from_utf8_lossy(&text).into_owned())))
+        }
+        "loop-config" | "loop-above" | "loop-fifo" | "loop-home" => {
+            loop_devices::attach(pool, place(&attempt.replace("loop", "file")), false).map(drop)
+        }
+        "loop-find-config" => loop_devices::find(pool, place("file-config")).map(drop),
+        _ => return None,
+    })
+}
+
+#[cfg(feature = "commands")]
+fn run_twice(command: &bindings::wxc::host::commands::Command) -> Result<(), Error> {
+    command.run()?;
+    command.run().map(drop)
+}
+
+#[cfg(feature = "commands")]
+fn place(attempt: &str) -> &'static str {
+    match attempt {
+        "file-config" => "web/container.toml",
+        "file-above" => "../secret",
+        "file-fifo" => "web/rootfs/fifo",
+        "file-link" => "web/rootfs/link",
+        "file-home" => "web",
+        _ => "web/rootfs/evil",
+    }
+}
 
 fn volume(id: &str) -> Volume {
     Volume { id: id.into(), phase: Phase::Writable, parent: None, operation: None }
@@ -35,8 +110,8 @@ fn deep(n: u64) -> u64 {
 
 impl Guest for Hostile {
     fn open() -> Result<Pool, Error> {
-        #[cfg(feature = "commands")]
-        bindings::wxc::host::commands::Command::new("anything").run()?;
+        #[cfg(feature = "fetch")]
+        drop(bindings::wxc::host::fetch::Request::new("https://images.example.org"));
         Ok(Pool { total: 1, available: 1, metadata_available: None })
     }
 
@@ -46,6 +121,10 @@ impl Guest for Hostile {
 
     fn create(_operation: String, id: String, _size: Option<u64>) -> Result<Volume, Error> {
         let pool = scope::pool()?;
+        #[cfg(feature = "commands")]
+        if let Some(tried) = outside(&pool, &id) {
+            return tried.map(|()| volume(&id));
+        }
         match id.as_str() {
             "loop" => loop {
                 std::hint::black_box(());

@@ -1,0 +1,233 @@
+#![forbid(unsafe_code)]
+//! `wxc:host/commands`: programs of the host, from the templates that the manifest declares.
+//!
+//! A plugin fills in placeholders; which program, which arguments and where is decided by the manifest
+//! ([`crate::plugin::command_line`]), and how it runs by [`crate::sys::run`].
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{FileType, OFlags, fstat};
+use wasmtime::component::Resource;
+
+use super::failure::failure;
+use super::handles::{BlockDevice, Directory};
+use super::place::{Class, Need};
+use super::{Misuse, State};
+use crate::plugin::bindings::host::wxc::host::commands::{Host, HostCommand};
+use crate::plugin::bindings::host::wxc::host::handles::{ByteSink, ByteSource};
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind, Outcome};
+use crate::plugin::command_line::{Bound, CommandLine, Value};
+use crate::plugin::manifest::{self, Manifest};
+use crate::sys::run::{self, Ended, How, Invocation};
+
+/// A template that may be run.
+#[derive(Debug)]
+pub(in crate::plugin) struct Template {
+    line: CommandLine,
+    deadline: Duration,
+    success: Vec<i32>,
+    capture: usize,
+}
+
+/// The templates of a plugin, by name.
+pub(in crate::plugin) type Templates = BTreeMap<String, Template>;
+
+/// Seconds that a command may take unless its template says otherwise.
+const DEADLINE: u32 = 30;
+/// Bytes of each output that are kept unless its template says otherwise.
+const CAPTURE: u32 = 64 << 10;
+
+/// The templates of a manifest, whose reader has checked them.
+pub(in crate::plugin) fn templates(manifest: &Manifest) -> Templates {
+    let template = |(name, command): (&String, &manifest::Command)| {
+        let success = if command.success.is_empty() { &[0][..] } else { &command.success };
+        let template = Template {
+            line: CommandLine::parse(&command.argv).ok()?,
+            deadline: Duration::from_secs(command.deadline.unwrap_or(DEADLINE).into()),
+            success: success.iter().map(|&code| code.into()).collect(),
+            capture: command.capture.unwrap_or(CAPTURE) as usize,
+        };
+        Some((name.clone(), template))
+    };
+    manifest.commands.iter().filter_map(template).collect()
+}
+
+/// A template being filled in.
+#[derive(Debug, Default)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Command {
+    template: String,
+    values: BTreeMap<String, Value>,
+    /// What the program inherits, and what has to stay as it is until it has ended.
+    files: Vec<OwnedFd>,
+    devices: Vec<OwnedFd>,
+    /// Why a file could not be opened; told by `run`.
+    problem: Option<Error>,
+    ran: bool,
+}
+
+impl State {
+    fn command(&mut self, handle: &Resource<Command>) -> wasmtime::Result<&mut Command> {
+        self.enter()?;
+        Ok(self.table.get_mut(handle)?)
+    }
+
+    fn start(&mut self, handle: &Resource<Command>) -> wasmtime::Result<Result<Outcome, Error>> {
+        let command = std::mem::take(self.command(handle)?);
+        self.table.get_mut(handle)?.ran = true;
+        if command.ran {
+            return Ok(Err(failure(ErrorKind::Invalid, "a command runs once")));
+        }
+        let name = &command.template;
+        let Some(template) = self.scope.commands.get(name) else {
+            let message = format!("the manifest declares no [commands.{name}] that this call may run");
+            return Ok(Err(failure(ErrorKind::Denied, message)));
+        };
+        if let Some(problem) = command.problem {
+            return Ok(Err(problem));
+        }
+        let bound = Bound { pool: self.scope.pool_name.as_deref(), settings: &self.scope.settings };
+        let argv = match template.line.fill(&command.values, bound) {
+            Ok(argv) => argv,
+            Err(why) => return Ok(Err(failure(ErrorKind::Invalid, format!("command {name}: {why}")))),
+        };
+        let program = argv.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(path) = run::find(&program) else {
+            let message = format!("{program} is not installed (it was looked for in {})", run::PATH);
+            return Ok(Err(failure(ErrorKind::Unsupported, message)));
+        };
+        let inherit: Vec<_> = command.files.iter().map(|file| file.as_fd()).collect();
+        let (deadline, capture) = (template.deadline, template.capture);
+        let invocation = Invocation { program: &path, argv: &argv, inherit: &inherit, deadline, capture };
+        tracing::debug!(plugin = %self.plugin, ?argv, "running");
+        let ended = run::run(&invocation, &|| self.progress.cancelled());
+        Ok(match ended {
+            Err(error) => Err(failure(ErrorKind::Failed, format!("cannot run {program}: {error}"))),
+            Ok(ended) => outcome(&program, template, ended),
+        })
+    }
+}
+
+/// What the guest is told of it.
+fn outcome(program: &str, template: &Template, ended: Ended) -> Result<Outcome, Error> {
+    match ended.how {
+        How::Itself(status) if template.success.contains(&status) => {
+            Ok(Outcome { status, stdout: ended.stdout, stderr: ended.stderr })
+        }
+        How::Itself(status) => {
+            let said = String::from_utf8_lossy(&ended.last_words);
+            let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let said = lines[lines.len().saturating_sub(4)..].join("; ");
+            let how = match status {
+                129..=192 => format!("was ended by signal {}", status - 128),
+                _ => format!("failed with exit code {status}"),
+            };
+            let said = if said.is_empty() { "it said nothing" } else { &said };
+            Err(failure(ErrorKind::Failed, format!("{program} {how}: {said}")))
+        }
+        How::Late => {
+            let message = format!("{program} was stopped after its {} seconds", template.deadline.as_secs());
+            Err(failure(ErrorKind::Exhausted, message))
+        }
+        How::Cancelled => Err(failure(ErrorKind::Cancelled, format!("{program} was stopped"))),
+    }
+}
+
+impl Host for State {}
+
+impl HostCommand for State {
+    fn new(&mut self, name: String) -> wasmtime::Result<Resource<Command>> {
+        self.enter()?;
+        let command = Command { template: name, ..Command::default() };
+        self.table.push(command).map_err(|_| self.handles_used_up())
+    }
+
+    fn set_text(
+        &mut self,
+        this: Resource<Command>,
+        placeholder: String,
+        value: String,
+    ) -> wasmtime::Result<()> {
+        self.command(&this)?.values.insert(placeholder, Value::Text(value));
+        Ok(())
+    }
+
+    fn set_number(
+        &mut self,
+        this: Resource<Command>,
+        placeholder: String,
+        value: u64,
+    ) -> wasmtime::Result<()> {
+        self.command(&this)?.values.insert(placeholder, Value::Number(value));
+        Ok(())
+    }
+
+    fn set_file(
+        &mut self,
+        this: Resource<Command>,
+        placeholder: String,
+        base: Resource<Directory>,
+        path: String,
+    ) -> wasmtime::Result<()> {
+        let file = self.directory(&base)?.at(&path, Need::Look).and_then(|at| {
+            // A whole directory of the host's own would bring a container's configuration along.
+            if at.zone.class() != Class::Content {
+                return Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume")));
+            }
+            let file = at.open(OFlags::PATH)?;
+            // A device or a pipe of a container's tree would be somebody else's once it is opened.
+            match fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+                Ok(FileType::RegularFile | FileType::Directory) => Ok(file),
+                _ => Err(failure(ErrorKind::Invalid, format!("{path:?} is neither a file nor a directory"))),
+            }
+        });
+        let command = self.command(&this)?;
+        match file {
+            Err(problem) => command.problem = Some(problem),
+            Ok(file) => {
+                // The program inherits the descriptor under this number: the name leads to exactly this
+                // file, whatever its path leads to by then.
+                let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+                command.values.insert(placeholder, Value::File(name));
+                command.files.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_device(
+        &mut self,
+        this: Resource<Command>,
+        placeholder: String,
+        device: Resource<BlockDevice>,
+    ) -> wasmtime::Result<()> {
+        let device = self.block_device(&device)?;
+        // A second one: with the guest's dropped, the device could become another file's.
+        let held = device.as_fd().try_clone_to_owned()?;
+        let node = device.path().display().to_string();
+        let command = self.command(&this)?;
+        command.values.insert(placeholder, Value::Device(node));
+        command.devices.push(held);
+        Ok(())
+    }
+
+    fn read_from(&mut self, _: Resource<Command>, _: Resource<ByteSource>) -> wasmtime::Result<()> {
+        Err(Misuse("it named a stream that it was never given".into()).into())
+    }
+
+    fn write_to(&mut self, _: Resource<Command>, _: Resource<ByteSink>) -> wasmtime::Result<()> {
+        Err(Misuse("it named a stream that it was never given".into()).into())
+    }
+
+    fn run(&mut self, this: Resource<Command>) -> wasmtime::Result<Result<Outcome, Error>> {
+        self.start(&this)
+    }
+
+    fn drop(&mut self, this: Resource<Command>) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
