@@ -15,3 +15,4 @@ mod life;
 mod limits;
 mod network;
 mod plugins;
+mod snapshot;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use super::args::Destroy;
 use super::context::{self, Context};
 use super::report::Failure;
-use crate::container::destroy::{self, Destroyed};
+use crate::container::destroy::{self, DestroyOptions, Destroyed};
 
 pub(super) fn destroy(context: &Context, args: &Destroy) -> Result<ExitCode, Failure> {
     let host = context.host()?;
     let name = context::name(&args.target)?;
-    match destroy::destroy(&host, &name, args.force)? {
+    let options = DestroyOptions { force: args.force, snapshots: args.snapshots };
+    match destroy::destroy(&host, &name, options)? {
         Destroyed::Container => context.out.say(format_args!("destroyed {name}")),
         Destroyed::Leftover => {
             context.out.say(format_args!("removed what an interrupted command had left of {name}"));

@@ -77,6 +77,9 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
         if let Some(template) = &found.template {
             lines.add("Made from:", format!("{} {}", template.name, template.image).trim());
         }
+        if found.snapshots > 0 {
+            lines.add("Snapshots:", found.snapshots);
+        }
         lines.add("Directory:", found.directory.display());
     }
     for (label, value) in &lines.lines {

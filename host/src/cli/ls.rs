@@ -49,6 +49,7 @@ const COLUMNS: &[Column] = &[
     Column { name: "UNPRIVILEGED", detail: Detail::Configuration, cell: |e| e.unprivileged.to_string() },
     Column { name: "EPHEMERAL", detail: Detail::Configuration, cell: |e| e.ephemeral.to_string() },
     Column { name: "STORAGE", detail: Detail::Configuration, cell: |e| e.storage.clone() },
+    Column { name: "SNAPSHOTS", detail: Detail::Configuration, cell: |e| e.snapshots.to_string() },
 ];
 
 /// What `-f` shows, as LXC does.

@@ -34,6 +34,7 @@ mod monitor;
 mod plugin;
 mod release;
 mod run;
+mod snapshot;
 mod start;
 mod stop;
 mod wait;
@@ -73,6 +74,7 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
         Verb::Ls(args) => ls::ls(&context, &args),
         Verb::Info(args) => info::info(&context, &args),
         Verb::Destroy(args) => destroy::destroy(&context, &args),
+        Verb::Snapshot(args) => snapshot::snapshot(&context, &args),
         Verb::Freeze(args) => stop::freeze(&context, &args),
         Verb::Unfreeze(args) => stop::unfreeze(&context, &args),
         Verb::Wait(args) => wait::wait(&context, &args),

@@ -25,13 +25,27 @@ pub enum Destroyed {
     Leftover,
 }
 
-/// Removes the container `name`; with `force` it is killed first if it runs.
+/// What may go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DestroyOptions {
+    /// Its processes: it is killed first if it runs.
+    pub force: bool,
+    /// Its snapshots.
+    pub snapshots: bool,
+}
+
+impl DestroyOptions {
+    /// Whatever there is: for a container that nobody is to keep.
+    pub const ALL: Self = Self { force: true, snapshots: true };
+}
+
+/// Removes the container `name`.
 ///
 /// # Errors
-/// It runs, there is none, or something cannot be removed; then the next destroy goes on.
-pub fn destroy(host: &Host, name: &Name, force: bool) -> Result<Destroyed, Error> {
+/// It runs or has snapshots, there is none, or something cannot be removed; then the next destroy goes on.
+pub fn destroy(host: &Host, name: &Name, options: DestroyOptions) -> Result<Destroyed, Error> {
     let lock = Lock::take(&host.layout, name, "destroy")?;
-    let result = destroy_locked(host, name, force);
+    let result = destroy_locked(host, name, options);
     if result.is_ok() || matches!(result, Err(Error::NotFound { .. })) {
         lock.discard();
     }
@@ -39,7 +53,7 @@ pub fn destroy(host: &Host, name: &Name, force: bool) -> Result<Destroyed, Error
 }
 
 /// The same for a caller that holds the lock.
-pub(super) fn destroy_locked(host: &Host, name: &Name, force: bool) -> Result<Destroyed, Error> {
+pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) -> Result<Destroyed, Error> {
     match leftover::look(host, name) {
         leftover::Kind::Complete => {}
         leftover::Kind::Leftover => {
@@ -48,8 +62,9 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, force: bool) -> Result<De
         }
         leftover::Kind::Absent | leftover::Kind::Foreign => return Err(store::not_found(host, name)),
     }
+    super::snapshot::remove::allow_destroy(host, name, options.snapshots)?;
     if let Some(snapshot) = watch::snapshot(host, name) {
-        if !force {
+        if !options.force {
             return Err(Error::Running {
                 name: name.to_string(),
                 state: snapshot.state.to_string(),

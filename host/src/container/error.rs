@@ -24,6 +24,8 @@ pub enum Error {
     Running { name: String, state: String, verb: &'static str },
     #[error("container {name} is not running")]
     NotRunning { name: String },
+    #[error("container {name} has snapshots: {}", .snapshots.join(", "))]
+    HasSnapshots { name: String, snapshots: Vec<String> },
     #[error("another command works on container {name} ({holder})")]
     Locked { name: String, holder: String },
     #[error("{path} is not a directory of yours that only you can enter")]
@@ -93,6 +95,14 @@ impl Error {
                 )]
             }
             Self::Running { name, verb: "rename", .. } => vec![format!("stop it first: wxc stop {name}")],
+            Self::Running { name, verb: "restore", .. } => {
+                vec![format!(
+                    "stop it first (wxc stop {name}), or restore into a new container: -r SNAPSHOT -N NEW"
+                )]
+            }
+            Self::HasSnapshots { name, .. } => {
+                vec![format!("destroy it with them: wxc destroy -s {name}")]
+            }
             Self::Running { name, .. } => {
                 vec![format!("enter it with `wxc attach {name}`, or stop it first: wxc stop {name}")]
             }

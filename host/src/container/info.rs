@@ -31,6 +31,8 @@ pub struct Info {
     pub storage: String,
     pub template: Option<crate::config::rootfs::TemplateRecord>,
     pub directory: std::path::PathBuf,
+    /// How many it has.
+    pub snapshots: usize,
     pub links: Vec<Interface>,
     pub usage: Option<Statistics>,
     pub cgroups: Vec<std::path::PathBuf>,
@@ -62,6 +64,7 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         storage: container.rootfs.storage,
         template: container.template,
         directory: host.layout.directory(name),
+        snapshots: super::snapshot::count(host, name),
         links: running.filter(|_| wanted.links).map(links).unwrap_or_default(),
         usage: running.filter(|_| wanted.usage).map(usage),
         cgroups: running.map(cgroup_paths).unwrap_or_default(),

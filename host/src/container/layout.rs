@@ -66,6 +66,18 @@ impl Layout {
         self.directory(name).join(CONFIG)
     }
 
+    /// Where its snapshots are.
+    #[must_use]
+    pub fn snapshots(&self, name: &Name) -> PathBuf {
+        self.directory(name).join("snaps")
+    }
+
+    /// The directory of one of them.
+    #[must_use]
+    pub fn snapshot(&self, name: &Name, snapshot: &Name) -> PathBuf {
+        self.snapshots(name).join(snapshot.as_str())
+    }
+
     /// Where the control socket and the state are while it runs.
     #[must_use]
     pub fn run_directory(&self, name: &Name) -> PathBuf {

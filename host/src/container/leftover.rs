@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::layout::PARTIAL;
-use super::{Error, Host, beneath, ids, plugins, store};
+use super::{Error, Host, beneath, ids, plugins, snapshot, store};
 use crate::config::{Container, Name, toml};
 use crate::plan::RootSource;
 use crate::plugin::StoragePlugin;
@@ -73,17 +73,38 @@ pub fn remove(host: &Host, name: &Name) -> Result<(), Error> {
         // The mark was made before the ids were given; the registry knows them.
         known.ids = super::ids::allocate(host, name)?;
     }
-    remove_volume(host, name, &known)?;
+    remove_volumes(host, name, &known)?;
     super::ids::release(host, name)?;
     remove_directory(host, name)
+}
+
+/// Removes the container's volume and those of its snapshots. Which of them depends on which is the storage's
+/// business: what is refused at first, goes when the rest is gone.
+fn remove_volumes(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+    snapshot::remove::remove_all(host, name, container)?;
+    remove_volume(host, name, container)?;
+    let kept = snapshot::remove::remove_all(host, name, container)?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let kept: Vec<&str> = kept.iter().map(Name::as_str).collect();
+    Err(Error::Invalid {
+        message: format!("something is built on the snapshots of {name}: {}", kept.join(", ")),
+        hint: "remove first what is built on them, then this again".into(),
+    })
 }
 
 /// Asks the storage plugin to remove the container's volume; succeeds when there is none.
 pub(super) fn remove_volume(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    empty_as_owner(&storage, &volume, container)?;
-    Ok(storage.remove(&plugins::operation("remove"), &volume)?)
+    remove_one(&storage, &volume, container)
+}
+
+/// Removes one volume of a container; succeeds when there is none.
+pub(super) fn remove_one(storage: &StoragePlugin, volume: &str, container: &Container) -> Result<(), Error> {
+    empty_as_owner(storage, volume, container)?;
+    Ok(storage.remove(&plugins::operation("remove"), volume)?)
 }
 
 /// Empties the volume in the container's user namespace, where its files are the caller's to remove:
@@ -93,10 +114,13 @@ fn empty_as_owner(storage: &StoragePlugin, volume: &str, container: &Container) 
     if !matches!(ids, IdMapMode::Userns { .. }) || container.ids.is_empty() {
         return Ok(());
     }
-    // What cannot be mounted is not there, or not complete: the plugin knows what to do about it.
-    let Some(RootSource::Tree { pool, relative }) =
-        storage.mounts(volume, Access::ReadWrite).ok().and_then(|plan| plan.root().ok())
-    else {
+    // What cannot be mounted is not there, or not complete: the plugin knows what to do about it. What is sealed
+    // can have children, unless the storage knows no such thing.
+    let able = storage.abilities();
+    let childless = !able.clones && !able.snapshots;
+    let plan = storage.mounts(volume, Access::ReadWrite).ok();
+    let plan = plan.or_else(|| storage.mounts(volume, Access::ReadOnly).ok().filter(|_| childless));
+    let Some(RootSource::Tree { pool, relative }) = plan.and_then(|plan| plan.root().ok()) else {
         return Ok(());
     };
     let (Some(above), Some(last)) = (relative.parent(), relative.file_name()) else { return Ok(()) };

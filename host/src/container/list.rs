@@ -28,6 +28,8 @@ pub struct Entry {
     pub unprivileged: bool,
     pub ephemeral: bool,
     pub storage: String,
+    /// How many it has.
+    pub snapshots: usize,
     /// Why its configuration cannot be read; the rest is what is known without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -68,10 +70,12 @@ fn entry(host: &Host, name: Name, detail: Detail) -> Result<Entry, Error> {
         unprivileged: true,
         ephemeral: false,
         storage: String::new(),
+        snapshots: 0,
         problem: None,
         name,
     };
     if detail >= Detail::Configuration {
+        entry.snapshots = super::snapshot::count(host, &entry.name);
         match store::load(host, &entry.name) {
             Ok(container) => {
                 entry.autostart = container.autostart.enabled;

@@ -51,6 +51,9 @@ mod render;
 /// Volumes, open for the host's own work.
 pub mod volume;
 
+/// Snapshots of a container.
+pub mod snapshot;
+
 /// Work that is due when a container is gone.
 pub mod release;
 /// A throw-away container for one command.

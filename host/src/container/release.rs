@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::destroy::DestroyOptions;
 use super::lock::Lock;
 use super::start::StartRequest;
 use super::{Error, Host, destroy, plugins, start};
@@ -64,7 +65,10 @@ pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
         let done = match step {
             ReleaseStep::Storage { plugin, volume } => detach(host, plugin, volume),
             ReleaseStep::Destroy if due == Due::Restart => Ok(()),
-            ReleaseStep::Destroy => destroy::destroy(host, &name, false).map(drop),
+            ReleaseStep::Destroy => {
+                let along = DestroyOptions { force: false, snapshots: true };
+                destroy::destroy(host, &name, along).map(drop)
+            }
         };
         result = result.and(done);
     }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::create::{self, CreateRequest};
+use super::destroy::DestroyOptions;
 use super::start::{self, StartRequest};
 use super::{Error, Host, destroy, leftover, lock, store, watch};
 use crate::config::Name;
@@ -90,7 +91,7 @@ fn remove(host: &Host, name: &Name) -> Result<(), Error> {
     match leftover::look(host, name) {
         leftover::Kind::Absent | leftover::Kind::Foreign => {}
         leftover::Kind::Complete | leftover::Kind::Leftover => {
-            destroy::destroy_locked(host, name, true)?;
+            destroy::destroy_locked(host, name, DestroyOptions::ALL)?;
         }
     }
     lock.discard();
@@ -113,7 +114,7 @@ fn sweep(host: &Host) -> Result<(), Error> {
             leftover::Kind::Absent | leftover::Kind::Foreign => false,
         };
         if gone {
-            destroy::destroy_locked(host, &name, false)?;
+            destroy::destroy_locked(host, &name, DestroyOptions { force: false, snapshots: true })?;
             lock.discard();
         }
     }

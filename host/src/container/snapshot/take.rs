@@ -1,0 +1,167 @@
+//! Taking a snapshot.
+//!
+//! Its directory, its volume, and last its file, whose rename into place makes it true. The container is frozen, where
+//! it has to be, only while the volume is made.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+
+use serde::Serialize;
+
+use super::super::lock::Lock;
+use super::super::undo::Undo;
+use super::super::{Error, Host, leftover, plugins, store, volume, watch};
+use super::meanwhile::{self, Held, Meanwhile};
+use super::record::{self, Moment, Record};
+use super::{PREFIX, Volume, content, remove, volume_id};
+use crate::config::{Container, Name, toml};
+use crate::plugin::storage::{Access, Storage as _};
+
+/// One snapshot.
+#[derive(Debug, Clone)]
+pub struct TakeRequest {
+    pub container: Name,
+    /// `None`: the first of `snap0`, `snap1`, ... that is free.
+    pub name: Option<Name>,
+    pub comment: Option<String>,
+}
+
+/// What was taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Taken {
+    pub container: Name,
+    #[serde(flatten)]
+    pub record: Record,
+    /// Every file was copied, because the storage takes no snapshots itself.
+    pub copied: bool,
+    /// The container was frozen meanwhile.
+    pub frozen: bool,
+}
+
+/// Takes a snapshot.
+///
+/// # Errors
+/// Nothing of it is left then, and a container that was frozen for it runs again.
+pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
+    store::require(host, &request.container)?;
+    let _lock = Lock::take(&host.layout, &request.container, "snapshot")?;
+    let name = &request.container;
+    if leftover::look(host, name) != leftover::Kind::Complete {
+        return Err(store::not_found(host, name));
+    }
+    remove::sweep(host, name)?;
+    let text = store::text(host, name)?;
+    let container = toml::parse(&text, &host.layout.config(name))?;
+    let source = Volume::of(host, name, &container)?;
+    let snapshot = match &request.name {
+        Some(snapshot) => free(host, name, snapshot)?,
+        None => lowest(host, name)?,
+    };
+    let meanwhile = match watch::snapshot(host, name) {
+        None => Meanwhile::RunsOn,
+        Some(running) => {
+            let meanwhile = ask(&source)?;
+            if let Meanwhile::Refused(why) = meanwhile {
+                return Err(refused(name, &source, &running.state.to_string(), why));
+            }
+            meanwhile
+        }
+    };
+    let operation = plugins::operation("snapshot");
+    make_directory(host, name, &snapshot)?;
+    let mut undo = Undo::default();
+    undo.push("remove what was made of the snapshot", || {
+        remove::remove_volume(host, name, &container, &source.storage, &snapshot).map_err(|e| e.to_string())
+    });
+    let held = match meanwhile {
+        Meanwhile::Frozen => Some(Held::new(host, name)?),
+        _ => None,
+    };
+    let frozen = held.is_some();
+    let size = make_volume(host, &container, &source, &operation, &volume_id(name, &snapshot))?;
+    held.map_or(Ok(()), Held::let_go)?;
+    host.check_cancelled()?;
+    let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
+    record::write(host, name, &snapshot, &moment, &text)?;
+    undo.dismiss();
+    tracing::info!(%name, %snapshot, copied = !source.native, frozen, "took a snapshot");
+    let record = record::read(host, name, &snapshot).record();
+    Ok(Taken { container: name.clone(), record, copied: !source.native, frozen })
+}
+
+/// What has to happen to the container while it runs.
+fn ask(source: &Volume) -> Result<Meanwhile, Error> {
+    let native = if source.native { Some(source.storage.snapshot_traits()?) } else { None };
+    Ok(meanwhile::decide(native, &source.storage.mounts(&source.id, Access::ReadOnly)?))
+}
+
+fn refused(name: &Name, source: &Volume, state: &str, why: &str) -> Error {
+    Error::Invalid {
+        message: format!(
+            "container {name} is {state}, and {} cannot take a snapshot of it meanwhile: {why}",
+            source.storage.identity()
+        ),
+        hint: format!("stop it first: wxc stop {name}"),
+    }
+}
+
+/// Makes the sealed volume. The bytes that it takes up, where that is known.
+fn make_volume(
+    host: &Host,
+    container: &Container,
+    source: &Volume,
+    operation: &str,
+    id: &str,
+) -> Result<Option<u64>, Error> {
+    let storage = &source.storage;
+    if source.native {
+        storage.snapshot(operation, &source.id, id)?;
+        return Ok(None);
+    }
+    storage.create(operation, id, source.size()?)?;
+    let from = volume::open(storage, &source.id, Access::ReadOnly)?;
+    let to = volume::open(storage, id, Access::ReadWrite)?;
+    let bytes = content::copy(host, container, from.root(), to.root(), &host.layout.path.join(&source.id))?;
+    // A mounted disk cannot be sealed.
+    drop((from, to));
+    storage.seal(operation, id)?;
+    Ok(Some(bytes))
+}
+
+pub(super) fn make_directory(host: &Host, name: &Name, snapshot: &Name) -> Result<(), Error> {
+    let shelf = host.layout.snapshots(name);
+    let path = host.layout.snapshot(name, snapshot);
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(&shelf).map_err(Error::io("make", &shelf))?;
+    builder.recursive(false).create(&path).map_err(Error::io("make", &path))?;
+    store::sync_directory(&shelf)?;
+    store::sync_directory(&host.layout.directory(name))
+}
+
+/// The name, if nobody has it.
+fn free(host: &Host, name: &Name, snapshot: &Name) -> Result<Name, Error> {
+    let path = host.layout.snapshot(name, snapshot);
+    if path.symlink_metadata().is_err() {
+        return Ok(snapshot.clone());
+    }
+    let message = if super::file(host, name, snapshot).is_file() {
+        format!("there is a snapshot {snapshot} of {name} already")
+    } else {
+        format!("a removed snapshot {snapshot} of {name} is kept, because something is built on it")
+    };
+    Err(Error::Invalid { message, hint: "choose another name, or none".into() })
+}
+
+/// The first of `snap0`, `snap1`, ... that nobody has.
+fn lowest(host: &Host, name: &Name) -> Result<Name, Error> {
+    let taken = super::directories(host, name)?;
+    let mut number = 0_u64;
+    loop {
+        let candidate: Name = format!("{PREFIX}{number}").parse()?;
+        if !taken.contains(&candidate) {
+            return Ok(candidate);
+        }
+        number += 1;
+    }
+}
