@@ -23,5 +23,8 @@ pub mod container;
 /// The one unpacker: a root tree from a hostile archive or directory.
 pub mod unpack;
 
+/// The suite that tells whether a storage backend is right.
+pub mod conformance;
+
 /// The command line: arguments in, use case, text out.
 pub mod cli;

@@ -8,8 +8,15 @@ use std::path::{Path, PathBuf};
 use wxc_tests::{needs, root};
 
 /// The modules of `host/src`, lowest first. A module imports from those on lines above its own.
-const LAYERS: &[&[&str]] =
-    &[&["sys"], &["config"], &["plan"], &["plugin", "runtime", "unpack"], &["container"], &["cli"]];
+const LAYERS: &[&[&str]] = &[
+    &["sys"],
+    &["config"],
+    &["plan"],
+    &["plugin", "runtime", "unpack"],
+    &["container"],
+    &["conformance"],
+    &["cli"],
+];
 
 /// Where unsafe code may be: what wraps the kernel, what runs between clone and exec, what calls
 /// generated code, and tests that bring a thread into the state they test.

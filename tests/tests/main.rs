@@ -6,6 +6,7 @@ mod attach;
 mod boot;
 mod cli;
 mod copy;
+mod conformance;
 mod crash;
 mod harness;
 mod hostile;

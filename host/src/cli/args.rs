@@ -585,6 +585,26 @@ pub enum Config {
     },
 }
 
+#[derive(Debug, clap::Args)]
+pub struct PluginTest {
+    /// The component, or the name of a plugin
+    pub plugin: String,
+    /// Directory to make the scratch pool in, on the file system to be tried [default: /var/tmp]
+    #[arg(long, value_name = "DIR")]
+    pub pool: Option<PathBuf>,
+    /// Only this case; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub case: Vec<String>,
+    /// Set a setting of the plugin
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Let it run the programs that it declares
+    #[arg(long)]
+    pub grant: bool,
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     /// List the plugins that can be used
@@ -626,6 +646,8 @@ pub enum Plugin {
         /// Name of the plugin
         name: String,
     },
+    /// Try a storage plugin on a scratch pool and tell where it breaks the contract
+    Test(PluginTest),
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod info;
 mod ls;
 mod monitor;
 mod plugin;
+mod plugin_test;
 mod release;
 mod run;
 mod snapshot;

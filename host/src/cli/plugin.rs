@@ -40,11 +40,12 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             let path = plugins.remove(&name).map_err(failed)?;
             context.out.say(format_args!("removed {}", path.display()));
         }
+        Plugin::Test(args) => return super::plugin_test::test(context, &plugins, args),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn failed(error: PluginError) -> Failure {
+pub(super) fn failed(error: PluginError) -> Failure {
     Failure::from(Error::Plugin(error))
 }
 

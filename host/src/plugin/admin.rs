@@ -121,9 +121,9 @@ pub struct ShownSetting {
 const MAX_COMPONENT: u64 = 128 << 20;
 
 /// Facts and manifest of one plugin.
-struct Known {
+pub(super) struct Known {
     facts: Facts,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     built_in: bool,
 }
 
@@ -241,7 +241,7 @@ impl Plugins {
     }
 
     /// Reads a file that nobody vouches for; the compiler looks at it, confined.
-    fn examine(&self, path: &Path) -> Result<(Vec<u8>, Known), PluginError> {
+    pub(super) fn examine(&self, path: &Path) -> Result<(Vec<u8>, Known), PluginError> {
         let fail = |source| PluginError::Io { doing: "read", path: path.to_owned(), source };
         let mut bytes = Vec::new();
         fs::File::open(path).and_then(|f| f.take(MAX_COMPONENT).read_to_end(&mut bytes)).map_err(fail)?;

@@ -48,19 +48,14 @@ pub(super) fn open(found: &Found, places: &Places) -> Result<Opened, PluginError
         Source::BuiltIn(embedded) => open_built_in(embedded),
         Source::File(file) => {
             let component = read_component(found, file)?;
-            let digest = Digest::of(&component);
-            let key = Key::of(&digest, Cpu::Native);
-            match cached(&places.cache, &key, &digest) {
-                Some(opened) => Ok(opened),
-                None => compile(&found.name, places, &component, &key),
-            }
+            open_bytes(&found.name, places, &component)
         }
     }
 }
 
 impl Opened {
     /// The component, ready to be instantiated.
-    pub(super) fn component(&self, engine: &Engine, found: &Found) -> Result<Component, PluginError> {
+    pub(super) fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
         let loaded = match &self.code {
             Code::BuiltIn(code) => native::from_memory(engine, code, Vouched::InThisBinary),
             Code::Compiled(artifact) => match Artifact::read(artifact) {
@@ -75,7 +70,7 @@ impl Opened {
             }),
         };
         loaded.map_err(|e| PluginError::Compile {
-            name: found.name.clone(),
+            name: name.to_owned(),
             why: format!("its compiled code does not fit this wxc: {e:#}"),
         })
     }
@@ -84,11 +79,16 @@ impl Opened {
 /// The facts of a component that nobody vouches for: the compiler reads it, confined. What it made is kept, so
 /// that the first use is not slow.
 pub(super) fn facts_of(name: &str, places: &Places, component: &[u8]) -> Result<Facts, PluginError> {
+    open_bytes(name, places, component).map(|opened| opened.facts)
+}
+
+/// Opens a component that is not in any of the places.
+pub(super) fn open_bytes(name: &str, places: &Places, component: &[u8]) -> Result<Opened, PluginError> {
     let digest = Digest::of(component);
     let key = Key::of(&digest, Cpu::Native);
     match cached(&places.cache, &key, &digest) {
-        Some(opened) => Ok(opened.facts),
-        None => compile(name, places, component, &key).map(|opened| opened.facts),
+        Some(opened) => Ok(opened),
+        None => compile(name, places, component, &key),
     }
 }
 

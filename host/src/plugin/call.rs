@@ -21,6 +21,7 @@ use super::manifest::Manifest;
 use crate::sys::timer::EpochTimer;
 
 /// A plugin that is loaded, granted and linked: it can be called.
+#[derive(Clone)]
 pub(super) struct Ready {
     pub(super) identity: Identity,
     pub(super) facts: Facts,

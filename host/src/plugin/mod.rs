@@ -9,7 +9,7 @@
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
-//! - [`admin`]: what is behind `wxc plugin`
+//! - [`admin`]: what is behind `wxc plugin` · [`trial`]: a component that is being tested
 //!
 //! ```text
 //! name -> registry -> artifact (facts) -> manifest -> grants -> link -> Ready
@@ -39,6 +39,7 @@ pub mod mounts;
 pub mod registry;
 pub mod storage;
 pub mod template;
+pub mod trial;
 pub mod volume_id;
 
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
-pub use host::{Progress, Quiet, Unit};
+pub use host::{Interruption, Progress, Quiet, Strike, Unit};
 pub use mounts::MountPlan;
 pub use registry::{Kind, Places};
 pub use storage::{Storage, StoragePlugin};
@@ -102,7 +103,13 @@ impl Plugins {
     ) -> Result<StoragePlugin, PluginError> {
         let ready = self.load(Kind::Storage, name)?;
         let settings = ready_settings(&ready, settings)?;
-        Ok(StoragePlugin { ready, pool: pool.to_owned(), settings, progress: Watcher(progress) })
+        Ok(StoragePlugin {
+            ready,
+            pool: pool.to_owned(),
+            settings,
+            progress: Watcher(progress),
+            interruption: None,
+        })
     }
 
     /// A template plugin. `state` is where its own small state is kept.
@@ -158,7 +165,7 @@ impl Plugins {
         }
         self.check_grants(&found, &identity, &opened.facts, &manifest)?;
         let engine = engine::shared()?;
-        let component = opened.component(engine, &found)?;
+        let component = opened.component(engine, name)?;
         let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
         ready.need(kind.interface())?;
         Ok(ready)

@@ -14,7 +14,7 @@ use super::bindings::volumes::wxc::storage::types as wit;
 use super::bindings::{clones, devices, renames, sizes, snapshots, volumes};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
-use super::host::{Scope, State};
+use super::host::{Interruption, Scope, State};
 use super::manifest::PoolKind;
 use super::mounts::{self, MountPlan};
 use super::volume_id::{is_operation_id, is_volume_id};
@@ -178,12 +178,14 @@ pub trait Storage {
 }
 
 /// A storage plugin with its pool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StoragePlugin {
     pub(super) ready: Ready,
     pub(super) pool: PathBuf,
     pub(super) settings: super::Settings,
     pub(super) progress: super::Watcher,
+    /// What strikes in its calls, when it is being tested.
+    pub(super) interruption: Option<Arc<Interruption>>,
 }
 
 /// The most volumes asked for in one call.
@@ -501,6 +503,7 @@ impl StoragePlugin {
             commands: Arc::clone(&self.ready.commands),
             settings: Arc::clone(&self.settings.0),
             store: Some(self.pool.join(".plugin-state").join(&self.ready.identity.name)),
+            interruption: self.interruption.clone(),
             ..Scope::default()
         };
         self.ready.call(name, scope, &self.progress.0, body)

@@ -10,6 +10,7 @@
 //! - [`commands`]: programs of the host, from declared templates
 //! - [`store`]: small durable state
 //! - [`host_system`]: which directories of the host a template can show
+//! - [`interruption`]: a call that is cut short on purpose
 //! - [`failure`]: errors of the kernel in the words of the contract
 //! - [`linking`]: the table of interfaces; what is not in it cannot be imported
 
@@ -17,6 +18,7 @@ pub(super) mod commands;
 pub(super) mod failure;
 pub(super) mod handles;
 mod host_system;
+mod interruption;
 pub(super) mod linking;
 mod log;
 mod loop_devices;
@@ -37,6 +39,7 @@ use wasmtime::component::ResourceTable;
 
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
+pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
 
@@ -64,6 +67,8 @@ pub(super) struct Scope {
     pub(super) store: Option<PathBuf>,
     /// Directories of the host that were asked for and granted.
     pub(super) host_directories: Arc<[String]>,
+    /// What strikes in the middle of this call, when a backend is being tested.
+    pub(super) interruption: Option<Arc<Interruption>>,
 }
 
 /// A guest that does what no correct one would: it is stopped, and the message says what it did.
@@ -80,7 +85,11 @@ impl State {
 
     /// The choke point: every host function begins here.
     fn enter(&mut self) -> wasmtime::Result<()> {
-        Ok(self.meter.host_call()?)
+        self.meter.host_call()?;
+        if let Some(interruption) = &self.scope.interruption {
+            interruption.enter()?;
+        }
+        Ok(())
     }
 
     fn handles_used_up(&self) -> wasmtime::Error {

@@ -47,6 +47,9 @@ impl State {
     /// The choke point of this interface: counts the call, finds the handle, resolves the path.
     fn at(&mut self, base: &Base, path: &str, need: Need) -> Answer<At> {
         self.enter()?;
+        if let Some(interruption) = &self.scope.interruption {
+            attempt!(interruption.fail());
+        }
         Ok(self.directory(base)?.at(path, need))
     }
 }
