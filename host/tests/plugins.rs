@@ -104,7 +104,7 @@ fn a_plugin_is_asked_only_for_what_it_is() {
     assert_eq!(error.to_string(), "plugin storage-dir is a storage plugin, not a template plugin");
     let error =
         plugins.storage("storage-none", top.path(), &SettingValues::new(), Arc::new(Quiet)).unwrap_err();
-    assert!(error.hint().unwrap().starts_with("there are: storage-dir"), "{:?}", error.hint());
+    assert!(error.hint().unwrap().starts_with("there are: storage-btrfs, storage-dir"), "{:?}", error.hint());
     let settings = [("colour".to_owned(), "red".to_owned())].into();
     let error = plugins.storage("storage-dir", top.path(), &settings, Arc::new(Quiet)).unwrap_err();
     assert!(error.to_string().contains("no setting \"colour\""), "{error}");
