@@ -16,6 +16,7 @@ use rustix::mount::MountAttrFlags;
 use super::{Error, beneath};
 use crate::plan::{OverlayUpper, RootSource};
 use crate::plugin::storage::{Access, Storage};
+use crate::sys::disk::{self, Manner};
 use crate::sys::overlay;
 
 /// The root directory of a volume. Dropping it lets the volume go.
@@ -68,11 +69,47 @@ fn open_root(root: &RootSource, access: Access) -> Result<OpenVolume, Error> {
             Ok(OpenVolume { root, upper: None, _mount: None })
         }
         RootSource::Overlay { pool, lower, upper } => open_overlay(pool, lower, upper.as_ref(), access),
+        RootSource::Disk { pool, relative, fstype, options } => {
+            open_disk(pool, relative, fstype, options, access)
+        }
         RootSource::Device { device, fstype, .. } => Err(Error::Invalid {
             message: format!("{fstype} on {} cannot be opened by this version of wxc", device.display()),
             hint: "choose another storage with -B".into(),
         }),
     }
+}
+
+fn open_disk(
+    pool: &Path,
+    relative: &Path,
+    fstype: &str,
+    options: &[String],
+    access: Access,
+) -> Result<OpenVolume, Error> {
+    let read_only = access == Access::ReadOnly;
+    let manner = Manner { fstype, options, read_only, nosuid: true, nodev: true, noexec: false };
+    let path = pool.join(relative);
+    let file = beneath::open_file(pool, relative, read_only)?;
+    let mounted = match disk::mount(file.as_fd(), !read_only, manner) {
+        // It was not unmounted in order, and cannot be read before its journal is replayed.
+        Err(error) if read_only && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            let file = beneath::open_file(pool, relative, false)?;
+            disk::mount(file.as_fd(), true, manner)
+        }
+        other => other,
+    };
+    let mount = mounted.map_err(|error| Error::Invalid {
+        message: format!("cannot mount the {fstype} in {}: {error}", path.display()),
+        hint: hint(&error).into(),
+    })?;
+    let root = root_of(&mount, &path)?;
+    Ok(OpenVolume { root, upper: None, _mount: Some(mount) })
+}
+
+/// The descriptor of a mount opens nothing (`O_PATH`); a walk over the tree has to.
+fn root_of(mount: &OwnedFd, what: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(mount, ".", flags, Mode::empty()).map_err(|e| Error::io("open", what)(e.into()))
 }
 
 /// Set-id programs and devices of a guest's tree mean nothing in a mount of the host's.
@@ -97,24 +134,28 @@ fn open_overlay(
     let layers: Vec<BorrowedFd<'_>> = layers.iter().map(AsFd::as_fd).collect();
     let both = sides.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd()));
     let mount = overlay::mount(&layers, both, attributes).map_err(|error| refused(pool, &error))?;
-    // The descriptor of a mount opens nothing (O_PATH); a walk over the tree has to.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat(&mount, ".", flags, Mode::empty()).map_err(|e| Error::io("open", pool)(e.into()))?;
+    let root = root_of(&mount, pool)?;
     Ok(OpenVolume { root, upper: sides.map(|(upper, _)| upper), _mount: Some(mount) })
 }
 
 fn refused(pool: &Path, error: &io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "only root can mount on the host: run it as root",
         io::ErrorKind::InvalidInput => {
             "this kernel may be too old for an overlay of so many layers (Linux 6.7 takes them all)"
         }
-        io::ErrorKind::ResourceBusy => "wait for the command that works on it to end, and try again",
-        _ => "the kernel's log (dmesg) may say more",
+        _ => hint(error),
     };
     Error::Invalid {
         message: format!("cannot mount an overlay of layers in {}: {error}", pool.display()),
         hint: hint.into(),
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "only root can mount on the host: run it as root",
+        io::ErrorKind::ResourceBusy => "wait for the command that works on it to end, and try again",
+        _ => "the kernel's log (dmesg) may say more",
     }
 }
 

@@ -125,7 +125,7 @@ fn rootfs(container: &Container, facts: &Facts, source: RootSource) -> Result<Ro
     let idmapped = !container.privileged && facts.caller.is_root() && facts.caller.initial_user_namespace;
     if idmapped {
         let fstype = match &source {
-            RootSource::Device { fstype, .. } => Some(fstype.as_str()),
+            RootSource::Disk { fstype, .. } | RootSource::Device { fstype, .. } => Some(fstype.as_str()),
             RootSource::Tree { .. } | RootSource::Overlay { .. } => facts.pool_filesystem.as_deref(),
         };
         idmappable(fstype, facts)?;
@@ -334,7 +334,7 @@ fn release(
     overrides: &Overrides,
 ) -> Vec<ReleaseStep> {
     let mut steps = Vec::new();
-    // A tree needs no letting go; a device must be detached.
+    // A tree needs no letting go, and a disk in a file goes with its mount; a device must be detached.
     if matches!(rootfs.source, RootSource::Device { .. }) {
         let volume = container.rootfs.volume.clone().unwrap_or_else(|| identity.name.clone());
         steps.push(ReleaseStep::Storage { plugin: rootfs.storage.clone(), volume });

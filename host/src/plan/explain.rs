@@ -162,6 +162,12 @@ fn root(plan: &Plan, list: &mut List) {
             let upper = upper.iter().map(|side| side.upper.display().to_string());
             format!("in {}, {}", pool.display(), upper.chain(lower).collect::<Vec<_>>().join(" over "))
         }
+        RootSource::Disk { pool, relative, fstype, options } => {
+            let file = pool.join(relative);
+            let options =
+                if options.is_empty() { String::new() } else { format!(" with {}", options.join(", ")) };
+            format!("the {fstype} in the file {}{options}, by a loop device of its own,", file.display())
+        }
         RootSource::Device { device, fstype, .. } => format!("{fstype} on {}", device.display()),
     };
     let mut how = Vec::new();

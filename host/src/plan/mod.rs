@@ -143,6 +143,9 @@ pub enum RootSource {
     Tree { pool: PathBuf, relative: PathBuf },
     /// An overlay of trees below `pool`; `lower` from top to bottom.
     Overlay { pool: PathBuf, lower: Vec<PathBuf>, upper: Option<OverlayUpper> },
+    /// A file system in a regular file below `pool`, whose loop device goes away with the mount. Options as
+    /// mount(8) takes them.
+    Disk { pool: PathBuf, relative: PathBuf, fstype: String, options: Vec<String> },
     /// A file system on a block device.
     Device { device: PathBuf, fstype: String, options: Vec<Setting> },
 }

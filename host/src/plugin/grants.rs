@@ -41,10 +41,12 @@ impl Permission {
     pub fn explain(&self) -> String {
         match (self.subject(), self.detail()) {
             ("tree", None) => "make, read, change and remove files of volumes in its pool".into(),
-            ("subvolumes", None) => "make, snapshot, limit and remove btrfs subvolumes in its pool".into(),
+            ("subvolumes", None) => "make, snapshot and remove btrfs subvolumes in its pool".into(),
             ("loop-devices", None) => "attach disk files of its pool as block devices".into(),
             ("commands", None) => "run programs of the host, from the templates listed here".into(),
-            ("command", Some(text)) => format!("run on the host, as you: {text}"),
+            ("command", Some(_)) => {
+                "run this on the host, as you, each {placeholder} filled as its type allows".into()
+            }
             ("device", Some(text)) => format!("have this device mounted: {text}"),
             ("fetch", None) => "download small documents from the servers listed here".into(),
             ("origin", Some(origin)) => format!("download from {origin}"),

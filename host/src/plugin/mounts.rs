@@ -139,8 +139,16 @@ impl MountPlan {
                     }
                 }
             }
+            VolumeSource::Disk(Disk { backing: Backing::File(relative), filesystem }) => {
+                Ok(RootSource::Disk {
+                    pool,
+                    relative: relative.clone(),
+                    fstype: filesystem.clone(),
+                    options: root.options.clone(),
+                })
+            }
             VolumeSource::Disk(_) => {
-                Err("a root file system on a disk cannot be mounted by this version".into())
+                Err("a root file system on a device cannot be mounted by this version".into())
             }
             VolumeSource::Dataset(_) => Err("a data set cannot be mounted by this version".into()),
         }

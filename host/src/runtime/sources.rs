@@ -19,6 +19,7 @@ use rustix::mount::{
 
 use super::RuntimeError;
 use crate::plan::{DeviceNode, MountAttributes, MountSource, Plan, RootSource, Setting};
+use crate::sys::disk::{self, Manner};
 use crate::sys::mount::{self, Change};
 
 /// One detached mount.
@@ -198,6 +199,28 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
             };
             Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what }, layers })
         }
+        RootSource::Disk { pool, relative, fstype, options } => {
+            let what_failed = format!("mount the {fstype} in {} as rootfs", pool.join(relative).display());
+            let fail = |error: io::Error| {
+                let hint =
+                    "look at it with `wxc doctor`, or check the file system while the container is stopped";
+                RuntimeError::part(what_failed.clone(), &error, Some(hint.into()))
+            };
+            let file = disk_file(pool, relative).map_err(fail)?;
+            let manner = Manner {
+                fstype,
+                options,
+                // What is mounted on may have to be made first: the mount is made read-only at the end.
+                read_only: false,
+                nosuid: false,
+                // A container that can make no nodes finds none in a file that came from elsewhere; its own
+                // /dev is another mount.
+                nodev: plan.ids.is_some(),
+                noexec: false,
+            };
+            let fd = disk::mount(file.as_fd(), true, manner).map_err(fail)?;
+            Ok(Root::Ready(Tree { fd, idmapped, recursive: false, what }))
+        }
         RootSource::Device { device, fstype, options } => {
             let what_failed = format!("mount {} ({fstype}) as rootfs", device.display());
             let fd = filesystem(fstype, Some(device), options)
@@ -214,6 +237,10 @@ fn child_root(plan: &Plan) -> Result<Root, RuntimeError> {
             Ok(Root::Child { path: pool.join(relative) })
         }
         RootSource::Overlay { .. } => Ok(Root::ChildOverlay),
+        RootSource::Disk { pool, relative, .. } => {
+            let file = pool.join(relative);
+            Err(RuntimeError::Refused { reason: format!("only root can mount {}", file.display()) })
+        }
         RootSource::Device { device, .. } => {
             Err(RuntimeError::Refused { reason: format!("only root can mount {}", device.display()) })
         }
@@ -234,6 +261,15 @@ fn below(pool: &Path, relative: &Path) -> Result<OwnedFd, RuntimeError> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     openat2(&directory, relative, flags, Mode::empty(), resolve)
         .map_err(|error| fail(&pool.join(relative), error))
+}
+
+/// A regular file below the pool, reached in the same way.
+fn disk_file(pool: &Path, relative: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(pool, flags, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(openat2(&directory, relative, flags, Mode::empty(), resolve)?)
 }
 
 fn layer_of(pool: &OwnedFd, relative: &Path) -> Result<OwnedFd, RuntimeError> {

@@ -35,12 +35,12 @@ const OF_THE_MOUNT: &[(&str, MountAttrFlags)] = &[
 /// Mounts the file system in a file. What comes back is a mount that is nowhere yet; the loop device lives
 /// as long as it, or what it is moved to.
 ///
-/// `file` is open for reading and, unless it is to be read only, for writing.
+/// `file` is open for reading and, when the device is to be `writable`, for writing.
 ///
 /// # Errors
 /// As loop(4), fsopen(2) and fsmount(2), with what the file system says of it.
-pub fn mount(file: BorrowedFd<'_>, manner: Manner<'_>) -> io::Result<OwnedFd> {
-    let device = LoopDevice::attach(file, manner.read_only)?;
+pub fn mount(file: BorrowedFd<'_>, writable: bool, manner: Manner<'_>) -> io::Result<OwnedFd> {
+    let device = LoopDevice::attach(file, !writable)?;
     mount_device(&device, manner)
 }
 
@@ -61,7 +61,8 @@ pub fn mount_device(device: &LoopDevice, manner: Manner<'_>) -> io::Result<Owned
                 (None, None) => fsconfig_set_flag(&context, option.as_str())?,
             }
         }
-        if manner.read_only {
+        // The whole file system, unless somebody else may have it mounted for writing.
+        if manner.read_only && !device.is_shared() {
             fsconfig_set_flag(&context, "ro")?;
         }
         fsconfig_create(&context)

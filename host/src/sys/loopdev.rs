@@ -79,6 +79,8 @@ struct Config {
 pub struct LoopDevice {
     fd: OwnedFd,
     number: u32,
+    /// It was attached before, for writing: it may be in use.
+    shared: bool,
 }
 
 impl LoopDevice {
@@ -148,7 +150,9 @@ impl LoopDevice {
             let Ok(info) = device.info() else { continue };
             if (info.device, info.inode) == (wanted.st_dev, wanted.st_ino) {
                 // For writing, which the one above is not for.
-                return Ok(Some(Self::open(number, info.flags & READ_ONLY != 0).unwrap_or(device)));
+                let read_only = info.flags & READ_ONLY != 0;
+                let device = Self::open(number, read_only).unwrap_or(device);
+                return Ok(Some(Self { shared: !read_only, ..device }));
             }
         }
         Ok(None)
@@ -162,7 +166,13 @@ impl LoopDevice {
         if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice || major(stat.st_rdev) != MAJOR {
             return Err(Errno::NODEV);
         }
-        Ok(Self { fd, number })
+        Ok(Self { fd, number, shared: false })
+    }
+
+    /// Whether somebody else attached it, and may have what is on it mounted for writing.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Its node.

@@ -57,8 +57,11 @@ pub(super) fn measure(root: OwnedFd, cancelled: &dyn Fn() -> bool) -> Result<Mea
     Ok(measured)
 }
 
-/// Writes a tree to the disk.
+/// Writes a tree, or a single file, to the disk.
 pub(super) fn sync_tree(root: OwnedFd) -> Result<(), Errno> {
+    if FileType::from_raw_mode(rustix::fs::fstat(&root)?.st_mode) == FileType::RegularFile {
+        return fsync(root);
+    }
     let whole = root.try_clone().map_err(|_| Errno::MFILE)?;
     let mut entries = 0;
     let walked = walk(root, &mut |stat, open| {
@@ -129,6 +132,15 @@ fn open(parent: BorrowedFd<'_>, name: &std::ffi::CStr, more: OFlags) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_file_is_measured_and_synced_as_well() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 4096]).unwrap();
+        let open = || OwnedFd::from(std::fs::File::open(file.path()).unwrap());
+        assert_eq!(measure(open(), &|| false).unwrap().entries, 1);
+        sync_tree(open()).unwrap();
+    }
 
     #[test]
     fn hard_links_are_counted_once_and_links_not_followed() {
