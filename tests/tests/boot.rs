@@ -26,7 +26,8 @@ fn start(env: &Env, name: &str) {
     boots(env, name);
 }
 
-fn boots(env: &Env, name: &str) {
+/// Waits until systemd says that everything is there.
+pub(crate) fn boots(env: &Env, name: &str) {
     let mut last = String::new();
     let done = |last: &mut String| {
         let output = env.wxc(["attach", name, "--", "systemctl", "is-system-running"]).run();

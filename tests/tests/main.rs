@@ -5,8 +5,8 @@
 mod attach;
 mod boot;
 mod cli;
-mod copy;
 mod conformance;
+mod copy;
 mod crash;
 mod harness;
 mod hostile;
@@ -17,3 +17,4 @@ mod limits;
 mod network;
 mod plugins;
 mod snapshot;
+mod storage_overlay;

@@ -1,0 +1,208 @@
+//! Containers in layers: what the kernel makes of them, in a user namespace and without one.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use wxc_tests::{Env, fixtures, needs};
+
+/// `base`, and `two` built on it.
+fn cloned(options: &[&str]) -> Env {
+    let env = Env::new();
+    let mut all = vec!["-B", "overlay"];
+    all.extend(options);
+    env.busybox("base", &all);
+    env.wxc(["copy", "-s", "base", "two"]).ok();
+    env
+}
+
+/// Every path below a directory, with what is known about it.
+fn listing(tree: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![tree.to_path_buf()];
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(&directory).unwrap().flatten() {
+            let meta = entry.path().symlink_metadata().unwrap();
+            let (mode, size) = (meta.mode(), meta.size());
+            found.push(format!("{} {mode:o} {} {size} {}", entry.path().display(), meta.uid(), meta.mtime()));
+            if meta.is_dir() {
+                todo.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Makes one of everything that an overlay has to remember.
+const CHANGE: &str = "set -e
+    echo new > /etc/new; echo more >> /etc/passwd
+    rm /bin/ls
+    mkdir -p /etc/was; rm -r /usr; mkdir /usr; echo only > /usr/only
+    cp /bin/busybox /bin/su4; chmod 4755 /bin/su4; chown 12:34 /etc/new
+    echo one > /one; ln /one /other; ln -s one /link; mkfifo /fifo
+    mv /etc/passwd /etc/passwd.moved
+    ln /bin/busybox /bin/second";
+
+/// Shows it.
+const SHOW: &str = "cd /; stat -c '%u:%g %a %F %n' / usr; stat -c '%u:%g %a %h %s %F %n' etc/new etc/passwd.moved bin/su4 bin/second one other fifo
+    echo usr: $(busybox ls -A usr); readlink link; cat one other etc/passwd.moved usr/only
+    for gone in bin/ls etc/passwd; do test -e $gone && echo $gone is back; done; true";
+
+fn changes_stay(env: &Env) {
+    let before = listing(&env.container("base").join("rootfs"));
+    env.wxc(["start", "two"]).ok();
+    let usr = env.inside("two", "ls -A /usr | wc -l");
+    assert_ne!(usr, "0", "there is something to hide");
+    env.inside("two", CHANGE);
+    let shown = env.inside("two", SHOW);
+    for line in [
+        "0:0 755 ",
+        "12:34 644 1 4 regular file etc/new",
+        "4755 1 ",
+        "2 4 regular file other",
+        "fifo fifo",
+        "usr: only",
+    ] {
+        assert!(shown.contains(line), "{line:?} in:\n{shown}");
+    }
+    assert!(!shown.contains("is back"), "{shown}");
+    env.wxc(["stop", "-k", "two"]).ok();
+    for _ in 0..2 {
+        env.wxc(["start", "two"]).ok();
+        assert_eq!(env.inside("two", SHOW), shown);
+        env.wxc(["stop", "-k", "two"]).ok();
+    }
+    assert_eq!(listing(&env.container("base").join("rootfs")), before, "the layer below is only read");
+    // On the disk owners are those that the container sees, whatever its ids on the host are.
+    let new = env.container("two").join("delta/etc/new").metadata().unwrap();
+    assert_eq!((new.uid(), new.gid()), (12, 34));
+    let whiteout = env.container("two").join("delta/bin/ls").symlink_metadata().unwrap();
+    assert!(whiteout.file_type().is_char_device() && whiteout.rdev() == 0);
+
+    // The host sees the same: of a full copy on another storage nothing of an overlay is left.
+    env.wxc(["copy", "two", "whole", "-B", "dir", "-K"]).ok();
+    assert!(!env.container("whole").join("rootfs/bin/ls").exists());
+    env.wxc(["start", "whole"]).ok();
+    assert_eq!(env.inside("whole", SHOW), shown);
+
+    for name in ["whole", "two"] {
+        env.wxc(["destroy", "-f", name]).ok();
+        assert!(!env.container(name).exists());
+    }
+    // Nothing is built on it any more.
+    env.wxc(["destroy", "base"]).ok();
+}
+
+#[test]
+fn what_a_container_changes_is_in_its_own_layer() {
+    needs!(root, userns, busybox, cgroups);
+    changes_stay(&cloned(&[]));
+}
+
+#[test]
+fn a_privileged_container_has_the_same_layers() {
+    needs!(root, busybox, cgroups);
+    let env = cloned(&["--privileged"]);
+    env.wxc(["start", "two"]).ok();
+    env.inside("two", "mknod /null c 1 3");
+    env.wxc(["stop", "-k", "two"]).ok();
+    assert_eq!(env.container("two").join("delta/null").symlink_metadata().unwrap().rdev(), 0x103);
+    changes_stay(&env);
+}
+
+/// A layer that was written by a privileged container is one that an unprivileged one, and the host, reads.
+#[test]
+fn layers_mean_the_same_to_whoever_mounts_them() {
+    needs!(root, userns, busybox, cgroups);
+    let env = cloned(&["--privileged"]);
+    env.wxc(["start", "two"]).ok();
+    env.inside("two", "rm -r /usr && mkdir /usr && echo only > /usr/only");
+    env.wxc(["stop", "-k", "two"]).ok();
+    env.wxc(["copy", "-s", "two", "three"]).ok();
+    let config = env.container("three").join("container.toml");
+    let text = fs::read_to_string(&config).unwrap().replace("privileged = true", "privileged = false");
+    let text = format!("{text}\n[ids]\nusers = [\"0:1000000000:65536\"]\n");
+    fs::write(&config, text).unwrap();
+    env.wxc(["start", "three"]).ok();
+    assert_eq!(env.inside("three", "cd /; echo usr/*"), "usr/only");
+}
+
+#[test]
+fn a_chain_grows_further_than_one_option_of_the_kernel() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("c0", &["-B", "overlay"]);
+    const LINKS: u32 = 24;
+    for link in 1..=LINKS {
+        let (below, above) = (format!("c{}", link - 1), format!("c{link}"));
+        env.wxc(["copy", "-s", &below, &above]).ok();
+        fs::write(env.container(&above).join(format!("delta/mark{link}")), "").unwrap();
+    }
+    let top = format!("c{LINKS}");
+    env.wxc(["start", &top]).ok();
+    assert_eq!(env.inside(&top, "ls -d /mark* | wc -l"), LINKS.to_string());
+    let message = env.wxc(["destroy", "c3"]).fails(1);
+    assert!(message.contains("c4"), "{message}");
+    for link in (0..=LINKS).rev() {
+        env.wxc(["destroy", "-f", &format!("c{link}")]).ok();
+    }
+}
+
+#[test]
+fn snapshots_come_back_with_their_content() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("web", &["-B", "overlay"]);
+    let live = |script: &str| {
+        env.wxc(["start", "web"]).ok();
+        let out = env.inside("web", script);
+        env.wxc(["stop", "-k", "web"]).ok();
+        out
+    };
+    live("echo 1 > /state; echo x > /etc/below");
+    env.wxc(["snapshot", "web", "first"]).ok();
+    live("echo 2 > /state; rm /etc/below");
+    env.wxc(["snapshot", "web", "second"]).ok();
+    live("echo 3 > /state; mkdir /late");
+    env.wxc(["snapshot", "web", "-r", "first"]).ok();
+    assert_eq!(live("cat /state /etc/below; ls -d /late 2>&1 | grep -c o.such"), "1\nx\n1");
+    env.wxc(["snapshot", "web", "-r", "second"]).ok();
+    assert_eq!(live("cat /state; test -e /etc/below || echo gone"), "2\ngone");
+}
+
+#[test]
+fn a_read_only_root_is_read_only() {
+    needs!(root, userns, busybox, cgroups);
+    let env = cloned(&[]);
+    env.wxc(["start", "two", "-s", "rootfs.read-only=true"]).ok();
+    let said = env.inside("two", "echo x 2>&1 > /x || true");
+    assert!(said.contains("Read-only"), "{said}");
+    env.wxc(["stop", "-k", "two"]).ok();
+    env.wxc(["start", "two"]).ok();
+    env.inside("two", "echo x > /x");
+}
+
+#[test]
+fn a_debian_boots_on_layers() {
+    needs!(root, userns, cgroups, debian);
+    let env = Env::new();
+    let archive = fixtures::debian().expect("needs!(debian)").to_str().expect("a path in UTF-8");
+    let args = ["create", "base", "-t", "local", "-B", "overlay", "--", "--tarball", archive];
+    env.wxc(args).within(240).ok();
+    env.wxc(["copy", "-s", "base", "two"]).ok();
+    for round in ["first", "second"] {
+        env.wxc(["start", "two"]).ok();
+        crate::boot::boots(&env, "two");
+        // Set-id programs and file capabilities are what they are below.
+        let user =
+            env.wxc(["attach", "two", "--user", "user", "--", "/bin/sh", "-c", "stat -c %a /bin/su"]).ok();
+        assert_eq!(user.trim(), "4755");
+        env.inside("two", &format!("echo {round} > /root/{round}; apt-mark hold bash"));
+        env.wxc(["stop", "two"]).ok();
+    }
+    env.wxc(["start", "two"]).ok();
+    assert_eq!(env.inside("two", "cat /root/first /root/second; apt-mark showhold"), "first\nsecond\nbash");
+    env.wxc(["destroy", "-f", "two"]).ok();
+    env.wxc(["destroy", "base"]).ok();
+}
