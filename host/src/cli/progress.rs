@@ -65,6 +65,14 @@ impl Progress for Shown {
         bar.set_position(done);
     }
 
+    fn note(&self, text: &str) {
+        let say = || Output { quiet: self.quiet }.say(format_args!("note: {}", output::plain(text)));
+        match self.bar.lock() {
+            Ok(bar) if bar.is_some() => bar.as_ref().map_or((), |bar| bar.suspend(say)),
+            _ => say(),
+        }
+    }
+
     fn cancelled(&self) -> bool {
         interrupt::asked()
     }

@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::lock::Lock;
-use super::{Error, Host, store};
+use super::{Error, Host, journal, store};
 use crate::config::edit::{self, Shown};
 use crate::config::{Container, Name, toml};
 
@@ -65,7 +64,7 @@ fn change(
     name: &Name,
     make: impl FnOnce(&str, &std::path::Path) -> Result<String, Error>,
 ) -> Result<(), Error> {
-    let _lock = Lock::take(&host.layout, name, "config")?;
+    let _claim = journal::claim(host, &[name], "config")?;
     let path = host.layout.config(name);
     let old = store::text(host, name)?;
     let new = make(&old, &path)?;

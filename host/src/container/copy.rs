@@ -148,14 +148,14 @@ impl Work<'_> {
         mark.rootfs.volume = None;
         mark.ids = IdMap::default();
         create::begin(there, self.to, &mark)?;
+        let operation = plugins::operation("copy");
         let mut undo = Undo::default();
         undo.push("remove what was made so far", || {
-            leftover::remove(there, self.to).map_err(|error| error.to_string())
+            leftover::remove(there, self.to, &operation, None).map_err(|error| error.to_string())
         });
         if !original.privileged {
             mark.ids = ids::allocate(there, self.to)?;
         }
-        let operation = plugins::operation("copy");
         let frozen = match running {
             Some(_) if choice.needs_rest() => Some(frozen(host, self.from)?),
             _ => None,

@@ -2,7 +2,7 @@
 //! Making a container: complete or absent.
 //!
 //! Everything that can be found wrong is found before anything is made. Then, in an order that a
-//! kill can interrupt anywhere: directory and mark, ids, volume, content, settings; and last
+//! kill can interrupt anywhere: record, directory and mark, ids, volume, content, settings; and last
 //! `container.toml`, whose rename is what makes it a container.
 
 use std::fs::{self, DirBuilder};
@@ -11,17 +11,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
-use super::lock::Lock;
 use super::options;
-use super::undo::Undo;
 use super::{Error, Host, assemble, ids, leftover, plugins, render, store, volume};
 use crate::config::rootfs::{Rootfs, TemplateRecord};
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
-use crate::plugin::{FailureKind, PluginError, TemplatePlugin};
+use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -61,16 +60,16 @@ pub struct Created {
 /// # Errors
 /// Nothing of it is left then.
 pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
-    let lock = Lock::take(&host.layout, &request.name, "create")?;
+    let claim = journal::claim(host, &[&request.name], "create")?;
     let created = create_locked(host, request);
-    drop(lock);
+    drop(claim);
     created
 }
 
 /// The same for a caller that holds the lock.
 pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
     let name = &request.name;
-    let mut container = configuration(host, request)?;
+    let container = configuration(host, request)?;
     let template = plugins::load_template(host, &request.template)?;
     let answers = options::parse(template.identity(), &template.options()?, &request.options)?;
     let asked = Request {
@@ -86,43 +85,77 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
 
-    let mut notes = make_room(host, name)?;
-    let mut undo = Undo::default();
-    begin(host, name, &container)?;
-    undo.push("remove what was made so far", || leftover::remove(host, name).map_err(|e| e.to_string()));
-    if !container.privileged && container.ids.is_empty() {
-        container.ids = ids::allocate(host, name)?;
-    }
-    storage.create(&plugins::operation("create"), name.as_str(), None)?;
-    let volume = volume::open(&storage, name.as_str(), Access::ReadWrite)?;
-    let target = volume.root();
-    host.check_cancelled()?;
-    let assembled = assemble::assemble(host, &container, &manifest, &answers, target)?;
-    notes.extend(assembled.notes);
-    container.mounts.extend(assembled.mounts);
+    let notes = make_room(host, name)?;
+    // What a crash may take anyhow is not worth waiting for the disk.
+    let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
+    let intent = Intent::Create { name: name.clone(), storage: container.rootfs.storage.clone() };
+    let work = Work { host, request, template, answers, asked, manifest, storage, survives };
+    let created =
+        journal::perform(host, &intent, survives, |operation| work.run(operation, container, notes))?;
+    tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
+    Ok(created)
+}
 
-    let mut finished = template.finish(Moment::Create, &asked, &manifest, &[])?;
-    render::render(&container, target, &answers, std::mem::take(&mut finished.files))?;
-    container.template = Some(record(&template, &manifest));
-    let text = settle(host, name, &container, &finished, &request.set)?;
-    host.check_cancelled()?;
-    // Content first, then the name that says it is complete. What a crash may take anyhow is not worth
-    // waiting for the disk.
-    if !container.ephemeral {
-        volume.sync().map_err(Error::io("make durable", &host.layout.directory(name)))?;
+/// One create, with everything that was found out before.
+struct Work<'a> {
+    host: &'a Host,
+    request: &'a CreateRequest,
+    template: TemplatePlugin,
+    answers: options::Answers,
+    asked: Request,
+    manifest: Manifest,
+    storage: StoragePlugin,
+    survives: Survives,
+}
+
+impl Work<'_> {
+    fn run(
+        &self,
+        operation: &Operation,
+        mut container: Container,
+        mut notes: Vec<String>,
+    ) -> Result<Created, Error> {
+        let Self { host, request, template, answers, asked, manifest, storage, .. } = self;
+        let name = &request.name;
+        operation.step("create.directory")?;
+        begin(host, name, &container)?;
+        operation.step("create.ids")?;
+        if !container.privileged && container.ids.is_empty() {
+            container.ids = ids::allocate(host, name)?;
+        }
+        operation.step("create.volume")?;
+        storage.create(operation.id(), name.as_str(), None)?;
+        let volume = volume::open(storage, name.as_str(), Access::ReadWrite)?;
+        let target = volume.root();
+        host.check_cancelled()?;
+        operation.step("create.fill")?;
+        let assembled = assemble::assemble(host, &container, manifest, answers, target)?;
+        notes.extend(assembled.notes);
+        container.mounts.extend(assembled.mounts);
+
+        operation.step("create.finish")?;
+        let mut finished = template.finish(Moment::Create, asked, manifest, &[])?;
+        render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
+        container.template = Some(record(template, manifest));
+        let text = settle(host, name, &container, &finished, &request.set)?;
+        host.check_cancelled()?;
+        // Content first, then the name that says it is complete.
+        operation.step("create.durable")?;
+        if self.survives == Survives::PowerLoss {
+            volume.sync().map_err(Error::io("make durable", &host.layout.directory(name)))?;
+        }
+        operation.step("create.complete")?;
+        complete(host, name, &text)?;
+        Ok(Created {
+            name: name.clone(),
+            directory: host.layout.directory(name),
+            template: container.template.unwrap_or_default(),
+            storage: container.rootfs.storage,
+            privileged: container.privileged,
+            notes,
+            message: finished.message,
+        })
     }
-    complete(host, name, &text)?;
-    undo.dismiss();
-    tracing::info!(%name, path = %host.layout.path.display(), template = template.identity().name, "created");
-    Ok(Created {
-        name: name.clone(),
-        directory: host.layout.directory(name),
-        template: container.template.unwrap_or_default(),
-        storage: container.rootfs.storage,
-        privileged: container.privileged,
-        notes,
-        message: finished.message,
-    })
 }
 
 /// The configuration to start from, checked as a whole.
@@ -176,13 +209,11 @@ pub(super) fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> 
             Err(Error::Exists { name: name.to_string(), path: host.layout.path.clone() })
         }
         leftover::Kind::Leftover => {
-            leftover::remove(host, name)?;
+            // Of a wxc that kept no journal.
+            leftover::remove(host, name, &plugins::operation("remove"), None)?;
             Ok(vec![format!("removed what an interrupted command had left of {name}")])
         }
-        leftover::Kind::Foreign => Err(Error::Invalid {
-            message: format!("{} is in the way, and is no container", host.layout.directory(name).display()),
-            hint: "move it away, or choose another name".into(),
-        }),
+        leftover::Kind::Foreign => Err(leftover::foreign(host, name)),
     }
 }
 
@@ -195,8 +226,8 @@ pub(super) fn begin(host: &Host, name: &Name, container: &Container) -> Result<(
         message: format!("this configuration cannot be written: {error}"),
         hint: "use paths that are UTF-8".into(),
     })?;
-    store::replace(&directory.join(PARTIAL), mark.as_bytes())?;
-    store::sync_directory(&host.layout.path)
+    // Says what this is to whoever looks. After a loss of power the journal's record does.
+    store::replace_fleeting(&directory.join(PARTIAL), mark.as_bytes())
 }
 
 /// The final text of `container.toml`: what is configured, and what the template sets where the user said
@@ -236,12 +267,16 @@ fn is_said(set: &[(String, String)], key: &str) -> bool {
     })
 }
 
-/// The last step: from here on it is a container.
+/// The last step: from here on it is a container. When it fails, it is none.
 pub(super) fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
-    let directory = host.layout.directory(name);
-    store::replace(&host.layout.config(name), text.as_bytes())?;
+    let mark = host.layout.directory(name).join(PARTIAL);
+    let config = host.layout.config(name);
+    store::replace(&config, text.as_bytes()).inspect_err(|_| {
+        // It may be in place, and only not be durable.
+        drop(fs::rename(&config, &mark));
+    })?;
     // Only says something while there is no configuration; a kill before this line does no harm.
-    drop(fs::remove_file(directory.join(PARTIAL)));
+    drop(fs::remove_file(mark));
     Ok(())
 }
 

@@ -10,10 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde::Serialize;
 
+use super::journal::{self, Intent, Survives};
 use super::layout::PARTIAL;
-use super::lock::Lock;
-use super::{Error, Host, leftover, stop, store, watch};
-use crate::config::Name;
+use super::{Error, Host, leftover, plugins, stop, store, watch};
+use crate::config::{Name, toml};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,10 +44,14 @@ impl DestroyOptions {
 /// # Errors
 /// It runs or has snapshots, there is none, or something cannot be removed; then the next destroy goes on.
 pub fn destroy(host: &Host, name: &Name, options: DestroyOptions) -> Result<Destroyed, Error> {
-    let lock = Lock::take(&host.layout, name, "destroy")?;
-    let result = destroy_locked(host, name, options);
+    let mut claim = journal::claim(host, &[name], "destroy")?;
+    let result = match destroy_locked(host, name, options) {
+        // What was there has just been settled away.
+        Err(Error::NotFound { .. }) if claim.settled(name) => Ok(Destroyed::Leftover),
+        other => other,
+    };
     if result.is_ok() || matches!(result, Err(Error::NotFound { .. })) {
-        lock.discard();
+        claim.discard(name);
     }
     result
 }
@@ -57,7 +61,8 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
     match leftover::look(host, name) {
         leftover::Kind::Complete => {}
         leftover::Kind::Leftover => {
-            leftover::remove(host, name)?;
+            // Of a wxc that kept no journal.
+            leftover::remove(host, name, &plugins::operation("remove"), None)?;
             return Ok(Destroyed::Leftover);
         }
         leftover::Kind::Absent | leftover::Kind::Foreign => return Err(store::not_found(host, name)),
@@ -73,15 +78,33 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
         }
         stop::kill(host, name)?;
     }
-    let config = host.layout.config(name);
-    let directory = host.layout.directory(name);
-    let failed = || Error::io("remove the configuration", &config);
-    // An administrator may have protected the file against changes; a directory without write
-    // permission makes the rename fail, and nothing has happened.
-    fs::rename(&config, directory.join(PARTIAL)).map_err(failed())?;
-    store::sync_directory(&directory)?;
-    drop(fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)));
-    leftover::remove(host, name)?;
+    // However wrong the rest of it may be.
+    let container = store::text(host, name)
+        .ok()
+        .and_then(|text| toml::parse_unchecked(&text, &host.layout.config(name)).ok())
+        .unwrap_or_default();
+    let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
+    let intent = Intent::Destroy { name: name.clone(), storage: container.rootfs.storage };
+    journal::perform(host, &intent, survives, |operation| {
+        operation.step("destroy.unmake")?;
+        unmake(host, name, survives)?;
+        operation.step("destroy.remove")?;
+        leftover::remove(host, name, operation.id(), None)
+    })?;
     tracing::info!(%name, "destroyed");
     Ok(Destroyed::Container)
+}
+
+/// The moment from which it is no container.
+fn unmake(host: &Host, name: &Name, survives: Survives) -> Result<(), Error> {
+    let config = host.layout.config(name);
+    let directory = host.layout.directory(name);
+    // An administrator may have protected the file against changes; a directory without write
+    // permission makes the rename fail, and nothing has happened.
+    fs::rename(&config, directory.join(PARTIAL)).map_err(Error::io("remove the configuration", &config))?;
+    if survives == Survives::PowerLoss {
+        store::sync_directory(&directory)?;
+    }
+    drop(fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)));
+    Ok(())
 }

@@ -37,6 +37,10 @@ pub enum Error {
     Tree { what: String, source: crate::sys::tree::TreeError },
     #[error("{message}")]
     Invalid { message: String, hint: String },
+    #[error("an interrupted {verb} of {name} can be neither finished nor taken back")]
+    Unsettled { name: String, verb: &'static str, source: Box<Error> },
+    #[error("{path} says that something is unfinished with {name}, and cannot be used: {why}")]
+    Record { name: String, path: PathBuf, why: String },
     #[error("stopped on request; everything was taken back")]
     Cancelled,
     #[error("container {name} did not stop within {seconds} seconds")]
@@ -114,6 +118,12 @@ impl Error {
             Self::Io { source, path, .. } => io_hint(source, path).into_iter().collect(),
             Self::Tree { source, .. } => tree_hint(source).into_iter().collect(),
             Self::Invalid { hint, .. } | Self::StillRunning { hint, .. } => vec![hint.clone()],
+            Self::Unsettled { name, source, .. } => {
+                let mut hints = source.hints();
+                hints.push(format!("`wxc doctor {name}` explains what is there"));
+                hints
+            }
+            Self::Record { name, .. } => vec![format!("`wxc doctor {name}` explains what is there")],
             Self::Cancelled => Vec::new(),
             Self::Config(error) => error.hint().map(Into::into).into_iter().collect(),
             Self::System(SystemError::Config(error)) => error.hint().map(Into::into).into_iter().collect(),

@@ -20,6 +20,9 @@ pub const CONFIG: &str = "container.toml";
 /// A create or a destroy is under way, or was when it was killed.
 pub const PARTIAL: &str = ".partial";
 
+/// What is unfinished, a file for each operation.
+pub const JOURNAL: &str = ".journal";
+
 /// Where containers live and where their run-time state goes.
 #[derive(Debug, Clone)]
 pub struct Layout {

@@ -57,32 +57,66 @@ fn is_empty(directory: &std::path::Path) -> bool {
     fs::read_dir(directory).is_ok_and(|mut entries| entries.all(is_mark))
 }
 
-/// Removes a leftover. The caller holds the lock of `name`.
+/// Ends an interrupted create or destroy: with a configuration it is a container, and without one nothing of it
+/// stays. Whether there was anything to remove. The caller holds the lock of `name`.
+///
+/// # Errors
+/// Something of it cannot be removed, or is in the way and not wxc's.
+pub(super) fn settle(host: &Host, name: &Name, operation: &str, storage: &str) -> Result<bool, Error> {
+    match look(host, name) {
+        Kind::Complete => Ok(false),
+        Kind::Foreign => Err(foreign(host, name)),
+        // Not every volume is in the container's directory.
+        kind @ (Kind::Absent | Kind::Leftover) => {
+            remove(host, name, operation, Some(storage))?;
+            Ok(kind == Kind::Leftover)
+        }
+    }
+}
+
+/// The error for a directory that is in the way.
+pub(super) fn foreign(host: &Host, name: &Name) -> Error {
+    Error::Invalid {
+        message: format!("{} is in the way, and is no container", host.layout.directory(name).display()),
+        hint: "move it away, or choose another name".into(),
+    }
+}
+
+/// Removes a leftover. The caller holds the lock of `name`; `storage` is asked when the mark does not say
+/// which storage has the volume.
 ///
 /// # Errors
 /// Something of it cannot be removed; the mark stays, so the next command tries again.
-pub fn remove(host: &Host, name: &Name) -> Result<(), Error> {
+pub(super) fn remove(host: &Host, name: &Name, operation: &str, storage: Option<&str>) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     let mark = directory.join(PARTIAL);
-    // The mark holds the configuration as far as it is known: which storage has the volume.
-    let mut known = fs::read_to_string(&mark)
+    // The mark holds the configuration as far as it is known. It may be empty after a loss of power.
+    let marked = fs::read_to_string(&mark)
         .ok()
-        .and_then(|text| toml::parse_unchecked(&text, &mark).ok())
-        .unwrap_or_default();
-    if known.ids.is_empty() && !known.privileged {
-        // The mark was made before the ids were given; the registry knows them.
+        .filter(|text| !text.is_empty())
+        .and_then(|text| toml::parse_unchecked(&text, &mark).ok());
+    let mut known = marked.unwrap_or_else(|| {
+        let mut unknown = Container::default();
+        if let Some(storage) = storage {
+            storage.clone_into(&mut unknown.rootfs.storage);
+        }
+        unknown
+    });
+    if known.ids.is_empty() && !known.privileged && !rustix::process::geteuid().is_root() {
+        // The mark was made before the ids were given; the registry knows them. Only who is not root needs
+        // them to remove files.
         known.ids = super::ids::allocate(host, name)?;
     }
-    remove_volumes(host, name, &known)?;
+    remove_volumes(host, name, operation, &known)?;
     super::ids::release(host, name)?;
     remove_directory(host, name)
 }
 
 /// Removes the container's volume and those of its snapshots. Which of them depends on which is the storage's
 /// business: what is refused at first, goes when the rest is gone.
-fn remove_volumes(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+fn remove_volumes(host: &Host, name: &Name, operation: &str, container: &Container) -> Result<(), Error> {
     snapshot::remove::remove_all(host, name, container)?;
-    remove_volume(host, name, container)?;
+    remove_volume(host, name, operation, container)?;
     let kept = snapshot::remove::remove_all(host, name, container)?;
     if kept.is_empty() {
         return Ok(());
@@ -95,16 +129,21 @@ fn remove_volumes(host: &Host, name: &Name, container: &Container) -> Result<(),
 }
 
 /// Asks the storage plugin to remove the container's volume; succeeds when there is none.
-pub(super) fn remove_volume(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+fn remove_volume(host: &Host, name: &Name, operation: &str, container: &Container) -> Result<(), Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    remove_one(&storage, &volume, container)
+    remove_one(&storage, &volume, operation, container)
 }
 
 /// Removes one volume of a container; succeeds when there is none.
-pub(super) fn remove_one(storage: &StoragePlugin, volume: &str, container: &Container) -> Result<(), Error> {
+pub(super) fn remove_one(
+    storage: &StoragePlugin,
+    volume: &str,
+    operation: &str,
+    container: &Container,
+) -> Result<(), Error> {
     empty_as_owner(storage, volume, container)?;
-    Ok(storage.remove(&plugins::operation("remove"), volume)?)
+    Ok(storage.remove(operation, volume)?)
 }
 
 /// Empties the volume in the container's user namespace, where its files are the caller's to remove:

@@ -8,6 +8,8 @@
 mod beneath;
 /// What can go wrong, with what to do next.
 mod error;
+/// What is unfinished: written down before anything changes, gone when it is done.
+pub mod journal;
 /// Directories, run-time state, names.
 pub mod layout;
 /// One writer for each container.

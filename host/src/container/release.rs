@@ -6,9 +6,8 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::destroy::DestroyOptions;
-use super::lock::Lock;
 use super::start::StartRequest;
-use super::{Error, Host, destroy, plugins, start};
+use super::{Error, Host, destroy, journal, plugins, start};
 use crate::config::Name;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
@@ -73,7 +72,7 @@ pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
         result = result.and(done);
     }
     if due == Due::Restart {
-        let _lock = Lock::take(&host.layout, &name, "restart")?;
+        let _claim = journal::claim(host, &[&name], "restart")?;
         result = result.and(start::start_locked(host, &name, &StartRequest::default()).map(drop));
     }
     result

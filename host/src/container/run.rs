@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::create::{self, CreateRequest};
 use super::destroy::DestroyOptions;
 use super::start::{self, StartRequest};
-use super::{Error, Host, destroy, leftover, lock, store, watch};
+use super::{Error, Host, destroy, journal, leftover, store, watch};
 use crate::config::Name;
 use crate::plan::build::Overrides;
 use crate::runtime::foreground;
@@ -46,7 +46,7 @@ pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
         Some(name) => name.clone(),
         None => host.fresh_name(PREFIX)?,
     };
-    let guard = lock::Lock::take(&host.layout, &name, "run")?;
+    let guard = journal::claim(host, &[&name], "run")?;
     create::create_locked(
         host,
         &CreateRequest {
@@ -87,14 +87,14 @@ fn start_request(request: &RunRequest) -> StartRequest {
 
 /// Removes it unless somebody did already.
 fn remove(host: &Host, name: &Name) -> Result<(), Error> {
-    let lock = lock::Lock::take(&host.layout, name, "destroy")?;
+    let mut claim = journal::claim(host, &[name], "destroy")?;
     match leftover::look(host, name) {
         leftover::Kind::Absent | leftover::Kind::Foreign => {}
         leftover::Kind::Complete | leftover::Kind::Leftover => {
             destroy::destroy_locked(host, name, DestroyOptions::ALL)?;
         }
     }
-    lock.discard();
+    claim.discard(name);
     Ok(())
 }
 
@@ -104,7 +104,7 @@ fn sweep(host: &Host) -> Result<(), Error> {
     let words = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     for name in words.filter(|word| word.starts_with(PREFIX)).filter_map(|word| word.parse::<Name>().ok()) {
         // Whoever is making or running it has the lock, or a monitor.
-        let Some(lock) = lock::Lock::try_take(&host.layout, &name, "sweep")? else { continue };
+        let Some(mut claim) = journal::try_claim(host, &[&name], "sweep")? else { continue };
         let gone = match leftover::look(host, &name) {
             leftover::Kind::Leftover => true,
             leftover::Kind::Complete => {
@@ -115,7 +115,9 @@ fn sweep(host: &Host) -> Result<(), Error> {
         };
         if gone {
             destroy::destroy_locked(host, &name, DestroyOptions { force: false, snapshots: true })?;
-            lock.discard();
+        }
+        if gone || claim.settled(&name) {
+            claim.discard(&name);
         }
     }
     Ok(())

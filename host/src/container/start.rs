@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::lock::Lock;
-use super::{Error, Host, facts, leftover, plugins, store};
+use super::{Error, Host, facts, journal, leftover, plugins, store};
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
 use crate::plan::{Identity, Plan};
@@ -90,7 +89,7 @@ pub(super) fn plan_of(
 pub fn start(host: &Host, name: &Name, request: &StartRequest) -> Result<Launched, Error> {
     // A name that nobody has needs no lock.
     store::require(host, name)?;
-    let lock = Lock::take(&host.layout, name, "start")?;
+    let lock = journal::claim(host, &[name], "start")?;
     let launched = start_locked(host, name, request);
     drop(lock);
     launched

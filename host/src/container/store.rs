@@ -1,13 +1,14 @@
 #![forbid(unsafe_code)]
 //! Reading a container's configuration, with a useful answer when it is not there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::{Error, Host};
 use crate::config::{Container, Name, toml};
+use crate::sys::failpoint;
 
 /// Largest configuration that is read.
 const LIMIT: u64 = 1 << 20;
@@ -61,8 +62,23 @@ pub fn require(host: &Host, name: &Name) -> Result<(), Error> {
 /// # Errors
 /// It cannot be written; the old content stands.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, File::sync_all)?;
+    sync_directory(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// The same without waiting for the disk: for what need not survive a loss of power.
+///
+/// # Errors
+/// It cannot be written; the old content stands.
+pub(super) fn replace_fleeting(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, |_| Ok(()))
+}
+
+/// A new file beside it, renamed over it.
+fn put(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>) -> Result<(), Error> {
     let failed = || Error::io("write", path);
     let new = path.with_extension("new");
+    failpoint::pass("file.make").map_err(failed())?;
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -71,15 +87,20 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
         .custom_flags(libc::O_NOFOLLOW)
         .open(&new)
         .map_err(failed())?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
+    let written = failpoint::pass("file.write")
+        .and_then(|()| file.write_all(content))
+        .and_then(|()| finish(&file))
+        .and_then(|()| failpoint::pass("file.rename"))
+        .and_then(|()| fs::rename(&new, path));
+    written.map_err(|error| {
         drop(fs::remove_file(&new));
-        return Err(failed()(error));
-    }
-    sync_directory(path.parent().unwrap_or(Path::new("/")))
+        failed()(error)
+    })
 }
 
 /// Makes names in a directory durable (fsync(2) on the directory).
 pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
-    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(Error::io("make durable", path))
+    failpoint::pass("directory.sync")
+        .and_then(|()| File::open(path)?.sync_all())
+        .map_err(Error::io("make durable", path))
 }

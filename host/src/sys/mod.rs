@@ -22,6 +22,8 @@ pub mod clone;
 pub mod disk;
 /// Our own executable, and a sealed copy of it.
 pub mod exe;
+/// Places where a test may kill this process or make it fail.
+pub mod failpoint;
 /// Inherited fds.
 pub mod fd;
 /// Leaving the namespaces and descriptors that a process was born with.

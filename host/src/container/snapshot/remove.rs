@@ -166,7 +166,7 @@ pub(super) fn remove_volume(
     if !directory.is_dir() {
         return Ok(());
     }
-    leftover::remove_one(storage, &volume_id(name, snapshot), container)?;
+    leftover::remove_one(storage, &volume_id(name, snapshot), &plugins::operation("remove"), container)?;
     let shelf = host.layout.snapshots(name);
     let parent = beneath::open(&shelf, Path::new("."))?;
     tree::remove_tree(parent.as_fd(), snapshot.as_str().as_ref())

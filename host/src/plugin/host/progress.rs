@@ -20,6 +20,8 @@ pub trait Progress: Send + Sync {
     fn phase(&self, text: &str);
     /// How much of it is done, and of how much where that is known.
     fn report(&self, done: u64, total: Option<u64>, unit: Unit);
+    /// Something a person should know, although the work goes on.
+    fn note(&self, _text: &str) {}
     /// Whether the user asked to stop. Called often: it must be cheap.
     fn cancelled(&self) -> bool;
 }

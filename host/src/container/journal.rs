@@ -1,0 +1,317 @@
+#![forbid(unsafe_code)]
+//! What is unfinished: written down before anything changes, gone when it is done.
+//!
+//! An operation of more than one step is one call of [`perform`]: its intent becomes a record on disk, its
+//! steps are made, the record goes away. A command that dies in between leaves the record, and the next
+//! one that wants one of the same containers ([`claim`]) finds it under their locks and has it settled by
+//! the verb that wrote it: finished or taken back, whichever its own moment of truth on disk says. A
+//! command that *fails* is settled in the same way at once, so there is one way back and not two.
+//!
+//! ```text
+//! claim(names)   locks in the order of names; what is unfinished of them is settled
+//! perform(intent)
+//!   record       .journal/web.create-71-1790.json, durable          2 fsyncs
+//!   work         steps, each repeatable with the operation's id
+//!   commit       the record goes                                    1 fsync
+//! ```
+//!
+//! A record may outlive its operation by an instant (power may fail between the last step and the removal), so
+//! settling looks at what is there and decides by that, never by the record's being there.
+//!
+//! A verb adds a row to [`Intent`] and to [`Intent::settle`].
+
+/// Records on disk.
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use record::{Record, all};
+
+use super::lock::Lock;
+use super::{Error, Host, leftover, plugins, store};
+use crate::config::Name;
+use crate::sys::failpoint;
+
+/// What a command is about to do, with what taking it back needs to know. The first name of each is the container
+/// that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Intent {
+    /// The moment of truth is that `container.toml` is there.
+    Create { name: Name, storage: String },
+    /// The moment of truth is that `container.toml` is not there.
+    Destroy { name: Name, storage: String },
+}
+
+impl Intent {
+    /// The container whose state changes.
+    #[must_use]
+    pub fn subject(&self) -> &Name {
+        match self {
+            Self::Create { name, .. } | Self::Destroy { name, .. } => name,
+        }
+    }
+
+    /// Whose locks the command holds until it is done.
+    #[must_use]
+    pub fn containers(&self) -> Vec<&Name> {
+        match self {
+            Self::Create { name, .. } | Self::Destroy { name, .. } => vec![name],
+        }
+    }
+
+    /// As the user knows it.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Destroy { .. } => "destroy",
+        }
+    }
+
+    /// Finishes it or takes it back; a sentence if there was anything to do. The caller holds the locks.
+    fn settle(&self, host: &Host, operation: &str) -> Result<Option<String>, Error> {
+        match self {
+            Self::Create { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
+                .then(|| format!("removed what an interrupted create had left of {name}"))),
+            Self::Destroy { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
+                .then(|| format!("finished the interrupted destroy of {name}"))),
+        }
+    }
+}
+
+/// What an operation's record has to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survives {
+    /// Loss of power: it is on the disk before the first step.
+    PowerLoss,
+    /// The end of the process: for containers that do not survive more themselves.
+    Kill,
+}
+
+/// An operation whose record is on disk.
+#[derive(Debug)]
+pub struct Operation {
+    id: String,
+    path: PathBuf,
+    survives: Survives,
+}
+
+impl Operation {
+    /// For every call of a storage plugin that belongs to this operation.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Stands before a step; tests kill the process here or make it fail.
+    ///
+    /// # Errors
+    /// In a test's build only.
+    pub fn step(&self, site: &'static str) -> Result<(), Error> {
+        failpoint::pass(site).map_err(Error::io("go on after", &self.path))
+    }
+
+    /// It is done, or nothing is left of it: the record goes.
+    ///
+    /// # Errors
+    /// It cannot be removed; whoever comes next finds that there is nothing to do.
+    pub fn commit(self) -> Result<(), Error> {
+        forget(&self.path, self.survives)
+    }
+}
+
+/// Writes down what is about to happen. The caller holds the locks of all its containers, and does so until
+/// the operation is committed.
+///
+/// # Errors
+/// The record cannot be written; nothing has happened.
+pub fn begin(host: &Host, intent: &Intent, survives: Survives) -> Result<Operation, Error> {
+    let directory = record::directory(host);
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Ok(()) if survives == Survives::PowerLoss => store::sync_directory(&host.layout.path)?,
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make", &directory)(error));
+        }
+        _ => {}
+    }
+    let id = plugins::operation(intent.verb());
+    let path = record::path(host, intent, &id);
+    let text = record::text(intent, &id).map_err(|error| Error::io("write", &path)(error.into()))?;
+    let written = match survives {
+        Survives::PowerLoss => store::replace(&path, &text),
+        Survives::Kill => store::replace_fleeting(&path, &text),
+    };
+    if let Err(error) = written {
+        // The name may be there although it is not durable. Nothing has begun.
+        drop(fs::remove_file(&path));
+        return Err(error);
+    }
+    tracing::debug!(operation = id, ?intent, "begun");
+    Ok(Operation { id, path, survives })
+}
+
+/// Does `work` as one operation: when it fails, what it did is settled as after a crash.
+///
+/// # Errors
+/// The record could not be written, or the work failed.
+pub fn perform<T>(
+    host: &Host,
+    intent: &Intent,
+    survives: Survives,
+    work: impl FnOnce(&Operation) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let operation = begin(host, intent, survives)?;
+    let done = work(&operation);
+    let settled = match &done {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::debug!(operation = operation.id, %error, "failed, settling");
+            intent.settle(host, &operation.id).map(drop)
+        }
+    };
+    // Whether it was done is decided: what is wrong with the record now must not hide that.
+    if let Err(error) = settled.and_then(|()| operation.commit()) {
+        let name = intent.subject();
+        host.progress.note(&format!("the next command on {name} has to tidy up: {}", chain(&error)));
+    }
+    done
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The locks of containers, with nothing unfinished about any of them.
+#[derive(Debug)]
+pub struct Claim {
+    locks: BTreeMap<Name, Lock>,
+    settled: Vec<Name>,
+}
+
+impl Claim {
+    /// Whether something unfinished was settled that changed this container.
+    #[must_use]
+    pub fn settled(&self, name: &Name) -> bool {
+        self.settled.contains(name)
+    }
+
+    /// This container is gone: so is its lock.
+    pub fn discard(&mut self, name: &Name) {
+        if let Some(lock) = self.locks.remove(name) {
+            lock.discard();
+        }
+    }
+}
+
+/// Takes the locks of `names`, in their order, and settles what is unfinished about them. `verb` is what others who wait
+/// are told.
+///
+/// # Errors
+/// Somebody else keeps a lock, or something unfinished cannot be settled.
+pub fn claim(host: &Host, names: &[&Name], verb: &str) -> Result<Claim, Error> {
+    claim_by(host, names, |name| Lock::take(&host.layout, name, verb))
+}
+
+/// The same if nobody has any of the locks.
+///
+/// # Errors
+/// Something unfinished cannot be settled.
+pub fn try_claim(host: &Host, names: &[&Name], verb: &str) -> Result<Option<Claim>, Error> {
+    let take = |name: &Name| {
+        let busy = || Error::Locked { name: name.to_string(), holder: String::new() };
+        Lock::try_take(&host.layout, name, verb)?.ok_or_else(busy)
+    };
+    match claim_by(host, names, take) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(Error::Locked { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A record may be about more containers than are asked for. Locks are only ever taken in the order of names,
+/// or two commands could wait for each other: so all are let go and taken again, until nothing new turns up.
+fn claim_by(
+    host: &Host,
+    names: &[&Name],
+    take: impl Fn(&Name) -> Result<Lock, Error>,
+) -> Result<Claim, Error> {
+    let asked: BTreeSet<Name> = names.iter().map(|name| (*name).clone()).collect();
+    let mut wanted = asked.clone();
+    loop {
+        let locks: BTreeMap<Name, Lock> =
+            wanted.iter().map(|name| Ok((name.clone(), take(name)?))).collect::<Result<_, Error>>()?;
+        let unfinished = concerning(host, &wanted)?;
+        let more = unfinished.iter().flat_map(|record| record.containers.iter().cloned());
+        let all: BTreeSet<Name> = wanted.iter().cloned().chain(more).collect();
+        if all != wanted {
+            wanted = all;
+            continue;
+        }
+        let mut claim = Claim { locks, settled: Vec::new() };
+        for record in &unfinished {
+            claim.settled.extend(settle(host, record)?);
+        }
+        for name in &asked {
+            record::sweep(host, name)?;
+        }
+        for name in wanted.difference(&asked) {
+            // A lock of a name that nobody has is not left lying about.
+            match leftover::look(host, name) {
+                leftover::Kind::Absent => claim.discard(name),
+                _ => drop(claim.locks.remove(name)),
+            }
+        }
+        return Ok(claim);
+    }
+}
+
+/// The records about any of these containers.
+fn concerning(host: &Host, names: &BTreeSet<Name>) -> Result<Vec<Record>, Error> {
+    let mut records = record::all(host)?;
+    records.retain(|record| record.containers.iter().any(|name| names.contains(name)));
+    Ok(records)
+}
+
+/// Settles one record under the locks of its containers; the container that was changed by it.
+fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
+    let intent = match &record.intent {
+        Ok(intent) => intent,
+        Err(why) => {
+            let name = record.containers.first().map(ToString::to_string).unwrap_or_default();
+            return Err(Error::Record { name, path: record.path.clone(), why: why.clone() });
+        }
+    };
+    let name = intent.subject();
+    let failed =
+        |source| Error::Unsettled { name: name.to_string(), verb: intent.verb(), source: Box::new(source) };
+    let said = intent.settle(host, &record.operation).map_err(failed)?;
+    forget(&record.path, Survives::PowerLoss)?;
+    tracing::info!(operation = record.operation, said, "settled");
+    let Some(said) = said else { return Ok(None) };
+    host.progress.note(&said);
+    Ok(Some(name.clone()))
+}
+
+/// Removes a record.
+fn forget(path: &Path, survives: Survives) -> Result<(), Error> {
+    let failed = || Error::io("remove", path);
+    failpoint::pass("journal.forget").map_err(failed())?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed()(error)),
+        _ => {}
+    }
+    failpoint::pass("journal.forgotten").map_err(failed())?;
+    match (survives, path.parent()) {
+        (Survives::PowerLoss, Some(directory)) => store::sync_directory(directory),
+        _ => Ok(()),
+    }
+}
