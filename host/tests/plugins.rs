@@ -104,7 +104,7 @@ fn a_plugin_is_asked_only_for_what_it_is() {
     assert_eq!(error.to_string(), "plugin storage-dir is a storage plugin, not a template plugin");
     let error =
         plugins.storage("storage-none", top.path(), &SettingValues::new(), Arc::new(Quiet)).unwrap_err();
-    assert!(error.hint().unwrap().starts_with("there are: storage-dir"), "{:?}", error.hint());
+    assert!(error.hint().unwrap().starts_with("there are: storage-btrfs, storage-dir"), "{:?}", error.hint());
     let settings = [("colour".to_owned(), "red".to_owned())].into();
     let error = plugins.storage("storage-dir", top.path(), &settings, Arc::new(Quiet)).unwrap_err();
     assert!(error.to_string().contains("no setting \"colour\""), "{error}");
@@ -115,7 +115,7 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
     let top = tempfile::tempdir().unwrap();
     let plugins = Plugins::new(places(top.path()));
     let names: Vec<_> = plugins.list().into_iter().map(|p| (p.name, p.about.unwrap().granted)).collect();
-    for name in ["storage-dir", "storage-loop", "storage-overlay", "template-host", "template-local"] {
+    for name in ["storage-btrfs", "storage-dir", "storage-loop", "storage-overlay", "template-host", "template-local"] {
         assert!(names.contains(&(name.to_owned(), true)), "{name}: {names:?}");
     }
     let shown = plugins.show("storage-dir").unwrap();

@@ -28,6 +28,7 @@ pub(super) mod host {
                 import wxc:host/tree@0.1.0;
                 import wxc:host/loop-devices@0.1.0;
                 import wxc:host/commands@0.1.0;
+                import wxc:host/subvolumes@0.1.0;
                 import wxc:host/store@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/host-system@0.1.0;

@@ -41,7 +41,7 @@ impl Permission {
     pub fn explain(&self) -> String {
         match (self.subject(), self.detail()) {
             ("tree", None) => "make, read, change and remove files of volumes in its pool".into(),
-            ("subvolumes", None) => "make, snapshot and remove btrfs subvolumes in its pool".into(),
+            ("subvolumes", None) => "make, snapshot, limit and remove btrfs subvolumes in its pool".into(),
             ("loop-devices", None) => "attach disk files of its pool as block devices".into(),
             ("commands", None) => "run programs of the host, from the templates listed here".into(),
             ("command", Some(_)) => {

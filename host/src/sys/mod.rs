@@ -8,6 +8,8 @@
 pub mod bpf;
 /// Where the blocks of a file are.
 pub mod extents;
+/// btrfs subvolumes.
+pub mod btrfs;
 /// What is mounted where.
 pub mod mountinfo;
 /// A socket for network configuration, here or in another network namespace.

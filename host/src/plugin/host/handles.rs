@@ -65,12 +65,17 @@ impl wit::HostDirectory for State {
     }
 }
 
+/// A handle of a kind that no interface of this version mints was used.
+pub(super) fn never_minted() -> wasmtime::Error {
+    super::Misuse("it used a handle that it was never given".into()).into()
+}
+
 /// Handles that no interface of this version mints: a guest cannot have one, so nothing of it can be dropped.
 macro_rules! never_minted {
     ($($trait:ident $type:ident),*) => {$(
         impl wit::$trait for State {
             fn drop(&mut self, _: Resource<wit::$type>) -> wasmtime::Result<()> {
-                Err(super::Misuse("it dropped a handle that it was never given".into()).into())
+                Err(never_minted())
             }
         }
     )*};

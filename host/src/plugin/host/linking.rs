@@ -38,6 +38,7 @@ static OFFERS: &[Offer] = offers! {
     "wxc:host/tree" => wxc::host::tree,
     "wxc:host/loop-devices" => wxc::host::loop_devices,
     "wxc:host/commands" => wxc::host::commands,
+    "wxc:host/subvolumes" => wxc::host::subvolumes,
     "wxc:host/store" => wxc::host::store,
     "wxc:storage/scope" => wxc::storage::scope,
     "wxc:template/host-system" => wxc::template::host_system,
@@ -48,7 +49,6 @@ const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:ho
 
 /// Interfaces of the contract that a later wxc will offer.
 const LATER: &[&str] = &[
-    "wxc:host/subvolumes",
     "wxc:host/fetch",
     "wxc:host/trust",
     "wxc:host/rootfs",

@@ -8,6 +8,7 @@
 //! - [`tree`], with [`measure`]: files and directories of a pool
 //! - [`loop_devices`]: files of a pool as block devices
 //! - [`commands`]: programs of the host, from declared templates
+//! - [`subvolumes`]: btrfs subvolumes of a pool
 //! - [`store`]: small durable state
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
@@ -28,6 +29,7 @@ mod progress;
 mod scope;
 mod settings;
 mod store;
+mod subvolumes;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::failure::{failure, refused};
 use super::handles::Directory;
@@ -138,6 +138,12 @@ impl At {
         let flags = flags | calm | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat2(&self.parent, self.name_or_dot(), flags, Mode::empty(), CONFINED)
             .map_err(|e| self.refused("open", e))
+    }
+
+    /// The directory it is in, as something that can be synced or worked on: a descriptor with `O_PATH` cannot.
+    pub(super) fn open_parent(&self) -> Result<OwnedFd, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(&self.parent, ".", flags, Mode::empty()).map_err(|e| self.refused("reach", e))
     }
 
     pub(super) fn refused(&self, doing: &str, errno: rustix::io::Errno) -> Error {

@@ -179,7 +179,7 @@ impl Host for State {
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
         let at = attempt!(self.at(&base, &path, Need::Look)?);
         let fd = attempt!(at.open(OFlags::RDONLY));
-        let above = attempt!(open_parent(&at));
+        let above = attempt!(at.open_parent());
         let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
         Ok(synced.map_err(|e| at.refused("write to the disk", e)))
     }
@@ -329,13 +329,7 @@ fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
         let _removed = unlinkat(&at.parent, &part, AtFlags::empty());
         return Err(failed(error));
     }
-    fsync(open_parent(at)?).map_err(|e| at.refused("write", e))
-}
-
-/// The directory an entry is in, as something that can be synced: a descriptor with `O_PATH` cannot.
-fn open_parent(at: &At) -> Result<OwnedFd, Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(&at.parent, ".", flags, Mode::empty()).map_err(|e| at.refused("reach", e))
+    fsync(at.open_parent()?).map_err(|e| at.refused("write", e))
 }
 
 fn rename(from: &At, to: &At, flags: RenameFlags) -> Result<(), Error> {
