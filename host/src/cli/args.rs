@@ -166,7 +166,7 @@ pub struct Create {
     /// Template plugin that fills the root file system
     #[arg(short, long, value_name = "TEMPLATE")]
     pub template: String,
-    /// Storage plugin that keeps it
+    /// Storage plugin that keeps it: dir, overlay, btrfs, ... or best, for what suits the containers' directory [default: dir]
     #[arg(short = 'B', long = "storage", alias = "bdev", value_name = "STORAGE")]
     pub storage: Option<String>,
     /// Start from this configuration file instead of the default one
@@ -221,7 +221,7 @@ pub struct Copy {
     /// Start the copy, and remove it when it stops
     #[arg(short, long)]
     pub ephemeral: bool,
-    /// Storage plugin that keeps the copy [default: that of the container]
+    /// Storage plugin that keeps the copy, or best [default: that of the container]
     #[arg(short = 'B', long = "storage", alias = "backingstorage", value_name = "STORAGE")]
     pub storage: Option<String>,
     /// Keep the host name

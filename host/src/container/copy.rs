@@ -139,10 +139,11 @@ impl Work<'_> {
         }
         refuse_foreign_ids(&original)?;
         let source = method::Volume::of(host, self.from, &original)?;
-        let target = self.storage(&source)?;
+        let (target, why) = self.storage(&source)?;
         let choice = method::choose(&source, &target, self.here, request.sharing, running.is_some())?;
 
         let mut notes = create::make_room(there, self.to)?;
+        notes.extend(why);
         let mut mark = original.clone();
         mark.rootfs.storage.clone_from(&target.name);
         mark.rootfs.volume = None;
@@ -205,12 +206,13 @@ impl Work<'_> {
         })
     }
 
-    /// Where the copy's volume goes.
-    fn storage(&self, source: &method::Volume) -> Result<method::Target, Error> {
-        let name = self.request.storage.clone().unwrap_or_else(|| source.storage_name.clone());
+    /// Where the copy's volume goes, and why there if that was left to us.
+    fn storage(&self, source: &method::Volume) -> Result<(method::Target, Option<String>), Error> {
+        let asked = self.request.storage.as_ref().unwrap_or(&source.storage_name);
+        let plugins::Chosen { name, why } = plugins::choose(self.there, asked)?;
         let storage = plugins::load_storage(self.there, &name)?;
         storage.open()?;
-        Ok(method::Target { name, storage })
+        Ok((method::Target { name, storage }, why))
     }
 }
 

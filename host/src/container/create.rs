@@ -69,7 +69,9 @@ pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
 /// The same for a caller that holds the lock.
 pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
     let name = &request.name;
-    let container = configuration(host, request)?;
+    let mut container = configuration(host, request)?;
+    let chosen = plugins::choose(host, &container.rootfs.storage)?;
+    container.rootfs.storage = chosen.name;
     let template = plugins::load_template(host, &request.template)?;
     let answers = options::parse(template.identity(), &template.options()?, &request.options)?;
     let asked = Request {
@@ -85,7 +87,8 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
 
-    let notes = make_room(host, name)?;
+    let mut notes = make_room(host, name)?;
+    notes.extend(chosen.why);
     // What a crash may take anyhow is not worth waiting for the disk.
     let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
     let intent = Intent::Create { name: name.clone(), storage: container.rootfs.storage.clone() };

@@ -2,7 +2,60 @@
 //! Plugins by the names that people use, with what the administrator set for them.
 
 use super::{Error, Host};
-use crate::plugin::{SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::storage::Storage as _;
+use crate::plugin::{PluginError, SettingValues, StoragePlugin, TemplatePlugin};
+
+/// The word that leaves the choice of a storage to us.
+const BEST: &str = "best";
+
+/// What is tried for it, in this order, and what speaks for each.
+#[rustfmt::skip]
+const CANDIDATES: [(&str, &str); 3] = [
+    ("btrfs", "the file system makes instant clones and snapshots itself"),
+    ("overlay", "clones are instant, and share what they have in common"),
+    ("dir", "it works everywhere"),
+];
+
+/// The storage of a new container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub name: String,
+    /// Why this one, where we chose.
+    pub why: Option<String>,
+}
+
+/// The storage that `name` means: itself, or for `best` the first that can use the containers' directory.
+pub(super) fn choose(host: &Host, name: &str) -> Result<Chosen, Error> {
+    if name != BEST {
+        return Ok(Chosen { name: name.to_string(), why: None });
+    }
+    let usable = |name: &str| Ok(load_storage(host, name)?.open().map(drop)?);
+    first_usable(&usable).map_err(|against| Error::Invalid {
+        message: format!("no storage can use {}: {against}", host.layout.path.display()),
+        hint: "choose one with -B, or another directory with -P".into(),
+    })
+}
+
+/// The first that can be used, and why; or what speaks against each.
+fn first_usable(usable: &dyn Fn(&str) -> Result<(), Error>) -> Result<Chosen, String> {
+    let mut against = Vec::new();
+    for (name, reason) in CANDIDATES {
+        match usable(name) {
+            Ok(()) => {
+                let others =
+                    if against.is_empty() { String::new() } else { format!(" ({})", against.join("; ")) };
+                let why = format!("the best storage here is {name}: {reason}{others}");
+                return Ok(Chosen { name: name.to_string(), why: Some(why) });
+            }
+            // A plugin's own sentence is enough: which call of it said so matters to nobody here.
+            Err(Error::Plugin(PluginError::Failed { message, .. })) => {
+                against.push(format!("not {name}: {message}"))
+            }
+            Err(error) => against.push(format!("not {name}: {error}")),
+        }
+    }
+    Err(against.join("; "))
+}
 
 /// A template by name.
 pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, Error> {
@@ -47,6 +100,19 @@ mod tests {
         assert_eq!(prefixed("storage", "dir"), "storage-dir");
         assert_eq!(prefixed("storage", "storage-dir"), "storage-dir");
         assert_eq!(prefixed("template", "templates"), "template-templates");
+    }
+
+    #[test]
+    fn the_best_is_the_first_that_can_be_used_and_says_why_not_the_others() {
+        let no = |why: &str| Err(Error::Invalid { message: why.into(), hint: String::new() });
+        let btrfs = first_usable(&|_| Ok(())).unwrap();
+        assert_eq!((btrfs.name.as_str(), btrfs.why.unwrap().contains("not ")), ("btrfs", false));
+        let dir =
+            first_usable(&|name| if name == "dir" { Ok(()) } else { no(&format!("{name} cannot")) }).unwrap();
+        let why = dir.why.unwrap();
+        assert_eq!(dir.name, "dir");
+        assert!(why.ends_with("(not btrfs: btrfs cannot; not overlay: overlay cannot)"), "{why}");
+        assert_eq!(first_usable(&|_| no("full")).unwrap_err().matches("full").count(), 3);
     }
 
     #[test]

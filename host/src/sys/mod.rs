@@ -6,10 +6,10 @@
 
 /// Programs in the kernel that decide on the use of devices.
 pub mod bpf;
-/// Where the blocks of a file are.
-pub mod extents;
 /// btrfs subvolumes.
 pub mod btrfs;
+/// Where the blocks of a file are.
+pub mod extents;
 /// What is mounted where.
 pub mod mountinfo;
 /// A socket for network configuration, here or in another network namespace.
