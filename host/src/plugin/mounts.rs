@@ -121,7 +121,17 @@ impl MountPlan {
     /// A sentence that names what this version cannot mount.
     pub fn root(&self) -> Result<RootSource, String> {
         let pool = self.pool.clone();
-        let root = self.mounts.first().ok_or("the plan is empty")?;
+        let root = match self.mounts.as_slice() {
+            [root] => root,
+            [] => return Err("the plan is empty".into()),
+            [_, more, ..] => {
+                return Err(format!("wxc mounts nothing on /{} beside the root", more.target.display()));
+            }
+        };
+        let disk = matches!(root.source, VolumeSource::Disk(_));
+        if let (false, Some(option)) = (disk, root.options.first()) {
+            return Err(format!("wxc sets the option {option:?} on disks only"));
+        }
         match &root.source {
             VolumeSource::Tree(relative) => Ok(RootSource::Tree { pool, relative: relative.clone() }),
             VolumeSource::Overlay { lower, upper } => {

@@ -37,13 +37,12 @@ pub fn unseal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Err
     volume::get(pool, id)
 }
 
-/// An empty layer over `parent`, durable. The root of an overlay is that of its topmost layer, so it has the permissions
+/// An empty layer over `parent`. The root of an overlay is that of its topmost layer, so it has the permissions
 /// of the one below.
 pub fn make_layer(pool: &impl Pool, parent: &str, path: &str) -> Result<(), Error> {
     let below = volume::present(pool, parent)?.layer.unwrap_or(DELTA);
     let permissions = pool.directory(&layout::layer(parent, below))?.unwrap_or(0o755);
-    pool.make(path, permissions)?;
-    pool.sync(path)
+    pool.make(path, permissions)
 }
 
 /// The kernel's work directory, if it is not there yet.

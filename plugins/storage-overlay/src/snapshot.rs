@@ -64,11 +64,13 @@ pub fn restore(pool: &impl Pool, operation: &str, snapshot: &str) -> Result<Volu
     volume::get(pool, of)
 }
 
-/// Everything that the volume is made of from the rename on. The empty layer gets the permissions of the one of `like`.
+/// Everything that the volume is made of from the rename on, and on the disk before it. The empty layer gets the
+/// permissions of the one of `like`.
 fn prepare(pool: &impl Pool, of: &str, note: Note, next: Next, like: &str) -> Result<(), Error> {
     Note { next: Some(next), ..note }.save(pool, of)?;
     make_work(pool, of)?;
-    make_layer(pool, like, &layout::layer(of, NEXT))
+    make_layer(pool, like, &layout::layer(of, NEXT))?;
+    pool.sync(&layout::layer(of, NEXT))
 }
 
 fn writable(pool: &impl Pool, of: &str) -> Result<Found, Error> {
