@@ -9,7 +9,7 @@ use rustix::fs::{XattrFlags, getxattr, setxattr};
 use wxc_tests::{Env, Run, needs, proc, until};
 
 /// How many instants of a command are tried.
-const INSTANTS: u32 = 12;
+const INSTANTS: u32 = 8;
 
 /// A container with everything in it that a copy could lose.
 fn original(env: &Env) {
@@ -201,9 +201,79 @@ fn a_container_that_somebody_froze_stays_frozen() {
     assert_eq!(env.state("web"), "FROZEN");
 }
 
+#[test]
+fn a_snapshot_becomes_a_container_of_its_own() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    original(&env);
+    let before = listing(&env.container("web").join("rootfs/odd"));
+    env.wxc(["snapshot", "web"]).ok();
+    change(&env);
+    let message = env.wxc(["snapshot", "web", "-r", "snap0", "-N", "web"]).fails(1);
+    assert!(message.contains("already"), "{message}");
+    // Also while the original runs.
+    env.wxc(["start", "web"]).ok();
+    env.wxc(["snapshot", "web", "-r", "snap0", "-N", "again"]).ok();
+    let root = env.container("again").join("rootfs");
+    assert!(listing(&root.join("odd")) == before);
+    assert_eq!(fs::read_to_string(root.join("etc/hostname")).unwrap(), "again\n");
+    let get = |name: &str, key: &str| env.wxc(["config", "get", name, key]).ok();
+    assert_eq!(get("again", "environment.set.MOMENT"), "first\n");
+    assert_ne!(get("again", "ids.users"), get("web", "ids.users"));
+    let config = fs::read_to_string(env.container("again").join("container.toml")).unwrap();
+    assert!(!config.contains("[snapshot]"), "{config}");
+    assert_eq!(moment(&env), "second");
+    env.wxc(["start", "again"]).ok();
+    assert_eq!(env.inside("again", "hostname; echo $MOMENT"), "again\nfirst");
+    // Independent of it.
+    env.wxc(["destroy", "-f", "-s", "web"]).ok();
+    assert_eq!(env.inside("again", "cat /odd/file"), "first");
+}
+
+/// The same on a storage that takes snapshots itself.
+#[test]
+fn layers_are_taken_and_restored_at_once() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("web", &["-B", "overlay", "-s", "environment.set.MOMENT=first"]);
+    let run = |script: &str| {
+        env.wxc(["start", "web"]).ok();
+        let said = env.inside("web", script);
+        env.wxc(["stop", "-k", "web"]).ok();
+        said
+    };
+    run("echo one > /root/file; rm /bin/vi");
+    let output = env.wxc(["snapshot", "web"]).run();
+    assert!(output.status.success() && !output.stderr.contains("full copy"), "{}", output.told());
+    run("echo two > /root/file; echo more > /root/more");
+    env.wxc(["config", "set", "web", "environment.set.MOMENT", "second"]).ok();
+    env.wxc(["snapshot", "web", "two"]).ok();
+    env.wxc(["snapshot", "web", "-r", "snap0"]).ok();
+    assert_eq!(
+        run("cat /root/file; ls /root; test -e /bin/vi || echo none; echo $MOMENT"),
+        "one\nfile\nnone\nfirst"
+    );
+    // A mounted layer cannot be exchanged: it has to stop.
+    env.wxc(["start", "web"]).ok();
+    let message = env.wxc(["snapshot", "web"]).fails(1);
+    assert!(message.contains("layers") && message.contains("wxc stop web"), "{message}");
+    env.wxc(["stop", "-k", "web"]).ok();
+    env.wxc(["snapshot", "web", "-r", "two"]).ok();
+    assert_eq!(run("cat /root/file /root/more; echo $MOMENT"), "two\nmore\nsecond");
+    // What the container is built on is gone for people, and stays for it.
+    let output = env.wxc(["snapshot", "web", "-d", "two"]).run();
+    assert!(output.stderr.contains("stays as long as"), "{}", output.told());
+    assert_eq!(snapshots(&env).as_array().unwrap().len(), 1);
+    assert_eq!(run("cat /root/file"), "two");
+    let message = env.wxc(["snapshot", "web", "two"]).fails(1);
+    assert!(message.contains("built on"), "{message}");
+    env.wxc(["destroy", "-s", "web"]).ok();
+    assert!(!env.container("web").exists());
+}
+
 /// Enough files that a copy of them takes a while.
 fn enlarge(env: &Env) {
-    let script = "cd \"$1\"; mkdir many; for i in $(seq 3000); do echo $i > many/$i; done";
+    let script = "cd \"$1\"; mkdir many; for i in $(seq 1000); do echo $i > many/$i; done";
     let root = env.container("web").join("rootfs");
     Run::host("sh", ["-c", script, "sh", root.to_str().unwrap()]).ok();
 }
@@ -264,7 +334,7 @@ fn a_killed_restore_leaves_the_old_content_or_the_new() {
         std::thread::sleep(whole * instant / (INSTANTS - 1));
         child.kill().unwrap();
         child.wait().unwrap();
-        // The next command that changes it comes first to what was begun.
+        // The next command that changes it settles first what was begun.
         env.wxc(["config", "set", "web", "environment.set.OTHER", "x"]).ok();
         env.wxc(["start", "web"]).ok();
         env.wxc(["stop", "-k", "web"]).ok();

@@ -11,7 +11,7 @@ use super::report::Failure;
 use super::{human, interrupt, output, table};
 use crate::config::Name;
 use crate::container::snapshot::take::{self, TakeRequest};
-use crate::container::snapshot::{self, Record, remove, restore};
+use crate::container::snapshot::{self, Record, remove, restore, spawn};
 
 /// Longest comment that is read from a file.
 const LONGEST: u64 = 64 << 10;
@@ -87,7 +87,7 @@ fn list(context: &Context, args: &Snapshot, name: &Name) -> Result<ExitCode, Fai
     } else if records.is_empty() {
         context.out.say(format_args!("{name} has no snapshots"));
     } else {
-        let mut header = vec!["NAME", "CREATED", "SIZE"];
+        let mut header = vec!["NAME", "CREATED (UTC)", "SIZE"];
         if args.show_comments {
             header.push("COMMENT");
         }
@@ -102,7 +102,9 @@ fn list(context: &Context, args: &Snapshot, name: &Name) -> Result<ExitCode, Fai
 
 fn row(record: &Record, comments: bool) -> Vec<String> {
     let size = record.size.map(human::bytes).unwrap_or_default();
-    let mut row = vec![record.name.to_string(), output::plain(&record.created), size];
+    // To the second; what is below tells two of the same second apart.
+    let created = record.created.split('.').next().unwrap_or_default().trim_end_matches('Z');
+    let mut row = vec![record.name.to_string(), output::plain(&created.replace('T', " ")), size];
     if comments {
         row.push(output::plain(record.comment.as_deref().unwrap_or_default()));
     }
@@ -110,11 +112,34 @@ fn row(record: &Record, comments: bool) -> Vec<String> {
 }
 
 fn restore(context: &Context, args: &Snapshot, name: &Name, from: &Name) -> Result<ExitCode, Failure> {
+    if let Some(new) = &args.new_name {
+        return spawn(context, args, name, from, &context::parse_name(new)?);
+    }
     let restored = restore::restore(&context.host()?, name, from)?;
     if args.json {
         context.out.json(&restored);
     }
     context.out.say(format_args!("{name} is again as it was in {from}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `-N`: a new container.
+fn spawn(
+    context: &Context,
+    args: &Snapshot,
+    name: &Name,
+    from: &Name,
+    new: &Name,
+) -> Result<ExitCode, Failure> {
+    let spawned = spawn::spawn(&context.host()?, name, from, new)?;
+    for note in &spawned.notes {
+        context.out.say(format_args!("note: {}", output::plain(note)));
+    }
+    if args.json {
+        context.out.json(&spawned);
+    }
+    let how = if spawned.copied { "a full copy" } else { "a clone" };
+    context.out.say(format_args!("made {new} of {from} of {name} ({how}); start it: wxc start {new}"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all};
 
 use super::lock::Lock;
-use super::{Error, Host, leftover, plugins, store};
+use super::{Error, Host, leftover, plugins, snapshot, store};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -47,6 +47,12 @@ pub enum Intent {
     Create { name: Name, storage: String },
     /// The moment of truth is that `container.toml` is not there.
     Destroy { name: Name, storage: String },
+    /// The moment of truth is that `snapshot.toml` is there.
+    Snapshot { of: Name, snapshot: Name },
+    /// The moment of truth is that `snapshot.toml` is not there.
+    Unsnapshot { of: Name, snapshots: Vec<Name> },
+    /// The moment of truth is that `restore.json` is there, in the directory of the operation.
+    Restore { of: Name, snapshot: Name },
 }
 
 impl Intent {
@@ -55,6 +61,7 @@ impl Intent {
     pub fn subject(&self) -> &Name {
         match self {
             Self::Create { name, .. } | Self::Destroy { name, .. } => name,
+            Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => of,
         }
     }
 
@@ -63,6 +70,7 @@ impl Intent {
     pub fn containers(&self) -> Vec<&Name> {
         match self {
             Self::Create { name, .. } | Self::Destroy { name, .. } => vec![name],
+            Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => vec![of],
         }
     }
 
@@ -72,6 +80,9 @@ impl Intent {
         match self {
             Self::Create { .. } => "create",
             Self::Destroy { .. } => "destroy",
+            Self::Snapshot { .. } => "snapshot",
+            Self::Unsnapshot { .. } => "unsnapshot",
+            Self::Restore { .. } => "restore",
         }
     }
 
@@ -82,6 +93,9 @@ impl Intent {
                 .then(|| format!("removed what an interrupted create had left of {name}"))),
             Self::Destroy { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
                 .then(|| format!("finished the interrupted destroy of {name}"))),
+            Self::Snapshot { of, snapshot } => snapshot::take::settle(host, of, snapshot, operation),
+            Self::Unsnapshot { of, snapshots } => snapshot::remove::settle(host, of, snapshots, operation),
+            Self::Restore { of, snapshot } => snapshot::restore::settle(host, of, snapshot, operation),
         }
     }
 }

@@ -115,9 +115,9 @@ pub(super) fn remove(host: &Host, name: &Name, operation: &str, storage: Option<
 /// Removes the container's volume and those of its snapshots. Which of them depends on which is the storage's
 /// business: what is refused at first, goes when the rest is gone.
 fn remove_volumes(host: &Host, name: &Name, operation: &str, container: &Container) -> Result<(), Error> {
-    snapshot::remove::remove_all(host, name, container)?;
+    snapshot::remove::remove_all(host, name, operation, container)?;
     remove_volume(host, name, operation, container)?;
-    let kept = snapshot::remove::remove_all(host, name, container)?;
+    let kept = snapshot::remove::remove_all(host, name, operation, container)?;
     if kept.is_empty() {
         return Ok(());
     }

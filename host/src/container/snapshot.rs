@@ -23,6 +23,8 @@ pub mod record;
 pub mod remove;
 /// Back to a snapshot, in place.
 pub mod restore;
+/// A new container from one.
+pub mod spawn;
 /// Taking one.
 pub mod take;
 

@@ -13,13 +13,16 @@ use crate::runtime::{Client, State};
 pub(super) enum Meanwhile {
     /// It runs on.
     RunsOn,
-    /// It is frozen: nothing is written, and the files show all that was.
+    /// It is frozen, and its files are copied: nothing is written, and the files show all that was.
     Frozen,
     /// It has to be stopped, because...
     Refused(&'static str),
 }
 
 /// Decides for a volume that is mounted. `native`: how its backend takes snapshots, if it does.
+///
+/// A backend that is not live may well need the volume unmounted, to rename what it consists of: it is never asked
+/// for a snapshot of one that is in use, and the host copies instead where it can.
 pub(super) fn decide(native: Option<SnapshotTraits>, plan: &MountPlan) -> Meanwhile {
     match plan.mounts.first().map(|mount| &mount.source) {
         _ if native.is_some_and(|traits| traits.live) => Meanwhile::RunsOn,

@@ -90,7 +90,7 @@ pub(super) fn write(
 
 /// Now, as files and lists say it.
 pub(super) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 fn join(moment: &Moment, configuration: &str) -> Result<String, String> {

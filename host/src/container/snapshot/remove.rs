@@ -10,9 +10,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::super::lock::Lock;
+use super::super::journal::{self, Intent, Survives};
 use super::super::{Error, Host, beneath, dependents, leftover, plugins, store};
-use super::{REMOVED, Volume, file, volume_id};
+use super::{REMOVED, Volume, file, restore, volume_id};
 use crate::config::{Container, Name};
 use crate::plugin::storage::Storage as _;
 use crate::plugin::{FailureKind, StoragePlugin};
@@ -33,11 +33,11 @@ pub struct Removed {
 /// There is no such snapshot, or another container is built on it.
 pub fn remove(host: &Host, name: &Name, snapshot: Option<&Name>) -> Result<Removed, Error> {
     store::require(host, name)?;
-    let _lock = Lock::take(&host.layout, name, "snapshot")?;
+    let _claim = journal::claim(host, &[name], "snapshot")?;
     if leftover::look(host, name) != leftover::Kind::Complete {
         return Err(store::not_found(host, name));
     }
-    sweep(host, name)?;
+    sweep(host, name, &plugins::operation("remove"))?;
     let wanted = match snapshot {
         Some(snapshot) => {
             super::require(host, name, snapshot)?;
@@ -48,15 +48,38 @@ pub fn remove(host: &Host, name: &Name, snapshot: Option<&Name>) -> Result<Remov
     let container = store::load(host, name)?;
     let target = Volume::of(host, name, &container)?;
     refuse_parents(&target.storage, name, &wanted)?;
-    for snapshot in &wanted {
-        let path = file(host, name, snapshot);
-        fs::rename(&path, path.with_file_name(REMOVED)).map_err(Error::io("remove", &path))?;
-        store::sync_directory(&host.layout.snapshot(name, snapshot))?;
-    }
-    sweep(host, name)?;
+    let intent = Intent::Unsnapshot { of: name.clone(), snapshots: wanted.clone() };
+    journal::perform(host, &intent, Survives::PowerLoss, |operation| {
+        for snapshot in &wanted {
+            operation.step("unsnapshot.file")?;
+            let path = file(host, name, snapshot);
+            fs::rename(&path, path.with_file_name(REMOVED)).map_err(Error::io("remove", &path))?;
+            store::sync_directory(&host.layout.snapshot(name, snapshot))?;
+        }
+        operation.step("unsnapshot.volume")?;
+        sweep(host, name, operation.id())
+    })?;
     let kept = super::directories(host, name)?.into_iter().filter(|left| wanted.contains(left)).collect();
     tracing::info!(%name, ?wanted, ?kept, "removed snapshots");
     Ok(Removed { container: name.clone(), snapshots: wanted, kept })
+}
+
+/// Finishes what was interrupted, as far as it had been decided.
+pub(in crate::container) fn settle(
+    host: &Host,
+    name: &Name,
+    snapshots: &[Name],
+    operation: &str,
+) -> Result<Option<String>, Error> {
+    let is_decided = |snapshot: &&Name| {
+        host.layout.snapshot(name, snapshot).is_dir() && !file(host, name, snapshot).is_file()
+    };
+    let decided: Vec<&str> = snapshots.iter().filter(is_decided).map(Name::as_str).collect();
+    if decided.is_empty() {
+        return Ok(None);
+    }
+    sweep(host, name, operation)?;
+    Ok(Some(format!("finished the interrupted removal of the snapshots {} of {name}", decided.join(", "))))
 }
 
 /// Fails when the container has snapshots that its destruction would take along unasked, or on which other
@@ -101,16 +124,20 @@ fn refuse_parents(storage: &StoragePlugin, name: &Name, snapshots: &[Name]) -> R
 }
 
 /// Removes what is no snapshot: half taken, half removed, no longer built upon. The caller holds the lock.
-pub(in crate::container) fn sweep(host: &Host, name: &Name) -> Result<(), Error> {
-    super::restore::settle(host, name)?;
+pub(super) fn sweep(host: &Host, name: &Name, operation: &str) -> Result<(), Error> {
+    if !host.layout.exists(name) {
+        return Ok(());
+    }
     let mut left = super::directories(host, name)?;
-    left.retain(|snapshot| !file(host, name, snapshot).is_file());
+    left.retain(|snapshot| {
+        !file(host, name, snapshot).is_file() && !restore::is_decided(host, name, snapshot)
+    });
     if left.is_empty() {
         return Ok(());
     }
     let container = store::load(host, name)?;
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
-    remove_each(host, name, &container, &storage, left).map(drop)
+    remove_each(host, name, operation, &container, &storage, left).map(drop)
 }
 
 /// Removes every snapshot of a container that is itself gone or going; those that something is built on stay, and
@@ -118,6 +145,7 @@ pub(in crate::container) fn sweep(host: &Host, name: &Name) -> Result<(), Error>
 pub(in crate::container) fn remove_all(
     host: &Host,
     name: &Name,
+    operation: &str,
     container: &Container,
 ) -> Result<Vec<Name>, Error> {
     let left = super::directories(host, name)?;
@@ -125,13 +153,14 @@ pub(in crate::container) fn remove_all(
         return Ok(left);
     }
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
-    remove_each(host, name, container, &storage, left)
+    remove_each(host, name, operation, container, &storage, left)
 }
 
 /// Removes in whatever order they depend on each other; what something else is built on stays.
 fn remove_each(
     host: &Host,
     name: &Name,
+    operation: &str,
     container: &Container,
     storage: &StoragePlugin,
     left: Vec<Name>,
@@ -139,7 +168,7 @@ fn remove_each(
     let mut queue: VecDeque<Name> = left.into();
     let mut refused = 0;
     while let Some(snapshot) = queue.pop_front() {
-        match remove_volume(host, name, container, storage, &snapshot) {
+        match remove_volume(host, name, operation, container, storage, &snapshot) {
             Ok(()) => refused = 0,
             Err(Error::Plugin(error)) if error.failure() == Some(FailureKind::InUse) => {
                 refused += 1;
@@ -158,6 +187,7 @@ fn remove_each(
 pub(super) fn remove_volume(
     host: &Host,
     name: &Name,
+    operation: &str,
     container: &Container,
     storage: &StoragePlugin,
     snapshot: &Name,
@@ -166,7 +196,7 @@ pub(super) fn remove_volume(
     if !directory.is_dir() {
         return Ok(());
     }
-    leftover::remove_one(storage, &volume_id(name, snapshot), &plugins::operation("remove"), container)?;
+    leftover::remove_one(storage, &volume_id(name, snapshot), operation, container)?;
     let shelf = host.layout.snapshots(name);
     let parent = beneath::open(&shelf, Path::new("."))?;
     tree::remove_tree(parent.as_fd(), snapshot.as_str().as_ref())

@@ -4,18 +4,17 @@
 //! is touched; then a note is written, and from there on every interruption leads forward.
 
 use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::lock::Lock;
-use super::super::undo::Undo;
+use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::{Error, Host, leftover, plugins, store, volume, watch};
 use super::exchange::{Place, Tag};
 use super::{Volume, content, record, remove, volume_id};
 use crate::config::{Container, Name, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
+use crate::sys::failpoint;
 
 /// The note that decides, in the directory of the fresh volume.
 const NOTE: &str = "restore.json";
@@ -31,9 +30,11 @@ pub struct Restored {
 
 /// All that it takes to finish.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Note {
-    /// The fresh content, which belongs at the container's place.
-    fresh: Tag,
+    snapshot: Name,
+    /// The fresh content, which belongs at the container's place; `None`: the storage restores by itself.
+    fresh: Option<Tag>,
     /// The configuration that belongs to it.
     configuration: String,
 }
@@ -44,12 +45,11 @@ struct Note {
 /// It runs, there is no such snapshot, or the storage cannot; the container is as it was then.
 pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Error> {
     store::require(host, name)?;
-    let _lock = Lock::take(&host.layout, name, "restore")?;
+    let _claim = journal::claim(host, &[name], "restore")?;
     if leftover::look(host, name) != leftover::Kind::Complete {
         return Err(store::not_found(host, name));
     }
-    settle(host, name)?;
-    remove::sweep(host, name)?;
+    remove::sweep(host, name, &plugins::operation("remove"))?;
     super::require(host, name, snapshot)?;
     if let Some(running) = watch::snapshot(host, name) {
         return Err(Error::Running {
@@ -61,29 +61,47 @@ pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Er
     let text = record::read(host, name, snapshot).configuration()?;
     let (container, text) = configuration(host, name, text)?;
     let target = Volume::of(host, name, &container)?;
-    let operation = plugins::operation("restore");
     if target.native {
         refuse_blockers(&target, name, snapshot)?;
-        target.storage.restore(&operation, &volume_id(name, snapshot))?;
-        store::replace(&host.layout.config(name), text.as_bytes())?;
-    } else {
-        let fresh: Name = operation.parse()?;
-        prepare(host, name, snapshot, &container, &target, &fresh, text)?;
-        finish(host, name, &fresh)?;
     }
+    let intent = Intent::Restore { of: name.clone(), snapshot: snapshot.clone() };
+    journal::perform(host, &intent, Survives::PowerLoss, |operation| {
+        let fresh: Name = operation.id().parse()?;
+        operation.step("restore.directory")?;
+        super::take::make_directory(host, name, &fresh)?;
+        let tag = match target.native {
+            true => None,
+            false => Some(fill(host, name, snapshot, &container, &target, operation)?),
+        };
+        host.check_cancelled()?;
+        operation.step("restore.note")?;
+        let note = Note { snapshot: snapshot.clone(), fresh: tag, configuration: text };
+        let path = note_path(host, name, &fresh);
+        let text = serde_json::to_vec(&note).map_err(|error| Error::io("write", &path)(error.into()))?;
+        store::replace(&path, &text)?;
+        finish(host, name, &fresh)
+    })?;
     tracing::info!(%name, %snapshot, copied = !target.native, "restored");
     Ok(Restored { container: name.clone(), snapshot: snapshot.clone(), copied: !target.native })
 }
 
-/// Finishes what was interrupted after it was decided. What was interrupted before is removed as any other
-/// directory without a file is ([`remove::sweep`]).
-pub(super) fn settle(host: &Host, name: &Name) -> Result<(), Error> {
-    for directory in super::directories(host, name)? {
-        if note_path(host, name, &directory).is_file() {
-            finish(host, name, &directory)?;
-        }
+/// Finishes what was interrupted after it was decided, and takes back what was not.
+pub(in crate::container) fn settle(
+    host: &Host,
+    name: &Name,
+    snapshot: &Name,
+    operation: &str,
+) -> Result<Option<String>, Error> {
+    let fresh: Name = operation.parse()?;
+    if is_decided(host, name, &fresh) {
+        finish(host, name, &fresh)?;
+        return Ok(Some(format!("finished the interrupted restore of {name} to {snapshot}")));
     }
-    Ok(())
+    if !host.layout.snapshot(name, &fresh).is_dir() {
+        return Ok(None);
+    }
+    remove::sweep(host, name, operation)?;
+    Ok(Some(format!("took back the interrupted restore of {name}: it is as it was")))
 }
 
 /// The configuration to go back to. Where the container's files are, and which ids it has on the host, is as it is
@@ -126,56 +144,66 @@ fn refuse_blockers(target: &Volume, name: &Name, snapshot: &Name) -> Result<(), 
     })
 }
 
-/// Makes the fresh volume, and decides.
-fn prepare(
+/// Makes a volume with the content of the snapshot, durable.
+fn fill(
     host: &Host,
     name: &Name,
     snapshot: &Name,
     container: &Container,
     target: &Volume,
-    fresh: &Name,
-    configuration: String,
-) -> Result<(), Error> {
+    operation: &Operation,
+) -> Result<Tag, Error> {
     let storage = &target.storage;
-    let (from_id, id) = (volume_id(name, snapshot), volume_id(name, fresh));
+    let (from_id, id) = (volume_id(name, snapshot), format!("{name}@{}", operation.id()));
     // Found out before anything is copied.
     Place::of(storage, &target.id)?;
-    super::take::make_directory(host, name, fresh)?;
-    let mut undo = Undo::default();
-    undo.push("remove the copy that was not finished", || {
-        remove::remove_volume(host, name, container, storage, fresh).map_err(|error| error.to_string())
-    });
     let size = if storage.abilities().sizes { storage.size(&from_id)? } else { None };
-    storage.create(fresh.as_str(), &id, size)?;
+    operation.step("restore.volume")?;
+    storage.create(operation.id(), &id, size)?;
+    operation.step("restore.copy")?;
     let from = volume::open(storage, &from_id, Access::ReadOnly)?;
     let to = volume::open(storage, &id, Access::ReadWrite)?;
     let shown = host.layout.snapshot(name, snapshot);
     content::copy(host, container, from.root(), to.root(), &shown)?;
     to.sync().map_err(Error::io("make durable", &shown))?;
     drop((from, to));
-    host.check_cancelled()?;
-    let note = Note { fresh: Place::of(storage, &id)?.tag()?, configuration };
-    let note = serde_json::to_vec(&note).map_err(|error| io::Error::other(error.to_string()));
-    let path = note_path(host, name, fresh);
-    store::replace(&path, &note.map_err(Error::io("write", &path))?)?;
-    undo.dismiss();
-    Ok(())
+    Place::of(storage, &id)?.tag()
 }
 
 /// Goes forward from the note; may be repeated.
 fn finish(host: &Host, name: &Name, fresh: &Name) -> Result<(), Error> {
     let path = note_path(host, name, fresh);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
-    let note: Note = serde_json::from_slice(&text)
-        .map_err(|error| Error::io("read", &path)(io::Error::other(error.to_string())))?;
+    let note: Note = serde_json::from_slice(&text).map_err(|error| Error::io("read", &path)(error.into()))?;
     let container = toml::parse(&note.configuration, &path)?;
     let target = Volume::of(host, name, &container)?;
-    let place = Place::of(&target.storage, &target.id)?;
-    if place.tag()? != note.fresh {
-        place.exchange(&Place::of(&target.storage, &volume_id(name, fresh))?)?;
+    if let Some(tag) = note.fresh {
+        let place = Place::of(&target.storage, &target.id)?;
+        step("restore.exchange", &path)?;
+        if place.tag()? != tag {
+            place.exchange(&Place::of(&target.storage, &volume_id(name, fresh))?)?;
+        }
+    } else if let Err(error) = target.storage.restore(fresh.as_str(), &volume_id(name, &note.snapshot)) {
+        // The content is still the old one, or already the restored one (wit/storage/snapshots.wit). What cannot be
+        // done now must not stand in the way of everything else.
+        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        remove::remove_volume(host, name, fresh.as_str(), &container, &target.storage, fresh)?;
+        return Err(error.into());
     }
+    step("restore.configuration", &path)?;
     store::replace(&host.layout.config(name), note.configuration.as_bytes())?;
-    remove::remove_volume(host, name, &container, &target.storage, fresh)
+    step("restore.remove", &path)?;
+    remove::remove_volume(host, name, fresh.as_str(), &container, &target.storage, fresh)
+}
+
+/// A step that is made again when it was interrupted, so it has no operation of its own at hand.
+fn step(site: &'static str, path: &Path) -> Result<(), Error> {
+    failpoint::pass(site).map_err(Error::io("go on after", path))
+}
+
+/// Whether a directory holds what a restore needs to be finished.
+pub(super) fn is_decided(host: &Host, name: &Name, fresh: &Name) -> bool {
+    note_path(host, name, fresh).is_file()
 }
 
 fn note_path(host: &Host, name: &Name, fresh: &Name) -> PathBuf {

@@ -8,8 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 
 use serde::Serialize;
 
-use super::super::lock::Lock;
-use super::super::undo::Undo;
+use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::{Error, Host, leftover, plugins, store, volume, watch};
 use super::meanwhile::{self, Held, Meanwhile};
 use super::record::{self, Moment, Record};
@@ -44,15 +43,15 @@ pub struct Taken {
 /// Nothing of it is left then, and a container that was frozen for it runs again.
 pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
     store::require(host, &request.container)?;
-    let _lock = Lock::take(&host.layout, &request.container, "snapshot")?;
     let name = &request.container;
+    let _claim = journal::claim(host, &[name], "snapshot")?;
     if leftover::look(host, name) != leftover::Kind::Complete {
         return Err(store::not_found(host, name));
     }
-    remove::sweep(host, name)?;
+    remove::sweep(host, name, &plugins::operation("remove"))?;
     let text = store::text(host, name)?;
     let container = toml::parse(&text, &host.layout.config(name))?;
-    let source = Volume::of(host, name, &container)?;
+    let mut source = Volume::of(host, name, &container)?;
     let snapshot = match &request.name {
         Some(snapshot) => free(host, name, snapshot)?,
         None => lowest(host, name)?,
@@ -64,29 +63,41 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
             if let Meanwhile::Refused(why) = meanwhile {
                 return Err(refused(name, &source, &running.state.to_string(), why));
             }
+            source.native &= meanwhile == Meanwhile::RunsOn;
             meanwhile
         }
     };
-    let operation = plugins::operation("snapshot");
-    make_directory(host, name, &snapshot)?;
-    let mut undo = Undo::default();
-    undo.push("remove what was made of the snapshot", || {
-        remove::remove_volume(host, name, &container, &source.storage, &snapshot).map_err(|e| e.to_string())
-    });
-    let held = match meanwhile {
-        Meanwhile::Frozen => Some(Held::new(host, name)?),
-        _ => None,
-    };
-    let frozen = held.is_some();
-    let size = make_volume(host, &container, &source, &operation, &volume_id(name, &snapshot))?;
-    held.map_or(Ok(()), Held::let_go)?;
-    host.check_cancelled()?;
-    let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
-    record::write(host, name, &snapshot, &moment, &text)?;
-    undo.dismiss();
+    let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone() };
+    let frozen = meanwhile == Meanwhile::Frozen;
+    journal::perform(host, &intent, Survives::PowerLoss, |operation| {
+        operation.step("snapshot.directory")?;
+        make_directory(host, name, &snapshot)?;
+        operation.step("snapshot.volume")?;
+        let held = if frozen { Some(Held::new(host, name)?) } else { None };
+        let size = make_volume(host, &container, &source, operation, &volume_id(name, &snapshot))?;
+        held.map_or(Ok(()), Held::let_go)?;
+        host.check_cancelled()?;
+        operation.step("snapshot.file")?;
+        let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
+        record::write(host, name, &snapshot, &moment, &text)
+    })?;
     tracing::info!(%name, %snapshot, copied = !source.native, frozen, "took a snapshot");
     let record = record::read(host, name, &snapshot).record();
     Ok(Taken { container: name.clone(), record, copied: !source.native, frozen })
+}
+
+/// Takes back what was interrupted: without its file it is no snapshot.
+pub(in crate::container) fn settle(
+    host: &Host,
+    name: &Name,
+    snapshot: &Name,
+    operation: &str,
+) -> Result<Option<String>, Error> {
+    if !host.layout.snapshot(name, snapshot).is_dir() || super::file(host, name, snapshot).is_file() {
+        return Ok(None);
+    }
+    remove::sweep(host, name, operation)?;
+    Ok(Some(format!("removed what an interrupted snapshot had left of {snapshot} of {name}")))
 }
 
 /// What has to happen to the container while it runs.
@@ -110,21 +121,23 @@ fn make_volume(
     host: &Host,
     container: &Container,
     source: &Volume,
-    operation: &str,
+    operation: &Operation,
     id: &str,
 ) -> Result<Option<u64>, Error> {
     let storage = &source.storage;
     if source.native {
-        storage.snapshot(operation, &source.id, id)?;
+        storage.snapshot(operation.id(), &source.id, id)?;
         return Ok(None);
     }
-    storage.create(operation, id, source.size()?)?;
+    storage.create(operation.id(), id, source.size()?)?;
+    operation.step("snapshot.copy")?;
     let from = volume::open(storage, &source.id, Access::ReadOnly)?;
     let to = volume::open(storage, id, Access::ReadWrite)?;
     let bytes = content::copy(host, container, from.root(), to.root(), &host.layout.path.join(&source.id))?;
     // A mounted disk cannot be sealed.
     drop((from, to));
-    storage.seal(operation, id)?;
+    operation.step("snapshot.seal")?;
+    storage.seal(operation.id(), id)?;
     Ok(Some(bytes))
 }
 
