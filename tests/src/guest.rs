@@ -28,21 +28,32 @@ pub fn changed(plugin: &str, edits: &[Edit], work: &Path, folder: &Path) -> Path
     let text = fs::read_to_string(&manifest).expect("a manifest");
     fs::write(&manifest, text + "\n[workspace]\n").expect("a copy can be written");
     fs::copy(root().join("plugins/Cargo.lock"), source.join("Cargo.lock")).expect("the plugins are locked");
+    built(
+        &source,
+        &plugin.replace('-', "_"),
+        &source.join("plugin.toml"),
+        &folder.join(plugin).with_extension("wasm"),
+    )
+}
+
+/// Builds a crate of a plugin into a component, as an author would: cargo, then `wxc-compile encode`.
+///
+/// # Panics
+/// When it does not build.
+pub fn built(source: &Path, module: &str, manifest: &Path, component: &Path) -> PathBuf {
     let target = root().join("target/fixtures/plugins");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&source).env_remove("RUSTFLAGS").env("RUSTUP_TOOLCHAIN", toolchain());
+    cargo.current_dir(source).env_remove("RUSTFLAGS").env("RUSTUP_TOOLCHAIN", toolchain());
     cargo
         .args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown", "--target-dir"])
         .arg(&target);
     Run::new(cargo).within(300).ok();
-    let module =
-        target.join("wasm32-unknown-unknown/release").join(plugin.replace('-', "_")).with_extension("wasm");
-    fs::create_dir_all(folder).expect("a folder for plugins");
-    let component = folder.join(plugin).with_extension("wasm");
+    let module = target.join("wasm32-unknown-unknown/release").join(module).with_extension("wasm");
+    fs::create_dir_all(component.parent().unwrap_or(component)).expect("a folder for plugins");
     let mut encode = Command::new(env::wxc().with_file_name("wxc-compile"));
-    encode.arg("encode").args([&module, &source.join("plugin.toml"), &component]);
+    encode.arg("encode").args([module.as_path(), manifest, component]);
     Run::new(encode).ok();
-    component
+    component.to_owned()
 }
 
 /// The toolchain of this checkout, also for a copy outside it.

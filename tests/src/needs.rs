@@ -88,6 +88,25 @@ pub fn newer_debian() -> Option<String> {
     crate::fixtures::newer_debian().err()
 }
 
+/// Loop devices, and what makes a file system on one.
+#[must_use]
+pub fn disks() -> Option<String> {
+    if !Path::new("/dev/loop-control").exists() {
+        return Some("there are no loop devices".into());
+    }
+    missing("mkfs.ext4", &["-V"], "mkfs.ext4 is not installed")
+}
+
+/// btrfs, and what makes one.
+#[must_use]
+pub fn btrfs() -> Option<String> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("btrfs");
+    if !known {
+        return Some("the kernel has no btrfs".into());
+    }
+    missing("mkfs.btrfs", &["--version"], "mkfs.btrfs is not installed")
+}
+
 /// The sources, for tests that read them.
 #[must_use]
 pub fn checkout() -> Option<String> {

@@ -4,9 +4,13 @@
 //! Words and meanings are LXC's where LXC has them. Every verb takes its container as the first
 //! word or with `-n`; what follows `--` belongs to the template or to the command.
 
+mod plugin;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub use plugin::{Plugin, PluginTest};
 
 /// Linux system containers with storage, templates and hooks as sandboxed WASM components.
 #[derive(Debug, Parser)]
@@ -583,71 +587,6 @@ pub enum Config {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub struct PluginTest {
-    /// The component, or the name of a plugin
-    pub plugin: String,
-    /// Directory to make the scratch pool in, on the file system to be tried [default: /var/tmp]
-    #[arg(long, value_name = "DIR")]
-    pub pool: Option<PathBuf>,
-    /// Only this case; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub case: Vec<String>,
-    /// Set a setting of the plugin
-    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Let it run the programs that it declares
-    #[arg(long)]
-    pub grant: bool,
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Plugin {
-    /// List the plugins that can be used
-    List {
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show what a plugin can do and everything it can ever touch
-    Show {
-        /// Name of the plugin
-        name: String,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Install a plugin from a component file
-    Install {
-        /// The component
-        file: PathBuf,
-        /// Also grant everything it asks for
-        #[arg(long)]
-        grant: bool,
-    },
-    /// Grant what an installed plugin asks for
-    Grant {
-        /// Name of the plugin
-        name: String,
-        /// Permissions as `plugin show` names them [default: all that it asks for]
-        permissions: Vec<String>,
-    },
-    /// Take grants back
-    Revoke {
-        /// Name of the plugin
-        name: String,
-        /// Permissions as `plugin show` names them [default: all]
-        permissions: Vec<String>,
-    },
-    /// Remove an installed plugin and its grants
-    Remove {
-        /// Name of the plugin
-        name: String,
-    },
-    /// Try a storage plugin on a scratch pool and tell where it breaks the contract
-    Test(PluginTest),
 }
 
 #[cfg(test)]

@@ -4,24 +4,23 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use sha2::{Digest as _, Sha256};
 
-use super::report::{Step, fault, here};
+use super::report::{Step, Stop, fault, here, told};
 use super::rules;
-use crate::plugin::MountPlan;
-use crate::plugin::mounts::VolumeSource;
-use crate::plugin::storage::Access;
+use crate::container::volume::{self, OpenVolume};
+use crate::plugin::storage::{Access, Storage as _};
+use crate::plugin::{PluginError, StoragePlugin};
 
 /// The root directory of a volume, for as long as this is held.
 #[derive(Debug)]
 pub(super) struct Root {
     /// Keeps what is mounted, and is the way to it.
-    _fd: OwnedFd,
+    _volume: OpenVolume,
     path: PathBuf,
 }
 
@@ -32,25 +31,22 @@ pub(super) type Holdings = BTreeMap<PathBuf, String>;
 const BLOCKS: usize = 256 << 10;
 
 impl Root {
-    /// Opens what a mount plan describes.
-    pub(super) fn open(plan: &MountPlan, _access: Access) -> Step<Self> {
-        let Some(first) = plan.mounts.first() else {
-            return fault("there is nothing to mount", "an empty plan");
-        };
-        let VolumeSource::Tree(relative) = &first.source else {
-            return Err(here("the root is not a plain directory"));
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let opened = File::open(&plan.pool)
-            .and_then(|pool| Ok(openat2(&pool, relative.as_path(), flags, Mode::empty(), resolve)?));
-        match opened {
-            Ok(fd) => Ok(Self { path: format!("/proc/self/fd/{}", fd.as_raw_fd()).into(), _fd: fd }),
+    /// Opens a volume as the backend says that it is to be mounted.
+    pub(super) fn open(storage: &StoragePlugin, id: &str, access: Access) -> Step<Self> {
+        let breaking = |error: PluginError| Stop::from(error).breaking(&rules::MOUNTS);
+        let plan = storage.mounts(id, access).map_err(breaking)?;
+        plan.root().map_err(here)?;
+        let volume = match volume::open(storage, id, access) {
+            Ok(volume) => volume,
+            Err(error) if !rustix::process::geteuid().is_root() => return Err(here(told(&error))),
             Err(error) => {
-                fault("what is to be mounted is not there", format!("{}: {error}", relative.display()))
-                    .map_err(|stop| stop.breaking(&rules::MOUNTS))
+                let seen = format!("{}; the plan was {:?}", told(&error), plan.mounts);
+                return fault(format!("{id} cannot be mounted as the plugin says"), seen)
+                    .map_err(|stop| stop.breaking(&rules::MOUNTS));
             }
-        }
+        };
+        let path = format!("/proc/self/fd/{}", volume.root().as_raw_fd()).into();
+        Ok(Self { _volume: volume, path })
     }
 
     /// Something of every kind, and the words by which it is told apart.

@@ -171,8 +171,7 @@ impl<'a> Lab<'a> {
 
     /// The root of a volume, mounted as the backend says.
     pub(super) fn root(&self, id: &str, access: Access) -> Step<Root> {
-        let plan = self.storage.mounts(id, access).map_err(|e| breaking(e, &rules::MOUNTS))?;
-        Root::open(&plan, access)
+        Root::open(&self.storage, id, access)
     }
 
     /// What a volume holds.

@@ -165,12 +165,17 @@ impl Host for State {
     }
 
     fn remove(&mut self, base: Base, path: String) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(remove(&at))
+        match self.at(&base, &path, Need::Change)? {
+            Ok(at) => Ok(remove(&at)),
+            Err(error) => Ok(nothing_there(error)),
+        }
     }
 
     fn remove_tree(&mut self, base: Base, path: String) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        let at = match self.at(&base, &path, Need::Change)? {
+            Ok(at) => at,
+            Err(error) => return Ok(nothing_there(error)),
+        };
         let name = attempt!(at.named());
         let removed = tree::remove_tree(at.parent(), name.as_ref()).map_err(stopped);
         Ok(removed.map(|entries| self.progress.report(entries, Some(entries), Unit::Items)))
@@ -338,6 +343,11 @@ fn rename(from: &At, to: &At, flags: RenameFlags) -> Result<(), Error> {
         Errno::NOENT => from.refused("rename", e),
         _ => refused(&format!("rename {} to", from.said), &to.said, e),
     })
+}
+
+/// Where not even the directory is, there is nothing to remove.
+fn nothing_there(error: Error) -> Result<(), Error> {
+    if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn remove(at: &At) -> Result<(), Error> {
