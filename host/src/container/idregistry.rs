@@ -18,6 +18,7 @@ use crate::config::idpool::{self, HostRange, PER_CONTAINER};
 use crate::config::ids::{ContainerId, HostId, IdMap, IdRange};
 
 use super::idpools::Pools;
+use crate::sys::failpoint;
 
 /// Why a container has no ids.
 #[derive(Debug, thiserror::Error)]
@@ -159,8 +160,11 @@ impl Registry {
             .map_err(|source| IdError::Damaged { path: path.clone(), source })?;
         let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh);
         let mut file = file.map_err(IdError::io("make", &fresh))?;
+        failpoint::pass("ids.write").map_err(IdError::io("write", &fresh))?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(IdError::io("write", &fresh))?;
+        failpoint::pass("ids.rename").map_err(IdError::io("replace", &path))?;
         fs::rename(&fresh, &path).map_err(IdError::io("replace", &path))?;
+        failpoint::pass("ids.sync").map_err(IdError::io("sync", &self.directory))?;
         let directory = File::open(&self.directory).map_err(IdError::io("open", &self.directory))?;
         directory.sync_all().map_err(IdError::io("sync", &self.directory))
     }

@@ -18,7 +18,7 @@ use crate::config::{Container, Name, toml};
 use crate::plan::RootSource;
 use crate::plugin::StoragePlugin;
 use crate::plugin::storage::{Access, Storage as _};
-use crate::sys::tree;
+use crate::sys::{failpoint, tree};
 use crate::unpack::{self, IdMapMode};
 
 /// What the directory of a name holds.
@@ -182,10 +182,13 @@ pub(super) fn remove_directory(host: &Host, name: &Name) -> Result<(), Error> {
     for entry in fs::read_dir(&directory).map_err(failed)? {
         let entry = entry.map_err(failed)?.file_name();
         if entry != PARTIAL {
+            failpoint::pass("container.clear").map_err(failed)?;
             tree::remove_tree(handle.as_fd(), &entry).map_err(|error| failed(io::Error::other(error)))?;
         }
     }
+    failpoint::pass("container.unmark").map_err(failed)?;
     drop(fs::remove_file(directory.join(PARTIAL)));
+    failpoint::pass("container.remove").map_err(failed)?;
     fs::remove_dir(&directory).map_err(failed)?;
     store::sync_directory(&host.layout.path)
 }

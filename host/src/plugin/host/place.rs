@@ -14,6 +14,7 @@ use super::failure::{failure, refused};
 use super::handles::Directory;
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::plugin::volume_id;
+use crate::sys::failpoint;
 
 /// Beneath the handle, no link, no mount point.
 pub(super) const CONFINED: ResolveFlags = ResolveFlags::BENEATH
@@ -144,6 +145,14 @@ impl At {
     pub(super) fn open_parent(&self) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(&self.parent, ".", flags, Mode::empty()).map_err(|e| self.refused("reach", e))
+    }
+
+    /// A place where a test may kill the process or make the verb fail.
+    pub(super) fn pass(&self, site: &'static str) -> Result<(), Error> {
+        failpoint::pass(site).map_err(|error| {
+            let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
+            self.refused("change", errno)
+        })
     }
 
     pub(super) fn refused(&self, doing: &str, errno: rustix::io::Errno) -> Error {

@@ -23,6 +23,7 @@ use super::place::{At, CONFINED, Class, Need, parts};
 use super::progress::{Progress, Unit};
 use crate::plugin::bindings::host::wxc::host::tree::{Entry, Host, NodeKind, Quota, Room, Status, TreeUsage};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
+use crate::sys::failpoint;
 use crate::sys::tree::{self, Copied, CopyPolicy, Holes, TreeError, copy_data, copy_tree};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -124,6 +125,7 @@ impl Host for State {
         let at = attempt!(self.at(&base, &path, Need::Change)?);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let name = attempt!(at.named());
+        attempt!(at.pass("tree.make-file"));
         let made = openat2(&at.parent, name, flags, Mode::RUSR | Mode::WUSR, CONFINED).and_then(|fd| {
             let shaped = ftruncate(&fd, size).and_then(|()| fchmod(&fd, mode(permissions)));
             // A file without its size is not what the name promises.
@@ -135,6 +137,7 @@ impl Host for State {
     fn set_size(&mut self, base: Base, path: String, size: u64) -> Answer<()> {
         let at = attempt!(self.at(&base, &path, Need::Change)?);
         let fd = attempt!(open_file(&at, OFlags::WRONLY));
+        attempt!(at.pass("tree.set-size"));
         Ok(ftruncate(&fd, size).map_err(|e| at.refused("change the length of", e)))
     }
 
@@ -144,6 +147,7 @@ impl Host for State {
             return Ok(Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume"))));
         }
         let to = attempt!(self.at(&target_base, &target_path, Need::Change)?);
+        attempt!(to.pass("tree.copy"));
         Ok(copy(&from, &to, &*self.progress))
     }
 
@@ -177,6 +181,7 @@ impl Host for State {
             Err(error) => return Ok(nothing_there(error)),
         };
         let name = attempt!(at.named());
+        attempt!(at.pass("tree.remove-tree"));
         let removed = tree::remove_tree(at.parent(), name.as_ref()).map_err(stopped);
         Ok(removed.map(|entries| self.progress.report(entries, Some(entries), Unit::Items)))
     }
@@ -185,6 +190,7 @@ impl Host for State {
         let at = attempt!(self.at(&base, &path, Need::Look)?);
         let fd = attempt!(at.open(OFlags::RDONLY));
         let above = attempt!(at.open_parent());
+        attempt!(at.pass("tree.sync"));
         let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
         Ok(synced.map_err(|e| at.refused("write to the disk", e)))
     }
@@ -274,6 +280,7 @@ fn list(at: &At, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Error> {
 
 fn make_directory(at: &At, permissions: u32) -> Result<(), Error> {
     let name = at.named()?;
+    at.pass("tree.make-directory")?;
     mkdirat(&at.parent, name, Mode::RWXU).map_err(|e| at.refused("make", e))?;
     // Through a descriptor, because the mode given to mkdir passes through the umask.
     let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
@@ -312,6 +319,7 @@ fn read(at: &At, limit: u32) -> Result<Vec<u8>, Error> {
 fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
     let name = at.named()?;
     let part = format!(".{name}.part");
+    at.pass("tree.write")?;
     let failed = |e: std::io::Error| match Errno::from_io_error(&e) {
         Some(errno) => at.refused("write", errno),
         None => failure(ErrorKind::Failed, format!("cannot write {}: {e}", at.said)),
@@ -326,6 +334,7 @@ fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
     let written = file.write_all(content).and_then(|()| {
         fchmod(&file, mode(permissions))?;
         file.sync_all()?;
+        failpoint::pass("tree.write.rename")?;
         renameat(&at.parent, &part, &at.parent, name)?;
         Ok(())
     });
@@ -334,11 +343,13 @@ fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
         let _removed = unlinkat(&at.parent, &part, AtFlags::empty());
         return Err(failed(error));
     }
+    at.pass("tree.write.sync")?;
     fsync(at.open_parent()?).map_err(|e| at.refused("write", e))
 }
 
 fn rename(from: &At, to: &At, flags: RenameFlags) -> Result<(), Error> {
     let (old, new) = (from.named()?, to.named()?);
+    from.pass("tree.rename")?;
     renameat_with(&from.parent, old, &to.parent, new, flags).map_err(|e| match e {
         Errno::NOENT => from.refused("rename", e),
         _ => refused(&format!("rename {} to", from.said), &to.said, e),
@@ -352,6 +363,7 @@ fn nothing_there(error: Error) -> Result<(), Error> {
 
 fn remove(at: &At) -> Result<(), Error> {
     let name = at.named()?;
+    at.pass("tree.remove")?;
     let removed = match unlinkat(&at.parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => unlinkat(&at.parent, name, AtFlags::REMOVEDIR),
         other => other,
