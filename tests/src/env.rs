@@ -64,16 +64,22 @@ impl Env {
     /// A command of wxc.
     #[must_use]
     pub fn wxc<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        self.program(wxc(), args)
+    }
+
+    /// The same of another build of it.
+    #[must_use]
+    pub fn program<S: AsRef<OsStr>>(&self, program: &Path, args: impl IntoIterator<Item = S>) -> Run {
         // Not `ip netns exec`, which mounts another /sys, without cgroups.
         let mut command = match &self.network {
             Some(namespace) => {
                 let mut nsenter = Command::new("/usr/bin/nsenter");
                 let mut option = OsString::from("--net=");
                 option.push(namespace);
-                nsenter.arg(option).arg(wxc());
+                nsenter.arg(option).arg(program);
                 nsenter
             }
-            None => Command::new(wxc()),
+            None => Command::new(program),
         };
         self.fix(&mut command);
         // As a variable, so that a test may say -P itself.
@@ -188,12 +194,17 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.current_dir(root()).args(["build", "-p", "wxc", "--message-format=json-render-diagnostics"]);
+    built(&mut build, "wxc")
+}
+
+/// Runs cargo, which then names the program `name`.
+pub(crate) fn built(build: &mut Command, name: &str) -> PathBuf {
     let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "wxc does not build: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} does not build: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "wxc")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .expect("cargo names the program it built")
 }

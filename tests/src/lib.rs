@@ -8,6 +8,9 @@
 /// A world of its own for one test: paths, environment, commands, and cleaning up.
 pub mod env;
 
+/// Commands that are killed, or fail, at a chosen place.
+pub mod failpoints;
+
 /// Guests: a busybox tree and a real Debian, made once and kept below `target/fixtures`.
 pub mod fixtures;
 

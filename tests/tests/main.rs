@@ -11,6 +11,7 @@ mod crash;
 mod harness;
 mod hostile;
 mod inside;
+mod journal;
 mod layers;
 mod life;
 mod limits;

@@ -103,6 +103,8 @@ pub enum Verb {
     Destroy(Destroy),
     /// Take, list, restore and remove snapshots of a container
     Snapshot(Snapshot),
+    /// Look for what interrupted commands left, explain it, and repair it
+    Doctor(Doctor),
     /// Freeze all processes of a container
     Freeze(One),
     /// Let a frozen container go on
@@ -462,6 +464,25 @@ pub struct Info {
     #[arg(short = 'H', long)]
     pub no_humanize: bool,
     /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The exit code is 0 when nothing is wrong or all of it was repaired, and 1 otherwise.\n\nExamples:\n  wxc doctor               looks at everything and changes nothing\n  wxc doctor web           at one container\n  wxc doctor --repair      does what the first one said"
+)]
+pub struct Doctor {
+    /// Name of the container [default: all of them]
+    #[arg(value_name = "NAME", conflicts_with = "name_option")]
+    pub name: Option<String>,
+    /// Name of the container, as an option
+    #[arg(short = 'n', long = "name", value_name = "NAME")]
+    pub name_option: Option<String>,
+    /// Put right what can be put right without a decision
+    #[arg(long)]
+    pub repair: bool,
+    /// Print as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -27,6 +27,7 @@ mod console;
 mod copy;
 mod create;
 mod destroy;
+mod doctor;
 mod foreground;
 mod info;
 mod ls;
@@ -76,6 +77,7 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
         Verb::Info(args) => info::info(&context, &args),
         Verb::Destroy(args) => destroy::destroy(&context, &args),
         Verb::Snapshot(args) => snapshot::snapshot(&context, &args),
+        Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Freeze(args) => stop::freeze(&context, &args),
         Verb::Unfreeze(args) => stop::unfreeze(&context, &args),
         Verb::Wait(args) => wait::wait(&context, &args),

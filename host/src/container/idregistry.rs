@@ -117,6 +117,24 @@ impl Registry {
         if entries.len() == before { Ok(()) } else { self.write(&entries) }
     }
 
+    /// The same, if its directory is gone indeed.
+    ///
+    /// # Errors
+    /// When the registry cannot be read or written.
+    pub fn release_gone(&self, container: &Path) -> Result<(), IdError> {
+        if container.symlink_metadata().is_ok() { Ok(()) } else { self.release(container) }
+    }
+
+    /// The directories of all containers that have ids, sorted.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn containers(&self) -> Result<Vec<PathBuf>, IdError> {
+        let mut containers: Vec<PathBuf> = self.read()?.into_iter().map(|entry| entry.container).collect();
+        containers.sort();
+        Ok(containers)
+    }
+
     /// The container has another directory now.
     ///
     /// # Errors

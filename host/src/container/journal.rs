@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use record::{Record, all};
+pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
 use super::{Error, Host, leftover, plugins, snapshot, store};
@@ -83,6 +83,15 @@ impl Intent {
             Self::Snapshot { .. } => "snapshot",
             Self::Unsnapshot { .. } => "unsnapshot",
             Self::Restore { .. } => "restore",
+        }
+    }
+
+    /// What settling it does, as a sentence without a subject.
+    #[must_use]
+    pub fn outlook(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "remove what it had made, unless it was complete",
+            Self::Destroy { .. } => "finish it, unless it had not begun",
         }
     }
 
@@ -199,7 +208,8 @@ pub fn perform<T>(
 }
 
 /// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -54,6 +54,15 @@ impl Lock {
         Ok(Self::attempt(layout, name, verb)?.ok())
     }
 
+    /// Whether somebody has it at this moment; makes and changes nothing.
+    #[must_use]
+    pub fn is_held(layout: &Layout, name: &Name) -> bool {
+        let options = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).to_owned();
+        let Ok(file) = options.open(layout.run.join(format!("{name}.lock"))) else { return false };
+        // Shared, so that two who only ask do not find each other; let go with the file.
+        matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK))
+    }
+
     /// One try; the inner error says who has it.
     fn attempt(layout: &Layout, name: &Name, verb: &str) -> Result<Result<Self, String>, Error> {
         let path = layout.run.join(format!("{name}.lock"));

@@ -42,6 +42,8 @@ pub mod create;
 pub mod dependents;
 /// Removing a container.
 pub mod destroy;
+/// What is not as it should be, and how to put it right.
+pub mod doctor;
 /// What a copy has of its own.
 mod identity;
 /// What a killed command left behind.

@@ -88,6 +88,20 @@ fn directories(host: &Host, name: &Name) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
+/// What is below `snaps` without being a snapshot, or kept for somebody. Whether somebody still needs what is kept,
+/// the next command on snapshots asks.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn unfinished(host: &Host, name: &Name) -> Result<Vec<Name>, Error> {
+    let mut left = directories(host, name)?;
+    left.retain(|snapshot| {
+        let path = file(host, name, snapshot);
+        !path.is_file() && !path.with_file_name(REMOVED).is_file()
+    });
+    Ok(left)
+}
+
 /// A word as the name of a snapshot.
 ///
 /// # Errors

@@ -70,10 +70,19 @@ pub fn all(host: &Host) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
+/// Files of records whose writing was cut short, and whom they concern.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn cut_short(host: &Host) -> Result<Vec<(PathBuf, Name)>, Error> {
+    let short = files(host)?.into_iter().filter(|path| is(path, "new"));
+    Ok(short.filter_map(|path| subject(&path).map(|name| (path, name))).collect())
+}
+
 /// Removes records of `name` whose writing was cut short: nothing had begun then. The caller holds its lock.
 pub(super) fn sweep(host: &Host, name: &Name) -> Result<(), Error> {
-    for path in files(host)?.into_iter().filter(|path| is(path, "new")) {
-        if subject(&path).as_ref() == Some(name) {
+    for (path, whose) in cut_short(host)? {
+        if whose == *name {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
