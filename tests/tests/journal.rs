@@ -98,6 +98,9 @@ fn every_site(name: &str, storage: &str) {
     let (_, verb) = VERBS.iter().find(|(known, _)| *known == name).expect("a row of the table");
     let case = Case { env: &env, storage, tree: small_tree(&env), verb };
     case.all(verb.before);
+    // Once for what is made with the first operation of all and stays: the journal's directory.
+    env.wxc(case.words(verb.command)).ok();
+    case.all(verb.back);
     let before = world(&env);
     let sites = failpoints::sites(&env, &case.words(verb.command));
     let after = world(&env);
@@ -183,4 +186,126 @@ fn a_create_is_complete_or_absent_at_every_step() {
 #[test]
 fn a_destroy_is_complete_or_absent_at_every_step() {
     every_site("destroy", "dir");
+}
+
+#[test]
+fn on_layers_a_create_is_complete_or_absent_at_every_step() {
+    every_site("create", "overlay");
+}
+
+#[test]
+fn on_layers_a_destroy_is_complete_or_absent_at_every_step() {
+    every_site("destroy", "overlay");
+}
+
+/// Killed while it tidies up after a kill, a command still leaves what the next one can finish.
+#[test]
+fn settling_can_be_interrupted_as_well() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    let (_, verb) = &VERBS[0];
+    let case = Case { env: &env, storage: "dir", tree: small_tree(&env), verb };
+    let create = case.words(CREATE);
+    let before = {
+        env.wxc(&create).ok();
+        env.wxc(DESTROY).ok();
+        world(&env)
+    };
+    let broken = || {
+        let killed = failpoints::with_fault(&env, &create, Fault::Kill, "create.complete");
+        assert_eq!(killed.code(), 137, "{}", killed.told());
+    };
+    broken();
+    let repair = ["doctor", "web", "--repair"];
+    for site in failpoints::sites(&env, &repair) {
+        broken();
+        let killed = failpoints::with_fault(&env, &repair, Fault::Kill, &site);
+        assert_eq!(killed.code(), 137, "{site}: {}", killed.told());
+        env.wxc(["doctor", "--repair"]).ok();
+        assert_eq!(world(&env), before, "{site}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_kept_and_told() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    env.busybox("web", &[]);
+    let newer = r#"{"format":9,"operation":"fold-1","containers":["web"],"intent":{"fold":{}}}"#;
+    for (text, why) in [("{\"format\":1,\"oper", "damaged"), (newer, "a newer wxc")] {
+        let record = env.path().join(".journal/web.fold-1.json");
+        fs::write(&record, text).unwrap();
+        let told = env.wxc(["start", "web"]).fails(1);
+        assert!(told.contains(why) && told.contains("wxc doctor web"), "{told}");
+        let doctor = env.wxc(["doctor", "--repair"]).run();
+        assert_eq!(doctor.code(), 1, "{}", doctor.told());
+        assert!(doctor.stdout.contains(why), "{}", doctor.told());
+        assert_eq!(fs::read_to_string(&record).unwrap(), text);
+        // Others are not held up by it.
+        env.busybox("other", &[]);
+        env.wxc(["destroy", "other"]).ok();
+        fs::remove_file(&record).unwrap();
+    }
+    env.wxc(["doctor"]).ok();
+    env.wxc(["destroy", "web"]).ok();
+}
+
+#[test]
+fn a_record_of_a_container_made_anew_harms_nothing() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    env.busybox("web", &[]);
+    let keep = fs::read_dir(env.container("web").join("rootfs")).unwrap().count();
+    // As if power had failed before the removal of the records was on the disk.
+    for verb in ["create", "destroy"] {
+        let text = format!(
+            r#"{{"format":1,"operation":"{verb}-1-1","containers":["web"],"intent":{{"{verb}":{{"name":"web","storage":"dir"}}}}}}"#
+        );
+        fs::write(env.path().join(format!(".journal/web.{verb}-1-1.json")), text).unwrap();
+    }
+    let found = env.wxc(["doctor", "--json"]).run();
+    let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!((found.code(), report["findings"].as_array().unwrap().len()), (1, 2), "{}", found.told());
+    assert_eq!(report["findings"][0]["problem"], "unfinished");
+    env.wxc(["doctor", "--repair"]).ok();
+    env.wxc(["doctor"]).ok();
+    assert_eq!(fs::read_dir(env.container("web").join("rootfs")).unwrap().count(), keep);
+    assert_eq!(fs::read_dir(env.path().join(".journal")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_somebody_works_on_is_left_alone() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    env.busybox("busy", &[]);
+    fs::create_dir(env.container("half")).unwrap();
+    fs::write(env.container("half").join(".partial"), "").unwrap();
+    // A living command holds the lock.
+    let key = fs::read_dir(env.run_dir()).unwrap().flatten().next().unwrap().path();
+    let lock = fs::File::create(key.join("half.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let out = env.wxc(["doctor", "--repair"]).run();
+    assert_eq!(out.code(), 0, "{}", out.told());
+    assert!(out.stderr.contains("half was left out"), "{}", out.told());
+    assert!(env.container("half").exists());
+    drop(lock);
+    let out = env.wxc(["doctor"]).run();
+    assert!(out.code() == 1 && out.stdout.contains("--repair would: remove it"), "{}", out.told());
+    env.wxc(["doctor", "half", "--repair"]).ok();
+    assert!(!env.container("half").exists());
+}
+
+#[test]
+fn storage_without_its_configuration_is_told_and_kept() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    env.busybox("lost", &[]);
+    fs::remove_file(env.container("lost").join("container.toml")).unwrap();
+    let out = env.wxc(["doctor", "--repair"]).run();
+    assert!(out.code() == 1 && out.stdout.contains("container.toml"), "{}", out.told());
+    assert!(env.container("lost").join("rootfs/bin").exists());
+    env.busybox("gone", &[]);
+    fs::remove_dir_all(env.container("gone").join("rootfs")).unwrap();
+    let out = env.wxc(["doctor", "gone"]).run();
+    assert!(out.code() == 1 && out.stdout.contains("is not there"), "{}", out.told());
 }

@@ -93,6 +93,7 @@ impl Host for State {
 
     fn set_read_only(&mut self, base: Base, path: String, read_only: bool) -> Answer<()> {
         self.on(&base, &path, Need::Change, |at| {
+            at.pass("subvolumes.set-read-only")?;
             set_read_only(&subvolume(at)?, read_only).map_err(|e| at.refused("change", e))
         })
     }
@@ -170,7 +171,9 @@ fn above(at: &At) -> Result<OwnedFd, Error> {
 fn create(at: &At) -> Result<(), Error> {
     let (parent, name) = (above(at)?, at.named()?);
     let refused = |e| at.refused("make the subvolume", e);
+    at.pass("subvolumes.create")?;
     btrfs::create(parent.as_fd(), name.as_ref()).map_err(refused)?;
+    at.pass("subvolumes.create.permissions")?;
     // The umask had its say.
     let made = at.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
     fchmod(made, Mode::from_raw_mode(0o755)).map_err(refused)
@@ -184,12 +187,14 @@ fn snapshot(from: &At, to: &At, read_only: bool, nested: bool) -> Result<(), Err
         }
         e => from.refused("take a snapshot of", e),
     };
+    to.pass("subvolumes.snapshot")?;
     let inside = if nested { btrfs::nested(source.as_fd(), &|_| true).map_err(refused)? } else { Vec::new() };
     if inside.is_empty() {
         return btrfs::snapshot(source.as_fd(), parent.as_fd(), name, read_only).map_err(refused);
     }
     // Writable until everything is in it.
     btrfs::snapshot(source.as_fd(), parent.as_fd(), name, false).map_err(refused)?;
+    to.pass("subvolumes.snapshot.nested")?;
     let filled = to.open(OFlags::RDONLY | OFlags::DIRECTORY).and_then(|copy| {
         let each = inside.iter().try_for_each(|one| snapshot_inside(&source, &copy, &one.path));
         each.and_then(|()| if read_only { set_read_only(&copy, true) } else { Ok(()) }).map_err(refused)
@@ -245,6 +250,7 @@ fn set_read_only(top: &OwnedFd, read_only: bool) -> Result<(), Errno> {
 }
 
 fn remove(at: &At) -> Result<(), Error> {
+    at.pass("subvolumes.remove")?;
     let top = match subvolume(at) {
         Ok(top) => top,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
