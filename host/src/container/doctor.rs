@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::idregistry::Registry;
 use super::journal::{self, Record};
 use super::lock::Lock;
-use super::{Error, Host, destroy, leftover, snapshot};
+use super::{Error, Host, destroy, leftover, plugins, snapshot};
 use crate::config::Name;
 
 /// Something that was found.
@@ -132,7 +132,7 @@ pub fn repair(host: &Host, finding: &Finding) -> Result<(), Error> {
         }
         Remedy::Sweep(name) => {
             let _claim = journal::claim(host, &[name], "doctor")?;
-            snapshot::remove::sweep(host, name)
+            snapshot::remove::sweep(host, name, &plugins::operation("remove"))
         }
         Remedy::Release(directory) => Ok(Registry::open(&host.registry)?.release_gone(directory)?),
         Remedy::Volume { storage, id } => volumes::remove(host, storage, id),
@@ -188,7 +188,8 @@ impl Look<'_> {
         match &record.intent {
             Ok(intent) => {
                 let what = format!("{} of {} was interrupted", an(intent.verb()), intent.subject());
-                let cure = (Remedy::Settle(intent.subject().clone()), intent.outlook().to_owned());
+                let settling = "finish it if it was decided, and otherwise take back what it did";
+                let cure = (Remedy::Settle(intent.subject().clone()), settling.to_owned());
                 self.add(Problem::Unfinished, shown, record.path.clone(), what, Some(cure));
             }
             Err(why) => {

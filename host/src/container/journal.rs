@@ -86,15 +86,6 @@ impl Intent {
         }
     }
 
-    /// What settling it does, as a sentence without a subject.
-    #[must_use]
-    pub fn outlook(&self) -> &'static str {
-        match self {
-            Self::Create { .. } => "remove what it had made, unless it was complete",
-            Self::Destroy { .. } => "finish it, unless it had not begun",
-        }
-    }
-
     /// Finishes it or takes it back; a sentence if there was anything to do. The caller holds the locks.
     fn settle(&self, host: &Host, operation: &str) -> Result<Option<String>, Error> {
         match self {

@@ -124,7 +124,7 @@ fn refuse_parents(storage: &StoragePlugin, name: &Name, snapshots: &[Name]) -> R
 }
 
 /// Removes what is no snapshot: half taken, half removed, no longer built upon. The caller holds the lock.
-pub(super) fn sweep(host: &Host, name: &Name, operation: &str) -> Result<(), Error> {
+pub(in crate::container) fn sweep(host: &Host, name: &Name, operation: &str) -> Result<(), Error> {
     if !host.layout.exists(name) {
         return Ok(());
     }
