@@ -6,11 +6,14 @@
 
 mod plugin;
 
+mod snapshot;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use plugin::{Plugin, PluginTest};
+pub use snapshot::Snapshot;
 
 /// Linux system containers with storage, templates and hooks as sandboxed WASM components.
 #[derive(Debug, Parser)]
@@ -497,43 +500,6 @@ pub struct Destroy {
     /// Also when it has snapshots: they go along
     #[arg(short, long)]
     pub snapshots: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  wxc snapshot web                         takes one; the first is snap0\n  wxc snapshot web before-upgrade -c \"it works\"\n  wxc snapshot web -L -C                   lists them, with comments\n  wxc snapshot web -r snap0                goes back to it; web is stopped\n  wxc snapshot web -r snap0 -N web2        makes a new container of it\n  wxc snapshot web -d ALL                  removes them"
-)]
-pub struct Snapshot {
-    /// Name of the container
-    #[arg(value_name = "NAME", required_unless_present = "name_option")]
-    pub name: Option<String>,
-    /// Name of the snapshot [default: snap0, snap1, ...]
-    #[arg(value_name = "SNAPSHOT", conflicts_with_all = ["list", "restore", "destroy"])]
-    pub snapshot: Option<String>,
-    /// Name of the container, as an option
-    #[arg(short = 'n', long = "name", id = "name_option", value_name = "NAME")]
-    pub name_option: Option<String>,
-    /// What to say about it: a text, or a file that holds it
-    #[arg(short, long, value_name = "TEXT|FILE", conflicts_with_all = ["list", "restore", "destroy"])]
-    pub comment: Option<String>,
-    /// List them
-    #[arg(short = 'L', long)]
-    pub list: bool,
-    /// List them with their comments
-    #[arg(short = 'C', long = "showcomments", conflicts_with_all = ["restore", "destroy"])]
-    pub show_comments: bool,
-    /// Give the container the content and the configuration of this snapshot
-    #[arg(short, long, value_name = "SNAPSHOT", conflicts_with_all = ["list", "destroy"])]
-    pub restore: Option<String>,
-    /// Restore into a new container of this name
-    #[arg(short = 'N', long = "newname", value_name = "NEW", requires = "restore")]
-    pub new_name: Option<String>,
-    /// Remove this snapshot, or ALL
-    #[arg(short, long, value_name = "SNAPSHOT|ALL", conflicts_with = "list")]
-    pub destroy: Option<String>,
-    /// Print what there is, or what was done, as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]
