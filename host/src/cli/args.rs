@@ -4,6 +4,7 @@
 //! Words and meanings are LXC's where LXC has them. Every verb takes its container as the first
 //! word or with `-n`; what follows `--` belongs to the template or to the command.
 
+mod image;
 mod plugin;
 
 mod snapshot;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use image::Image;
 pub use plugin::{Plugin, PluginTest};
 pub use snapshot::Snapshot;
 
@@ -119,6 +121,9 @@ pub enum Verb {
     /// Show and change the configuration of a container
     #[command(subcommand)]
     Config(Config),
+    /// List and remove images, which new containers are clones of
+    #[command(subcommand)]
+    Image(Image),
     /// List, inspect, install and allow plugins
     #[command(subcommand)]
     Plugin(Plugin),

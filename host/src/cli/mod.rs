@@ -29,6 +29,7 @@ mod create;
 mod destroy;
 mod doctor;
 mod foreground;
+mod image;
 mod info;
 mod ls;
 mod monitor;
@@ -78,6 +79,7 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
         Verb::Destroy(args) => destroy::destroy(&context, &args),
         Verb::Snapshot(args) => snapshot::snapshot(&context, &args),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
+        Verb::Image(verb) => image::image(&context, &verb),
         Verb::Freeze(args) => stop::freeze(&context, &args),
         Verb::Unfreeze(args) => stop::unfreeze(&context, &args),
         Verb::Wait(args) => wait::wait(&context, &args),

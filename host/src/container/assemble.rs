@@ -80,6 +80,13 @@ fn the_archive(archives: &Archives) -> Option<(&Given, &str)> {
     }
 }
 
+/// The local archive that is unpacked as a whole, and where in it the root is.
+pub(super) fn local_archive<'a>(manifest: &'a Manifest, answers: &Answers) -> Option<(PathBuf, &'a str)> {
+    let Assembly::Archives(archives) = &manifest.assembly else { return None };
+    let (given, prefix) = the_archive(archives)?;
+    Some((answers.given.get(&given.parameter)?.clone(), prefix))
+}
+
 /// Refuses to begin what cannot fit: a disk that fills up in the middle costs minutes.
 pub(super) fn check_room(
     host: &Host,

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::assemble::Assembled;
+use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
@@ -86,13 +88,14 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
+    let image = images::prepare(host, &storage, &container, &template.identity().name, &manifest, &answers)?;
 
     let mut notes = make_room(host, name)?;
     notes.extend(chosen.why);
     // What a crash may take anyhow is not worth waiting for the disk.
     let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
     let intent = Intent::Create { name: name.clone(), storage: container.rootfs.storage.clone() };
-    let work = Work { host, request, template, answers, asked, manifest, storage, survives };
+    let work = Work { host, request, template, answers, asked, manifest, storage, image, survives };
     let created =
         journal::perform(host, &intent, survives, |operation| work.run(operation, container, notes))?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
@@ -108,6 +111,8 @@ struct Work<'a> {
     asked: Request,
     manifest: Manifest,
     storage: StoragePlugin,
+    /// What the volume is a clone of; nobody removes it meanwhile.
+    image: Option<Image>,
     survives: Survives,
 }
 
@@ -127,12 +132,20 @@ impl Work<'_> {
             container.ids = ids::allocate(host, name)?;
         }
         operation.step("create.volume")?;
-        storage.create(operation.id(), name.as_str(), None)?;
+        match &self.image {
+            Some(image) => {
+                storage.clone_volume(operation.id(), &image.record.volume(), name.as_str(), None)?
+            }
+            None => storage.create(operation.id(), name.as_str(), None)?,
+        };
         let volume = volume::open(storage, name.as_str(), Access::ReadWrite)?;
         let target = volume.root();
         host.check_cancelled()?;
         operation.step("create.fill")?;
-        let assembled = assemble::assemble(host, &container, manifest, answers, target)?;
+        let assembled = match &self.image {
+            Some(image) => Assembled { mounts: Vec::new(), notes: image.record.notes.clone() },
+            None => assemble::assemble(host, &container, manifest, answers, target)?,
+        };
         notes.extend(assembled.notes);
         container.mounts.extend(assembled.mounts);
 

@@ -34,16 +34,24 @@ impl Lock {
     /// # Errors
     /// Another command keeps it for more than a minute, or the file cannot be made.
     pub fn take(layout: &Layout, name: &Name, verb: &str) -> Result<Self, Error> {
+        Self::take_file(&of(layout, name), name.as_str(), verb)
+    }
+
+    /// The same for something else than a container: `what`, with its file.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub(super) fn take_file(path: &Path, what: &str, verb: &str) -> Result<Self, Error> {
         let mut holder = String::new();
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
-            match Self::attempt(layout, name, verb)? {
+            match Self::attempt(path, verb)? {
                 Ok(lock) => return Ok(lock),
                 Err(who) => holder = who,
             }
             std::thread::sleep(PAUSE);
         }
-        Err(Error::Locked { name: name.to_string(), holder })
+        Err(Error::Locked { name: what.to_owned(), holder })
     }
 
     /// Takes the lock if nobody has it.
@@ -51,7 +59,7 @@ impl Lock {
     /// # Errors
     /// The file cannot be made.
     pub fn try_take(layout: &Layout, name: &Name, verb: &str) -> Result<Option<Self>, Error> {
-        Ok(Self::attempt(layout, name, verb)?.ok())
+        Ok(Self::attempt(&of(layout, name), verb)?.ok())
     }
 
     /// Whether somebody has it at this moment; makes and changes nothing.
@@ -64,8 +72,7 @@ impl Lock {
     }
 
     /// One try; the inner error says who has it.
-    fn attempt(layout: &Layout, name: &Name, verb: &str) -> Result<Result<Self, String>, Error> {
-        let path = layout.run.join(format!("{name}.lock"));
+    fn attempt(path: &Path, verb: &str) -> Result<Result<Self, String>, Error> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -73,8 +80,8 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&path)
-            .map_err(Error::io("open the lock", &path))?;
+            .open(path)
+            .map_err(Error::io("open the lock", path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK | Errno::INTR) => {
@@ -82,21 +89,26 @@ impl Lock {
                 drop(file.read_to_string(&mut holder));
                 return Ok(Err(holder));
             }
-            Err(error) => return Err(Error::io("take the lock", &path)(error.into())),
+            Err(error) => return Err(Error::io("take the lock", path)(error.into())),
         }
-        if !is_at(&file, &path) {
+        if !is_at(&file, path) {
             return Ok(Err("which has just ended".into()));
         }
         // For the message of whoever waits in vain; the lock itself does not depend on it.
         let note = format!("wxc {verb}, process {}", std::process::id());
         drop(file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes())));
-        Ok(Ok(Self { path, _file: file }))
+        Ok(Ok(Self { path: path.to_owned(), _file: file }))
     }
 
     /// The container is gone: so is its lock, before somebody else can take it.
     pub fn discard(self) {
         drop(fs::remove_file(&self.path));
     }
+}
+
+/// The file of a container's lock.
+fn of(layout: &Layout, name: &Name) -> PathBuf {
+    layout.run.join(format!("{name}.lock"))
 }
 
 /// Whether an open file is still the one at its path.

@@ -46,6 +46,8 @@ pub mod destroy;
 pub mod doctor;
 /// What a copy has of its own.
 mod identity;
+/// Images: sealed volumes that new containers are clones of.
+pub mod images;
 /// What a killed command left behind.
 pub mod leftover;
 /// The options of a template on the command line.
