@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod harness;
 mod hostile;
+mod images;
 mod inside;
 mod journal;
 mod layers;

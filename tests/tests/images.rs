@@ -1,0 +1,115 @@
+//! The image cache: unpacked once, cloned from then on.
+
+use std::fs;
+use std::path::Path;
+
+use wxc_tests::fixtures::Packed;
+use wxc_tests::{Env, fixtures, needs};
+
+fn create(env: &Env, name: &str, archive: &Path, more: &[&str]) -> String {
+    let mut words = vec!["create", name, "-B", "overlay", "-t", "local"];
+    words.extend(more);
+    words.extend(["--", "--tarball", archive.to_str().unwrap()]);
+    env.wxc(words).ok()
+}
+
+fn images(env: &Env) -> Vec<serde_json::Value> {
+    let text = env.wxc(["image", "list", "--json"]).ok();
+    serde_json::from_str::<serde_json::Value>(&text).unwrap().as_array().unwrap().clone()
+}
+
+#[test]
+fn the_second_container_of_an_archive_is_a_clone() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let archive = fixtures::busybox_archive(Packed::Gz);
+    create(&env, "one", &archive, &["-s", "init.command=[\"/bin/sleep\", \"1000000\"]"]);
+    create(&env, "two", &archive, &["-s", "init.command=[\"/bin/sleep\", \"1000000\"]"]);
+    let list = images(&env);
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert_eq!(list[0]["used_by"], serde_json::json!(["one", "two"]));
+    for name in ["one", "two"] {
+        env.wxc(["start", name]).ok();
+    }
+    // What one of them writes, removes or changes is its own.
+    env.inside("one", "echo mine > /mine; rm /bin/vi 2>/dev/null; echo changed >> /etc/passwd");
+    assert_eq!(
+        env.inside("two", "cat /mine 2>&1 | grep -c No; grep -c changed /etc/passwd || true"),
+        "1\n0\n"
+    );
+    create(&env, "three", &archive, &["-s", "init.command=[\"/bin/sleep\", \"1000000\"]"]);
+    env.wxc(["start", "three"]).ok();
+    assert_eq!(env.inside("three", "ls /mine 2>/dev/null; grep -c changed /etc/passwd || true"), "0");
+    // Another content, and devices for the privileged, are other images.
+    create(&env, "four", &archive, &["--privileged"]);
+    assert_eq!(images(&env).len(), 2);
+
+    let key = list[0]["key"].as_str().unwrap();
+    let refused = env.wxc(["image", "remove", &key[..12]]).fails(1);
+    assert!(refused.contains("one, three, two"), "{refused}");
+    for name in ["one", "two", "three"] {
+        env.wxc(["destroy", "-f", name]).ok();
+    }
+    let pruned = env.wxc(["image", "prune", "--json"]).ok();
+    assert!(pruned.contains(key), "{pruned}");
+    assert!(!env.path().join(".images").join(key).exists());
+    assert_eq!(images(&env).len(), 1);
+    env.wxc(["destroy", "four"]).ok();
+    env.wxc(["image", "remove", images(&env)[0]["key"].as_str().unwrap()]).ok();
+    assert_eq!(fs::read_dir(env.path().join(".images")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_image_that_was_interrupted_is_made_again() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let archive = fixtures::busybox_archive(Packed::Gz);
+    create(&env, "one", &archive, &[]);
+    let key = images(&env)[0]["key"].as_str().unwrap().to_owned();
+    env.wxc(["destroy", "one"]).ok();
+    // As a kill before the last step leaves it.
+    let directory = env.path().join(".images").join(&key);
+    fs::remove_file(directory.join("image.toml")).unwrap();
+    assert!(images(&env).is_empty());
+    create(&env, "one", &archive, &[]);
+    assert_eq!(images(&env)[0]["used_by"], serde_json::json!(["one"]));
+    // A description that cannot be read is said, and is not guessed at.
+    fs::write(directory.join("image.toml"), "key = 1\n").unwrap();
+    let refused = env
+        .wxc(
+            ["create", "two", "-B", "overlay", "-t", "local", "--", "--tarball"]
+                .iter()
+                .map(std::ffi::OsStr::new)
+                .chain([archive.as_os_str()]),
+        )
+        .fails(1);
+    assert!(refused.contains("image.toml") && refused.contains("hint"), "{refused}");
+}
+
+#[test]
+fn a_broken_archive_leaves_no_image() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let whole = fs::read(fixtures::busybox_archive(Packed::Gz)).unwrap();
+    let broken = env.file("broken.tar.gz");
+    fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
+    let words =
+        ["create", "one", "-B", "overlay", "-t", "local", "--", "--tarball", broken.to_str().unwrap()];
+    env.wxc(words).fails(1);
+    assert!(images(&env).is_empty());
+    assert!(!env.container("one").exists());
+    assert_eq!(fs::read_dir(env.path().join(".images")).unwrap().count(), 0);
+}
+
+#[test]
+fn plain_directories_keep_no_images() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let archive = fixtures::busybox_archive(Packed::Gz);
+    let words = ["create", "one", "-t", "local", "--", "--tarball", archive.to_str().unwrap()];
+    env.wxc(words).ok();
+    assert!(!env.path().join(".images").exists());
+    assert!(images(&env).is_empty());
+    let refused = env.wxc(["image", "remove", "abc"]).fails(1);
+    assert!(refused.contains("no image begins with"), "{refused}");
+}
