@@ -33,10 +33,7 @@ fn the_second_container_of_an_archive_is_a_clone() {
     }
     // What one of them writes, removes or changes is its own.
     env.inside("one", "echo mine > /mine; rm /bin/vi 2>/dev/null; echo changed >> /etc/passwd");
-    assert_eq!(
-        env.inside("two", "cat /mine 2>&1 | grep -c No; grep -c changed /etc/passwd || true"),
-        "1\n0"
-    );
+    assert_eq!(env.inside("two", "cat /mine 2>&1 | grep -c No; grep -c changed /etc/passwd || true"), "1\n0");
     create(&env, "three", &archive, &["-s", "init.command=[\"/bin/sleep\", \"1000000\"]"]);
     env.wxc(["start", "three"]).ok();
     assert_eq!(env.inside("three", "ls /mine 2>/dev/null; grep -c changed /etc/passwd || true"), "0");

@@ -4,6 +4,7 @@
 //! Words and meanings are LXC's where LXC has them. Every verb takes its container as the first
 //! word or with `-n`; what follows `--` belongs to the template or to the command.
 
+mod config;
 mod image;
 mod plugin;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use config::Config;
 pub use image::Image;
 pub use plugin::{Plugin, PluginTest};
 pub use snapshot::Snapshot;
@@ -530,55 +532,6 @@ pub struct Monitor {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Config {
-    /// Print the configuration
-    Show {
-        #[command(flatten)]
-        target: Target,
-        /// With every default
-        #[arg(short, long)]
-        all: bool,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the value of a key
-    Get {
-        /// Name of the container
-        name: String,
-        /// Dotted key, e.g. cgroup.memory.max
-        key: String,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Set a key
-    Set {
-        /// Name of the container
-        name: String,
-        /// Dotted key, e.g. cgroup.memory.max
-        key: String,
-        /// Its value; lists as a TOML array
-        #[arg(allow_hyphen_values = true)]
-        value: String,
-    },
-    /// Remove a key, so that its default holds
-    Unset {
-        /// Name of the container
-        name: String,
-        /// Dotted key, e.g. cgroup.memory.max
-        key: String,
-    },
-    /// Open the configuration in an editor; it is saved only when it is valid
-    Edit(One),
-    /// Check the configuration
-    Validate(One),
-    /// List every key with its default and meaning
-    Keys {
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The words of `wxc image`.
 
 use clap::Subcommand;
