@@ -184,6 +184,23 @@ fn a_read_only_root_is_read_only() {
 }
 
 #[test]
+fn changes_in_memory_are_gone_when_it_stops() {
+    needs!(root, userns, busybox, cgroups);
+    for options in [&["-B", "dir"][..], &["-B", "overlay"], &["-B", "dir", "--privileged"]] {
+        let env = Env::new();
+        env.busybox("web", options);
+        let before = listing(&env.container("web").join("rootfs"));
+        env.wxc(["start", "web", "-s", "rootfs.in-memory=true"]).ok();
+        env.inside("web", CHANGE);
+        assert!(env.inside("web", SHOW).contains("usr: only"));
+        env.wxc(["stop", "-k", "web"]).ok();
+        assert_eq!(listing(&env.container("web").join("rootfs")), before, "{options:?}");
+        env.wxc(["start", "web"]).ok();
+        assert_eq!(env.inside("web", "test -e /etc/new || echo gone"), "gone");
+    }
+}
+
+#[test]
 fn a_debian_boots_on_layers() {
     needs!(root, userns, cgroups, debian);
     let env = Env::new();

@@ -80,6 +80,7 @@ pub static KEYS: &[Key] = &[
     row("rootfs.storage", Text, "a name", [r#""dir""#, r#""btrfs""#], "lxc.rootfs.path (its type)", "The storage plugin that keeps the root file system."),
     row("rootfs.volume", Text, "a name", ["", r#""web""#], "lxc.rootfs.path (its path)", "The volume in the plugin's pool; the container's name when missing."),
     row("rootfs.read-only", Flag, YES_NO, ["false", "true"], "lxc.rootfs.options = ro", "Nothing below `/` can be written, except where something else is mounted."),
+    row("rootfs.in-memory", Flag, YES_NO, ["false", "true"], "none", "What is written is kept in memory, over the volume, and gone when the container stops."),
 
     row("ids.users", Texts, RANGES, ["", r#"["0:1000000000:65536"]"#], "lxc.idmap = u", "User ids of the container and of the host behind them; given at creation."),
     row("ids.groups", Texts, RANGES, ["", r#"["0:1000000000:65536"]"#], "lxc.idmap = g", "The same for groups; when one of the two is missing it is as the other."),

@@ -17,11 +17,14 @@ pub struct Rootfs {
     /// Nothing below `/` can be written, except where something else is mounted.
     #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
+    /// What is written is kept in memory, over the volume, and gone when the container stops.
+    #[serde(skip_serializing_if = "is_default")]
+    pub in_memory: bool,
 }
 
 impl Default for Rootfs {
     fn default() -> Self {
-        Self { storage: "dir".into(), volume: None, read_only: false }
+        Self { storage: "dir".into(), volume: None, read_only: false, in_memory: false }
     }
 }
 

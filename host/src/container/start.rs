@@ -66,7 +66,8 @@ pub(super) fn plan_of(
 ) -> Result<Plan, Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    let access = if container.rootfs.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    let reading = container.rootfs.read_only || container.rootfs.in_memory;
+    let access = if reading { Access::ReadOnly } else { Access::ReadWrite };
     let root = storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
         message: format!("{} wants something mounted that wxc does not mount: {why}", storage.identity()),
         hint: "tell the author of the plugin".into(),

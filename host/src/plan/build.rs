@@ -129,13 +129,44 @@ fn rootfs(container: &Container, facts: &Facts, source: RootSource) -> Result<Ro
             RootSource::Tree { .. } | RootSource::Overlay { .. } => facts.pool_filesystem.as_deref(),
         };
         idmappable(fstype, facts)?;
+        if container.rootfs.in_memory {
+            idmappable(Some("tmpfs"), facts)?;
+        }
     }
+    let in_memory = container.rootfs.in_memory;
     Ok(RootPlan {
-        source,
+        source: if in_memory { below_memory(source, facts)? } else { source },
+        in_memory,
         read_only: container.rootfs.read_only,
         idmapped,
         storage: container.rootfs.storage.clone(),
     })
+}
+
+/// The source as layers that are only read.
+fn below_memory(source: RootSource, facts: &Facts) -> Result<RootSource, PlanError> {
+    let key = "rootfs.in-memory";
+    if !facts.caller.is_root() {
+        return Err(PlanError::missing(
+            key,
+            "a user without privileges cannot mount it",
+            "start the container as root, or without that setting",
+        ));
+    }
+    match source {
+        RootSource::Tree { pool, relative } => {
+            Ok(RootSource::Overlay { pool, lower: vec![relative], upper: None })
+        }
+        RootSource::Overlay { pool, lower, upper } => {
+            let lower = upper.map(|side| side.upper).into_iter().chain(lower).collect();
+            Ok(RootSource::Overlay { pool, lower, upper: None })
+        }
+        RootSource::Disk { .. } | RootSource::Device { .. } => Err(PlanError::refused(
+            key,
+            "it works over directories only, and this root file system is on a disk",
+            "leave it out, or copy the container to another storage: wxc copy NAME NEWNAME -B overlay",
+        )),
+    }
 }
 
 fn idmappable(fstype: Option<&str>, facts: &Facts) -> Result<(), PlanError> {

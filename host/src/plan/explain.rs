@@ -174,6 +174,9 @@ fn root(plan: &Plan, list: &mut List) {
     if plan.rootfs.idmapped {
         how.push("idmapped: files keep their owners on disk, and look shifted to the host");
     }
+    if plan.rootfs.in_memory {
+        how.push("changes are kept in memory");
+    }
     if plan.rootfs.read_only {
         how.push("read-only");
     }

@@ -130,6 +130,9 @@ pub enum NamespaceAction {
 pub struct RootPlan {
     pub source: RootSource,
     pub read_only: bool,
+    /// What is written goes into memory: the source is an overlay without a writable side, and gets one there.
+    #[serde(default)]
+    pub in_memory: bool,
     /// Shown through an idmapped mount (mount_setattr(2)), so that nothing is ever chowned.
     pub idmapped: bool,
     /// Name of the storage plugin that gave the source, for messages.

@@ -61,10 +61,13 @@ pub(super) fn compile(plan: &Plan, sources: &Sources, request: &Request<'_>) -> 
         _ => -1,
     };
     compiler.give_number(root)?;
-    let pool = match &sources.root {
-        Root::Overlay { pool, .. } => Some(compiler.give(pool.fd.as_fd())?),
-        _ => None,
-    };
+    let mut below = Vec::new();
+    if let Root::Overlay { pool, memory, .. } = &sources.root {
+        below.push((compiler.give(pool.fd.as_fd())?, "pool"));
+        if let Some(memory) = memory {
+            below.push((compiler.give(memory.fd.as_fd())?, "memory for changes"));
+        }
+    }
     let mounts = compiler.give_all(&sources.mounts)?;
     let nodes = compiler.give_all(&sources.nodes)?;
     let join = request.join.iter().map(|(flags, fd)| Ok((*flags, compiler.give(*fd)?)));
@@ -80,7 +83,7 @@ pub(super) fn compile(plan: &Plan, sources: &Sources, request: &Request<'_>) -> 
     compiler.own_sources(sources, &mounts, &nodes)?;
     compiler.become_root()?;
     compiler.settings()?;
-    compiler.root(sources, pool)?;
+    compiler.root(sources, below)?;
     compiler.mounts(&mounts)?;
     compiler.nodes(&nodes)?;
     let terminals = compiler.terminals()?;
@@ -217,7 +220,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn root(&mut self, sources: &Sources, pool: Option<Slot>) -> Result<(), RuntimeError> {
+    fn root(&mut self, sources: &Sources, below: Vec<(Slot, &str)>) -> Result<(), RuntimeError> {
         // Without ties to the host: what is unmounted here must not be unmounted there.
         let op = Op::Propagation { flag: libc::MS_SLAVE, recursive: true };
         self.builder.step("separate the mounts from the host's", op);
@@ -228,9 +231,9 @@ impl Compiler<'_> {
             Root::ChildOverlay => Some(self.own_layers()),
             Root::Ready(_) | Root::Child { .. } => None,
         };
-        if let Some(mount) = pool {
+        for (mount, what) in below {
             // Kernels before 6.15 take layers from mounts that are attached somewhere only.
-            self.builder.step("put the pool in reach", Op::Cover { mount });
+            self.builder.step(format!("put the {what} in reach"), Op::Cover { mount });
         }
         if let Some(options) = options {
             let fstype = self.builder.text("overlay")?;

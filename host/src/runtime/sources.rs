@@ -11,7 +11,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, major, minor, openat2};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, major, minor, mkdirat, openat,
+    openat2, statat,
+};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
@@ -57,6 +60,8 @@ pub(super) enum Root {
     /// An overlay that the child makes of these trees; `pool` holds them all.
     Overlay {
         pool: Tree,
+        /// Where the writable side is, if that is in memory.
+        memory: Option<Tree>,
         layers: Layers,
     },
     /// An overlay that the child makes.
@@ -126,10 +131,11 @@ impl Sources {
             _ => None,
         });
         let root = match &self.root {
-            Root::Ready(tree) | Root::Overlay { pool: tree, .. } => Some(tree),
-            Root::Child { .. } | Root::ChildOverlay => None,
+            Root::Ready(tree) => [Some(tree), None],
+            Root::Overlay { pool, memory, .. } => [Some(pool), memory.as_ref()],
+            Root::Child { .. } | Root::ChildOverlay => [None, None],
         };
-        for tree in trees.chain(root).filter(|tree| tree.idmapped) {
+        for tree in trees.chain(root.into_iter().flatten()).filter(|tree| tree.idmapped) {
             let change = Change { userns: Some(userns), recursive: tree.recursive, ..Change::default() };
             mount::set_attributes(tree.fd.as_fd(), change).map_err(|error| {
                 RuntimeError::system(format!("show {} in the container's ids", tree.what), error)
@@ -188,8 +194,9 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
             let directory = below(pool, Path::new(""))?;
             let fd = clone(directory.as_fd(), false, "open the pool", libc::MS_PRIVATE)?;
             // On the copy of the mount, which is to be idmapped, and not on the original.
-            let layers = Layers {
-                lower: lower.iter().map(|layer| layer_of(&fd, layer)).collect::<Result<_, _>>()?,
+            let lower: Vec<_> = lower.iter().map(|layer| layer_of(&fd, layer)).collect::<Result<_, _>>()?;
+            let mut layers = Layers {
+                lower,
                 upper: upper
                     .as_ref()
                     .map(|side| {
@@ -197,7 +204,15 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
                     })
                     .transpose()?,
             };
-            Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what }, layers })
+            let mut memory = None;
+            if plan.rootfs.in_memory {
+                let (tmpfs, sides) = in_memory(layers.lower.first())
+                    .map_err(|error| RuntimeError::system("make room for changes in memory", error))?;
+                layers.upper = Some(sides);
+                let what = "the changes in memory".to_owned();
+                memory = Some(Tree { fd: tmpfs, idmapped, recursive: false, what });
+            }
+            Ok(Root::Overlay { pool: Tree { fd, idmapped, recursive: false, what }, memory, layers })
         }
         RootSource::Disk { pool, relative, fstype, options } => {
             let what_failed = format!("mount the {fstype} in {} as rootfs", pool.join(relative).display());
@@ -272,6 +287,24 @@ fn disk_file(pool: &Path, relative: &Path) -> io::Result<OwnedFd> {
     Ok(openat2(&directory, relative, flags, Mode::empty(), resolve)?)
 }
 
+/// A writable side that nobody else sees. The root of an overlay is that of its topmost layer, so it
+/// looks like the one below.
+fn in_memory(below: Option<&OwnedFd>) -> io::Result<(OwnedFd, (OwnedFd, OwnedFd))> {
+    let mount = filesystem("tmpfs", None, &[])?;
+    let directory = |name: &str| {
+        mkdirat(&mount, name, Mode::RWXU)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&mount, name, flags, Mode::empty())
+    };
+    let (upper, work) = (directory("upper")?, directory("work")?);
+    if let Some(below) = below {
+        let stat = statat(below, "", AtFlags::EMPTY_PATH)?;
+        fchown(&upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        fchmod(&upper, Mode::from_raw_mode(stat.st_mode))?;
+    }
+    Ok((mount, (upper, work)))
+}
+
 fn layer_of(pool: &OwnedFd, relative: &Path) -> Result<OwnedFd, RuntimeError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -320,8 +353,8 @@ fn bind(
 
 fn device_node(node: &DeviceNode, what: &str) -> Result<Tree, RuntimeError> {
     let tree = bind(&node.host, false, false, MountAttributes::default(), what.to_owned())?;
-    let stat = rustix::fs::statat(&tree.fd, "", AtFlags::EMPTY_PATH)
-        .map_err(|error| RuntimeError::system(what, error))?;
+    let stat =
+        statat(&tree.fd, "", AtFlags::EMPTY_PATH).map_err(|error| RuntimeError::system(what, error))?;
     let kind = if node.block { FileType::BlockDevice } else { FileType::CharacterDevice };
     let found = (FileType::from_raw_mode(stat.st_mode), major(stat.st_rdev), minor(stat.st_rdev));
     if found != (kind, node.major, node.minor) {

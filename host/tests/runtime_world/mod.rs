@@ -130,6 +130,7 @@ impl World {
             rootfs: RootPlan {
                 source: RootSource::Tree { pool: self.path().into(), relative: "rootfs".into() },
                 read_only: false,
+                in_memory: false,
                 idmapped: true,
                 storage: "dir".into(),
             },
