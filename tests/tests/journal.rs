@@ -24,9 +24,19 @@ struct Verb {
 const CREATE: &[&str] = &["create", "web", "-t", "local", "-B", "STORE", "--", "--directory", "TREE"];
 const DESTROY: &[&str] = &["destroy", "web"];
 
+const SNAPSHOT: &[&str] = &["snapshot", "web", "s"];
+const UNSNAPSHOT: &[&str] = &["snapshot", "web", "-d", "s"];
+const SET: &[&str] = &["config", "set", "web", "autostart.enabled", "true"];
+const RESTORE: &[&str] = &["snapshot", "web", "-r", "s"];
+const COPY: &[&str] = &["copy", "web", "copy"];
+
 const VERBS: &[(&str, Verb)] = &[
     ("create", Verb { before: &[], command: CREATE, back: &[DESTROY] }),
     ("destroy", Verb { before: &[CREATE], command: DESTROY, back: &[CREATE] }),
+    ("snapshot", Verb { before: &[CREATE], command: SNAPSHOT, back: &[UNSNAPSHOT] }),
+    ("unsnapshot", Verb { before: &[CREATE, SNAPSHOT], command: UNSNAPSHOT, back: &[SNAPSHOT] }),
+    ("restore", Verb { before: &[CREATE, SNAPSHOT, SET], command: RESTORE, back: &[SET] }),
+    ("copy", Verb { before: &[CREATE], command: COPY, back: &[&["destroy", "copy"]] }),
 ];
 
 /// Everything that is on disk, without what differs from one time to the next.
@@ -196,6 +206,26 @@ fn on_layers_a_create_is_complete_or_absent_at_every_step() {
 #[test]
 fn on_layers_a_destroy_is_complete_or_absent_at_every_step() {
     every_site("destroy", "overlay");
+}
+
+#[test]
+fn a_snapshot_is_complete_or_absent_at_every_step() {
+    every_site("snapshot", "dir");
+}
+
+#[test]
+fn a_snapshot_is_removed_or_kept_at_every_step() {
+    every_site("unsnapshot", "dir");
+}
+
+#[test]
+fn a_restore_is_complete_or_absent_at_every_step() {
+    every_site("restore", "dir");
+}
+
+#[test]
+fn a_copy_is_complete_or_absent_at_every_step() {
+    every_site("copy", "dir");
 }
 
 /// Killed while it tidies up after a kill, a command still leaves what the next one can finish.

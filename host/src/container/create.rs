@@ -23,6 +23,7 @@ use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
 use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
+use crate::sys::failpoint;
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -283,17 +284,17 @@ fn is_said(set: &[(String, String)], key: &str) -> bool {
     })
 }
 
-/// The last step: from here on it is a container. When it fails, it is none.
+/// The last step: from here on it is a container. When it fails, it is none. The mark becomes the configuration, so
+/// that no instant has both.
 pub(super) fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
-    let mark = host.layout.directory(name).join(PARTIAL);
-    let config = host.layout.config(name);
-    store::replace(&config, text.as_bytes()).inspect_err(|_| {
-        // It may be in place, and only not be durable.
-        drop(fs::rename(&config, &mark));
-    })?;
-    // Only says something while there is no configuration; a kill before this line does no harm.
-    drop(fs::remove_file(mark));
-    Ok(())
+    let directory = host.layout.directory(name);
+    let (mark, config) = (directory.join(PARTIAL), host.layout.config(name));
+    store::stage(&mark, text.as_bytes())?;
+    failpoint::pass("container.complete")
+        .and_then(|()| fs::rename(&mark, &config))
+        .map_err(Error::io("write", &config))?;
+    // In place, and perhaps not durable: that is not complete.
+    store::sync_directory(&directory).inspect_err(|_| drop(fs::rename(&config, &mark)))
 }
 
 /// What `container.toml` remembers of where it came from.

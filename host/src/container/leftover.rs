@@ -64,11 +64,7 @@ fn is_empty(directory: &std::path::Path) -> bool {
 /// Something of it cannot be removed, or is in the way and not wxc's.
 pub(super) fn settle(host: &Host, name: &Name, operation: &str, storage: &str) -> Result<bool, Error> {
     match look(host, name) {
-        Kind::Complete => {
-            // A create that was killed between the two.
-            drop(fs::remove_file(host.layout.directory(name).join(PARTIAL)));
-            Ok(false)
-        }
+        Kind::Complete => Ok(false),
         Kind::Foreign => Err(foreign(host, name)),
         // Not every volume is in the container's directory.
         kind @ (Kind::Absent | Kind::Leftover) => {

@@ -62,8 +62,16 @@ pub fn require(host: &Host, name: &Name) -> Result<(), Error> {
 /// # Errors
 /// It cannot be written; the old content stands.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
-    put(path, content, File::sync_all)?;
+    stage(path, content)?;
     sync_directory(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// The same, except that only the content is durable: for a file that gets its name afterwards.
+///
+/// # Errors
+/// It cannot be written; the old content stands.
+pub(super) fn stage(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, File::sync_all)
 }
 
 /// The same without waiting for the disk: for what need not survive a loss of power.
