@@ -27,6 +27,8 @@ const DESTROY: &[&str] = &["destroy", "web"];
 const SNAPSHOT: &[&str] = &["snapshot", "web", "s"];
 const UNSNAPSHOT: &[&str] = &["snapshot", "web", "-d", "s"];
 const SET: &[&str] = &["config", "set", "web", "autostart.enabled", "true"];
+const SPAWN: &[&str] = &["snapshot", "web", "-r", "s", "-N", "new"];
+const UNSPAWN: &[&str] = &["destroy", "new"];
 const RESTORE: &[&str] = &["snapshot", "web", "-r", "s"];
 const COPY: &[&str] = &["copy", "web", "copy"];
 
@@ -35,6 +37,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("destroy", Verb { before: &[CREATE], command: DESTROY, back: &[CREATE] }),
     ("snapshot", Verb { before: &[CREATE], command: SNAPSHOT, back: &[UNSNAPSHOT] }),
     ("unsnapshot", Verb { before: &[CREATE, SNAPSHOT], command: UNSNAPSHOT, back: &[SNAPSHOT] }),
+    ("spawn", Verb { before: &[CREATE, SNAPSHOT], command: SPAWN, back: &[UNSPAWN] }),
     ("restore", Verb { before: &[CREATE, SNAPSHOT, SET], command: RESTORE, back: &[SET] }),
     ("copy", Verb { before: &[CREATE], command: COPY, back: &[&["destroy", "copy"]] }),
 ];
@@ -216,6 +219,11 @@ fn a_snapshot_is_complete_or_absent_at_every_step() {
 #[test]
 fn a_snapshot_is_removed_or_kept_at_every_step() {
     every_site("unsnapshot", "dir");
+}
+
+#[test]
+fn a_container_from_a_snapshot_is_complete_or_absent_at_every_step() {
+    every_site("spawn", "dir");
 }
 
 #[test]
