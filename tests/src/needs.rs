@@ -113,6 +113,40 @@ pub fn checkout() -> Option<String> {
     (!Path::new(&crate::root()).join("Cargo.toml").exists()).then(|| "the sources are not here".into())
 }
 
+/// Loop devices, which a kernel may be without and a machine in a container may not use.
+#[must_use]
+pub fn loop_devices() -> Option<String> {
+    (!Path::new("/dev/loop-control").exists()).then(|| "there are no loop devices".into())
+}
+
+/// The program that makes an ext4, and with it those that check and resize one.
+#[must_use]
+pub fn mkfs_ext4() -> Option<String> {
+    missing("mkfs.ext4", &["-V"], "mkfs.ext4 is not installed (e2fsprogs)")
+}
+
+/// The program that makes an xfs, and a kernel that mounts one.
+#[must_use]
+pub fn mkfs_xfs() -> Option<String> {
+    missing("mkfs.xfs", &["-V"], "mkfs.xfs is not installed (xfsprogs)").or_else(|| filesystem("xfs"))
+}
+
+/// The program that makes a btrfs, and a kernel that mounts one.
+#[must_use]
+pub fn mkfs_btrfs() -> Option<String> {
+    missing("mkfs.btrfs", &["--version"], "mkfs.btrfs is not installed (btrfs-progs)")
+        .or_else(|| filesystem("btrfs"))
+}
+
+fn filesystem(name: &str) -> Option<String> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if known.lines().any(|line| line.split_whitespace().last() == Some(name)) {
+        return None;
+    }
+    // Perhaps a module that nobody has needed yet.
+    missing("modprobe", &[name], &format!("the kernel has no {name}"))
+}
+
 /// The target plugins are compiled for.
 #[must_use]
 pub fn wasm_target() -> Option<String> {

@@ -19,4 +19,5 @@ mod limits;
 mod network;
 mod plugins;
 mod snapshot;
+mod storage_loop;
 mod storage_overlay;

@@ -112,6 +112,8 @@ pub enum Verb {
     Snapshot(Snapshot),
     /// Look for what interrupted commands left, explain it, and repair it
     Doctor(Doctor),
+    /// Change how much a container may take up
+    Resize(Resize),
     /// Freeze all processes of a container
     Freeze(One),
     /// Let a frozen container go on
@@ -185,6 +187,12 @@ pub struct Create {
     /// Storage plugin that keeps it: dir, overlay, btrfs, ... or best, for what suits the containers' directory [default: dir]
     #[arg(short = 'B', long = "storage", alias = "bdev", value_name = "STORAGE")]
     pub storage: Option<String>,
+    /// The most it may take up, e.g. 20G, where the storage sets limits
+    #[arg(long, alias = "fssize", value_name = "SIZE")]
+    pub size: Option<String>,
+    /// Set a setting of the storage plugin for this container, e.g. filesystem=xfs; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub storage_set: Vec<String>,
     /// Start from this configuration file instead of the default one
     #[arg(short = 'f', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -493,6 +501,22 @@ pub struct Doctor {
     #[arg(long)]
     pub repair: bool,
     /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wxc resize web 20G    altogether\n  wxc resize web +5G    more than now\n  wxc resize web none   no limit, where the storage allows that\n\nA container can grow while it runs where its storage can do that, and get smaller when it is stopped and what is in it fits."
+)]
+pub struct Resize {
+    /// Name of the container
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Size, +SIZE, or none
+    #[arg(value_name = "SIZE")]
+    pub size: String,
+    /// Print what has changed as JSON
     #[arg(long)]
     pub json: bool,
 }

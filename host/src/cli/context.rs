@@ -12,6 +12,7 @@ use super::interrupt;
 use super::output::Output;
 use super::progress::Shown;
 use super::report::Failure;
+use crate::config::size::Size;
 use crate::config::{Name, system};
 use crate::container::{Error, Host, Layout};
 use crate::plugin::{Places, Plugins};
@@ -134,6 +135,11 @@ pub(super) fn pairs(words: &[String]) -> Result<Vec<(String, String)>, Failure> 
                 .hint("for example: -s cgroup.memory.max=512M; the keys are listed by `wxc config keys`")),
         })
         .collect()
+}
+
+/// A number of bytes, as people write it.
+pub(super) fn size(word: &str) -> Result<u64, Failure> {
+    word.parse::<Size>().map(|size| size.0).map_err(Failure::new)
 }
 
 /// `KEY=VALUE`, or `KEY` for the value that this process has.

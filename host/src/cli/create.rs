@@ -22,6 +22,8 @@ pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failu
         )?,
         template: args.template.clone(),
         storage: args.storage.clone(),
+        storage_set: context::pairs(&args.storage_set)?,
+        size: args.size.as_ref().map(|word| context::size(word)).transpose()?,
         config: args.config.clone(),
         set: context::pairs(&args.set)?,
         privileged: args.privileged,

@@ -45,7 +45,7 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
     }
     let selectors = [args.ips, args.pid, args.stats, args.state];
     let all = args.json || !selectors.contains(&true);
-    let wanted = info::Wanted { links: all || args.ips || args.stats, usage: all || args.stats };
+    let wanted = info::Wanted { links: all || args.ips || args.stats, usage: all || args.stats, limit: all };
     let found = info::info(&host, &name, wanted)?;
     if args.json {
         context.out.json(&found);
@@ -74,6 +74,7 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
     if all {
         lines.add("Unprivileged:", found.unprivileged);
         lines.add("Storage:", &found.storage);
+        lines.bytes("Size limit:", found.limit);
         if let Some(template) = &found.template {
             lines.add("Made from:", format!("{} {}", template.name, template.image).trim());
         }

@@ -36,6 +36,7 @@ mod monitor;
 mod plugin;
 mod plugin_test;
 mod release;
+mod resize;
 mod run;
 mod snapshot;
 mod start;
@@ -80,6 +81,7 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
         Verb::Snapshot(args) => snapshot::snapshot(&context, &args),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Image(verb) => image::image(&context, &verb),
+        Verb::Resize(args) => resize::resize(&context, &args),
         Verb::Freeze(args) => stop::freeze(&context, &args),
         Verb::Unfreeze(args) => stop::unfreeze(&context, &args),
         Verb::Wait(args) => wait::wait(&context, &args),

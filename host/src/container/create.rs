@@ -33,6 +33,10 @@ pub struct CreateRequest {
     pub template: String,
     /// Storage plugin, in the same way; `None`: what the configuration says.
     pub storage: Option<String>,
+    /// Settings of the storage plugin, for this volume alone.
+    pub storage_set: Vec<(String, String)>,
+    /// The most it may take up, in bytes; `None`: what the storage thinks best.
+    pub size: Option<u64>,
     /// Configuration to start from; `None`: the default one.
     pub config: Option<PathBuf>,
     /// Keys and values on top of it.
@@ -86,10 +90,13 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
     tracing::debug!(%name, ?manifest, "resolved");
     assemble::check(&template, &manifest)?;
-    let storage = plugins::load_storage(host, &container.rootfs.storage)?;
+    let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
-    let image = images::prepare(host, &storage, &container, &template.identity().name, &manifest, &answers)?;
+    let image = match is_like_an_image(&storage, request)? {
+        true => images::prepare(host, &storage, &container, &template.identity().name, &manifest, &answers)?,
+        false => None,
+    };
 
     let mut notes = make_room(host, name)?;
     notes.extend(chosen.why);
@@ -101,6 +108,13 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
         journal::perform(host, &intent, survives, |operation| work.run(operation, container, notes))?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
     Ok(created)
+}
+
+/// Whether the volume can be a clone of what others are made from: it has no settings of its own, and no size
+/// that the image's would have to be brought to.
+fn is_like_an_image(storage: &StoragePlugin, request: &CreateRequest) -> Result<bool, Error> {
+    let sized = request.size.is_some() && storage.abilities().sizes && storage.size_traits()?.always;
+    Ok(request.storage_set.is_empty() && !sized)
 }
 
 /// One create, with everything that was found out before.
@@ -135,9 +149,9 @@ impl Work<'_> {
         operation.step("create.volume")?;
         match &self.image {
             Some(image) => {
-                storage.clone_volume(operation.id(), &image.record.volume(), name.as_str(), None)?
+                storage.clone_volume(operation.id(), &image.record.volume(), name.as_str(), request.size)?
             }
-            None => storage.create(operation.id(), name.as_str(), None)?,
+            None => storage.create(operation.id(), name.as_str(), request.size)?,
         };
         let volume = volume::open(storage, name.as_str(), Access::ReadWrite)?;
         let target = volume.root();

@@ -29,6 +29,8 @@ pub struct Info {
     pub unprivileged: bool,
     pub ephemeral: bool,
     pub storage: String,
+    /// The most its root file system may take up, in bytes, where the storage sets a limit.
+    pub limit: Option<u64>,
     pub template: Option<crate::config::rootfs::TemplateRecord>,
     pub directory: std::path::PathBuf,
     /// How many it has.
@@ -43,6 +45,7 @@ pub struct Info {
 pub struct Wanted {
     pub links: bool,
     pub usage: bool,
+    pub limit: bool,
 }
 
 /// Everything about `name`, as far as it is wanted.
@@ -61,6 +64,7 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         started: running.and_then(|s| s.started),
         unprivileged: !container.privileged,
         ephemeral: container.ephemeral,
+        limit: if wanted.limit { limit(host, name, &container) } else { None },
         storage: container.rootfs.storage,
         template: container.template,
         directory: host.layout.directory(name),
@@ -69,6 +73,13 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         usage: running.filter(|_| wanted.usage).map(usage),
         cgroups: running.map(cgroup_paths).unwrap_or_default(),
     })
+}
+
+/// None also where the storage cannot be asked: everything else is worth being shown then.
+fn limit(host: &Host, name: &Name, container: &Container) -> Option<u64> {
+    let storage = super::plugins::load_storage(host, &container.rootfs.storage).ok()?;
+    let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
+    super::resize::limit(&storage, &volume)
 }
 
 /// What the disk of a container holds. May take long.

@@ -62,6 +62,8 @@ pub mod snapshot;
 
 /// Work that is due when a container is gone.
 pub mod release;
+/// The most that a container may take up.
+pub mod resize;
 /// A throw-away container for one command.
 pub mod run;
 /// Starting a container: plan, launch.

@@ -65,8 +65,20 @@ pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, E
 
 /// A storage by name, with the containers' directory as its pool.
 pub(super) fn load_storage(host: &Host, name: &str) -> Result<StoragePlugin, Error> {
+    load_storage_set(host, name, &[])
+}
+
+/// The same, with settings that the user gave for this one call.
+pub(super) fn load_storage_set(
+    host: &Host,
+    name: &str,
+    by_user: &[(String, String)],
+) -> Result<StoragePlugin, Error> {
     let name = prefixed("storage", name);
-    Ok(host.plugins.storage(&name, &host.layout.path, &settings_of(host, &name), host.progress.clone())?)
+    let settings = settings_of(host, &name);
+    let by_user: SettingValues = by_user.iter().cloned().collect();
+    let pool = &host.layout.path;
+    Ok(host.plugins.storage_with(&name, pool, &settings, &by_user, host.progress.clone())?)
 }
 
 /// What the administrator set for a plugin; words as they are, everything else as JSON.

@@ -53,6 +53,8 @@ pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
             name: name.clone(),
             template: request.template.clone(),
             storage: None,
+            storage_set: Vec::new(),
+            size: None,
             config: None,
             set: request.set.clone(),
             privileged: request.privileged,

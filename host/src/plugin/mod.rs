@@ -101,8 +101,23 @@ impl Plugins {
         settings: &SettingValues,
         progress: Arc<dyn Progress>,
     ) -> Result<StoragePlugin, PluginError> {
+        self.storage_with(name, pool, settings, &SettingValues::new(), progress)
+    }
+
+    /// The same, with settings that the user gave for one call: those that the manifest leaves to users.
+    ///
+    /// # Errors
+    /// As [`Plugins::storage`].
+    pub fn storage_with(
+        &self,
+        name: &str,
+        pool: &Path,
+        settings: &SettingValues,
+        by_user: &SettingValues,
+        progress: Arc<dyn Progress>,
+    ) -> Result<StoragePlugin, PluginError> {
         let ready = self.load(Kind::Storage, name)?;
-        let settings = ready_settings(&ready, settings)?;
+        let settings = settings_with(&ready, settings, by_user)?;
         Ok(StoragePlugin {
             ready,
             pool: pool.to_owned(),
@@ -211,6 +226,21 @@ fn read_manifest(name: &str, text: &str) -> Result<Manifest, PluginError> {
         return Err(fail(manifest::ManifestError::Value { field: "name".into(), why }));
     }
     Ok(manifest)
+}
+
+/// What the administrator set, and on top of it what the user may.
+fn settings_with(
+    ready: &Ready,
+    given: &SettingValues,
+    by_user: &SettingValues,
+) -> Result<Settings, PluginError> {
+    let own = |key: &&String| ready.manifest.settings.get(*key).is_some_and(|setting| !setting.user);
+    if let Some(key) = by_user.keys().find(own) {
+        let why = format!("the setting {key} is the administrator's alone (wxc.toml)");
+        return Err(PluginError::Setting { plugin: ready.identity.clone(), why });
+    }
+    let all: SettingValues = given.iter().chain(by_user).map(|(k, v)| (k.clone(), v.clone())).collect();
+    ready_settings(ready, &all)
 }
 
 /// Every declared key, with what was set or the default.

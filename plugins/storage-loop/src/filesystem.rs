@@ -11,15 +11,15 @@ pub enum Filesystem {
     Btrfs,
 }
 
-/// How one can be made smaller.
+/// How one can be made smaller. All of them grow while they are mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shrinking {
-    /// By a program, while it is not mounted; interrupted, it leaves a broken one.
+pub enum Resizing {
+    /// By a program, while it is not mounted, as it can grow, too; interrupted, it leaves a broken one.
     Program,
     /// By the kernel, step by step.
     Kernel,
     /// Not at all.
-    Never,
+    GrowsOnly,
 }
 
 const MIB: u64 = 1 << 20;
@@ -62,11 +62,11 @@ impl Filesystem {
         }
     }
 
-    pub fn shrinking(self) -> Shrinking {
+    pub fn resizing(self) -> Resizing {
         match self {
-            Self::Ext4 => Shrinking::Program,
-            Self::Xfs => Shrinking::Never,
-            Self::Btrfs => Shrinking::Kernel,
+            Self::Ext4 => Resizing::Program,
+            Self::Xfs => Resizing::GrowsOnly,
+            Self::Btrfs => Resizing::Kernel,
         }
     }
 

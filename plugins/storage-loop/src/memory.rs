@@ -25,6 +25,8 @@ pub struct Memory {
     changes_left: Cell<Option<usize>>,
     /// Whether the disks are in use.
     pub mounted: Cell<bool>,
+    /// Whether the kernel lets no file system grow.
+    pub kernel_refuses: Cell<bool>,
 }
 
 impl Memory {
@@ -189,7 +191,7 @@ impl Pool for Memory {
         Ok(())
     }
 
-    fn shrink(&self, path: &str, size: u64) -> Result<(), Error> {
+    fn refit(&self, path: &str, size: u64) -> Result<(), Error> {
         self.disk(path, |_, _, broken| *broken = true);
         self.change()?;
         self.disk(path, |_, inside, broken| {
@@ -202,6 +204,9 @@ impl Pool for Memory {
     }
 
     fn fit(&self, path: &str, filesystem: Filesystem, size: u64) -> Result<(), Error> {
+        if self.kernel_refuses.get() {
+            return Err(error(ErrorKind::Denied, "the kernel refuses"));
+        }
         self.change()?;
         self.disk(path, |length, inside, _| {
             assert!(size <= *length, "{path} is too short");

@@ -84,12 +84,12 @@ impl Pool for Directory {
         }
     }
 
-    fn shrink(&self, path: &str, size: u64) -> Result<(), Error> {
-        progress::phase("making the file system smaller");
+    fn refit(&self, path: &str, size: u64) -> Result<(), Error> {
+        progress::phase("resizing the file system");
         on_file("check-ext4", self, path).run()?;
-        let shrink = on_file("shrink-ext4", self, path);
-        shrink.set_number("kibibytes", size / 1024);
-        let outcome = shrink.run()?;
+        let resize = on_file("resize-ext4", self, path);
+        resize.set_number("kibibytes", size / 1024);
+        let outcome = resize.run()?;
         if outcome.status == 0 {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::storage::types::Phase;
-use crate::filesystem::{Filesystem, Shrinking};
+use crate::filesystem::{Filesystem, Resizing};
 use crate::layout;
 use crate::volume::{Pool, error, get, inside};
 
@@ -20,42 +20,83 @@ pub fn set_size(pool: &impl Pool, id: &str, size: u64) -> Result<(), Error> {
     }
     let (disk, new, inside) = (layout::disk(id), layout::new(id), inside(pool, id)?);
     let size = inside.fits(size)?;
-    // A copy that an interrupted attempt was making smaller, or the larger disk that one took the place of.
+    // What an interrupted attempt was working on, or the disk that it took the place of.
     pool.remove(&new)?;
-    if size >= get_size(pool, id)? {
-        return resize(pool, &disk, inside, size);
-    }
-    if pool.is_attached(&disk)? {
+    let (larger, mounted) = (size >= get_size(pool, id)?, pool.is_attached(&disk)?);
+    if mounted && !larger {
         return Err(error(ErrorKind::Busy, format!("the disk of volume {id} is mounted: it can only grow")));
     }
-    if inside.shrinking() != Shrinking::Program {
-        return resize(pool, &disk, inside, size);
+    if larger || inside.resizing() == Resizing::Kernel {
+        match by_kernel(pool, &disk, inside, size) {
+            Err(refused) if refused.kind == ErrorKind::Denied && mounted => {
+                let message = format!("{}; it can grow while the container is stopped", refused.message);
+                return Err(error(ErrorKind::Denied, message));
+            }
+            Err(refused) if needs_program(&refused, inside) => {}
+            other => return other,
+        }
     }
+    has_program(inside)?;
     // The program leaves a broken file system when it is interrupted: so it works on a copy.
-    pool.copy(&disk, &new)?;
-    resize(pool, &new, inside, size)?;
+    let copied = pool.copy(&disk, &new).and_then(|()| by_program(pool, &new, inside, size));
+    if let Err(refused) = copied {
+        // Of no use to anybody; if it stays, the next attempt removes it.
+        let _removed = pool.remove(&new);
+        return Err(refused);
+    }
     pool.sync(&new)?;
     pool.exchange(&disk, &new)?;
     pool.sync(&disk)?;
     pool.remove(&new)
 }
 
-/// The same for a file. A disk may be longer than its file system, and never shorter: that is the order. A repetition
-/// with the length that it has already makes the file system follow.
+/// The same for a disk that is not a volume yet: it may be broken by an interruption.
 pub fn resize(pool: &impl Pool, path: &str, inside: Filesystem, size: u64) -> Result<(), Error> {
-    if size >= pool.length(path)?.unwrap_or_default() {
-        pool.set_length(path, size)?;
-        return pool.fit(path, inside, size);
-    }
-    match inside.shrinking() {
-        Shrinking::Program => pool.shrink(path, size)?,
-        Shrinking::Kernel => pool.fit(path, inside, size)?,
-        Shrinking::Never => {
-            let message =
-                format!("{} cannot be made smaller; copy the container to a smaller disk", inside.name());
-            return Err(error(ErrorKind::Unsupported, message));
+    let larger = size >= pool.length(path)?.unwrap_or_default();
+    if larger || inside.resizing() == Resizing::Kernel {
+        match by_kernel(pool, path, inside, size) {
+            Err(refused) if needs_program(&refused, inside) => {}
+            other => return other,
         }
     }
+    by_program(pool, path, inside, size)
+}
+
+/// Letting a mounted ext4 grow is a capability of its own, which not every root has.
+fn needs_program(refused: &Error, inside: Filesystem) -> bool {
+    refused.kind == ErrorKind::Denied && inside.resizing() == Resizing::Program
+}
+
+/// A disk may be longer than its file system, and never shorter: that is the order. A repetition with the length that
+/// it has already makes the file system follow.
+fn by_kernel(pool: &impl Pool, path: &str, inside: Filesystem, size: u64) -> Result<(), Error> {
+    let before = pool.length(path)?.unwrap_or_default();
+    if size < before {
+        pool.fit(path, inside, size)?;
+        return pool.set_length(path, size);
+    }
+    pool.set_length(path, size)?;
+    pool.fit(path, inside, size).or_else(|refused| {
+        // Its length is what people are told: not one that its file system does not have.
+        pool.set_length(path, before)?;
+        Err(refused)
+    })
+}
+
+fn has_program(inside: Filesystem) -> Result<(), Error> {
+    if inside.resizing() == Resizing::Program {
+        return Ok(());
+    }
+    let message = format!("{} cannot be made smaller; copy the container to a smaller disk", inside.name());
+    Err(error(ErrorKind::Unsupported, message))
+}
+
+fn by_program(pool: &impl Pool, path: &str, inside: Filesystem, size: u64) -> Result<(), Error> {
+    has_program(inside)?;
+    if size > pool.length(path)?.unwrap_or_default() {
+        pool.set_length(path, size)?;
+    }
+    pool.refit(path, size)?;
     pool.set_length(path, size)
 }
 
@@ -96,12 +137,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_the_capability_an_ext4_grows_when_it_is_not_mounted() {
+        let pool = disk(Filesystem::Ext4);
+        pool.kernel_refuses.set(true);
+        pool.mounted.set(true);
+        assert_eq!(set_size(&pool, "web", 3 * GIB).unwrap_err().kind, ErrorKind::Denied);
+        assert_eq!(get_size(&pool, "web").unwrap(), 2 * GIB);
+        pool.mounted.set(false);
+        set_size(&pool, "web", 3 * GIB).unwrap();
+        assert_eq!(pool.inside("web/rootdev"), (Filesystem::Ext4, 3 * GIB));
+    }
+
     /// Whatever change the power fails at, the disk is whole and not shorter than what is in it.
     #[test]
     fn every_interruption_leaves_a_whole_disk() {
-        for inside in [Filesystem::Ext4, Filesystem::Btrfs] {
-            for (to, cut) in [GIB, 3 * GIB].into_iter().flat_map(|to| (0..12).map(move |cut| (to, cut))) {
+        for (inside, refuses) in
+            [(Filesystem::Ext4, false), (Filesystem::Ext4, true), (Filesystem::Btrfs, false)]
+        {
+            for (to, cut) in [GIB, 3 * GIB].into_iter().flat_map(|to| (0..16).map(move |cut| (to, cut))) {
                 let pool = disk(inside);
+                pool.kernel_refuses.set(refuses);
                 pool.fail_after(cut);
                 let _interrupted = set_size(&pool, "web", to);
                 pool.go_on();

@@ -35,8 +35,8 @@ pub trait Pool {
     fn format(&self, path: &str, inside: Filesystem) -> Result<(), Error>;
     /// Gives the file system in a copy an identity of its own.
     fn renew(&self, path: &str, inside: Filesystem) -> Result<(), Error>;
-    /// Makes the file system in a file smaller, by a program.
-    fn shrink(&self, path: &str, size: u64) -> Result<(), Error>;
+    /// Makes the file system in a file as long as this, by a program.
+    fn refit(&self, path: &str, size: u64) -> Result<(), Error>;
     /// Has the kernel make the file system in a file as long as this, mounted or not.
     fn fit(&self, path: &str, inside: Filesystem, size: u64) -> Result<(), Error>;
     /// Whether a file is in use as a disk.
