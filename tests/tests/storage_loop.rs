@@ -125,6 +125,34 @@ fn a_disk_gets_smaller_when_it_is_stopped_and_its_content_fits() {
 }
 
 #[test]
+fn a_killed_resize_leaves_a_whole_disk_of_one_size_or_the_other() {
+    needs!(root, userns, cgroups, busybox, loop_devices, mkfs_ext4);
+    let env = Env::new();
+    disk(&env, "cut", "ext4", "512M");
+    env.wxc(["start", "cut"]).ok();
+    env.inside("cut", "dd if=/dev/urandom of=/big bs=1M count=50 2>/dev/null; md5sum /big >/sum; sync");
+    env.wxc(["stop", "-k", "cut"]).ok();
+    for instant in 0..6 {
+        let size = if instant % 2 == 0 { "320M" } else { "512M" };
+        let mut child = env.wxc(["resize", "cut", size]).spawn();
+        std::thread::sleep(Duration::from_millis(30 * instant));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("the helpers' end", 10, || env.processes().is_empty().then_some(()));
+        // The next command settles it.
+        env.wxc(["start", "cut"]).ok();
+        let length = fs::metadata(env.container("cut").join("rootdev")).unwrap().len();
+        assert!([320 * MIB, 512 * MIB].contains(&length), "{length}");
+        assert!(size_inside(&env, "cut") <= length, "{instant}");
+        assert!(env.inside("cut", "md5sum -c /sum").contains("OK"), "{instant}");
+        env.wxc(["stop", "-k", "cut"]).ok();
+        nothing_attached(&env);
+        let entries = fs::read_dir(env.container("cut")).unwrap().flatten();
+        assert!(entries.into_iter().all(|entry| entry.file_name() != "rootdev.new"), "{instant}");
+    }
+}
+
+#[test]
 fn a_disk_with_xfs_grows_while_it_runs_and_never_shrinks() {
     needs!(root, userns, cgroups, busybox, loop_devices, mkfs_xfs);
     let env = Env::new();

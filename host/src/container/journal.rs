@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
-use super::{Error, Host, leftover, plugins, snapshot, store};
+use super::{Error, Host, leftover, plugins, resize, snapshot, store};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -53,6 +53,8 @@ pub enum Intent {
     Unsnapshot { of: Name, snapshots: Vec<Name> },
     /// The moment of truth is that `restore.json` is there, in the directory of the operation.
     Restore { of: Name, snapshot: Name },
+    /// The moment of truth is the storage's own answer. `size` is what it is to be.
+    Resize { name: Name, storage: String, volume: String, size: Option<u64> },
 }
 
 impl Intent {
@@ -60,7 +62,7 @@ impl Intent {
     #[must_use]
     pub fn subject(&self) -> &Name {
         match self {
-            Self::Create { name, .. } | Self::Destroy { name, .. } => name,
+            Self::Create { name, .. } | Self::Destroy { name, .. } | Self::Resize { name, .. } => name,
             Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => of,
         }
     }
@@ -69,7 +71,7 @@ impl Intent {
     #[must_use]
     pub fn containers(&self) -> Vec<&Name> {
         match self {
-            Self::Create { name, .. } | Self::Destroy { name, .. } => vec![name],
+            Self::Create { name, .. } | Self::Destroy { name, .. } | Self::Resize { name, .. } => vec![name],
             Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => vec![of],
         }
     }
@@ -83,6 +85,7 @@ impl Intent {
             Self::Snapshot { .. } => "snapshot",
             Self::Unsnapshot { .. } => "unsnapshot",
             Self::Restore { .. } => "restore",
+            Self::Resize { .. } => "resize",
         }
     }
 
@@ -96,6 +99,9 @@ impl Intent {
             Self::Snapshot { of, snapshot } => snapshot::take::settle(host, of, snapshot, operation),
             Self::Unsnapshot { of, snapshots } => snapshot::remove::settle(host, of, snapshots, operation),
             Self::Restore { of, snapshot } => snapshot::restore::settle(host, of, snapshot, operation),
+            Self::Resize { name, storage, volume, size } => {
+                resize::settle(host, name, operation, storage, volume, *size).map(Some)
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::lock::Lock;
+use super::journal::{self, Intent, Survives};
 use super::{Error, Host, plugins, store, watch};
 use crate::config::Name;
 use crate::config::size::Size;
@@ -38,7 +38,7 @@ pub struct Resized {
 /// Its storage has no limits, or not this one. What is in the container is as it was.
 pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error> {
     store::require(host, name)?;
-    let _lock = Lock::take(&host.layout, name, "resize")?;
+    let _claim = journal::claim(host, &[name], "resize")?;
     let container = store::load(host, name)?;
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     if !storage.abilities().sizes {
@@ -58,10 +58,49 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
         let message = format!("{} {message}", storage.identity());
         return Err(Error::Invalid { message, hint: hint.replace("NAME", name.as_str()) });
     }
-    storage.set_size(&plugins::operation("resize"), &volume, target)?;
+    let storage_name = container.rootfs.storage;
+    let intent = Intent::Resize {
+        name: name.clone(),
+        storage: storage_name.clone(),
+        volume: volume.clone(),
+        size: target,
+    };
+    let operation = journal::begin(host, &intent, Survives::PowerLoss)?;
+    operation.step("resize.volume")?;
+    let set = storage.set_size(operation.id(), &volume, target);
+    operation.step("resize.set")?;
+    // Refused or done: what a storage answers, it has tidied up. Only what never answered is unfinished.
+    operation.commit()?;
+    set?;
     let after = storage.size(&volume)?;
     tracing::info!(%name, ?before, ?after, "resized");
-    Ok(Resized { name: name.clone(), storage: container.rootfs.storage, before, after })
+    Ok(Resized { name: name.clone(), storage: storage_name, before, after })
+}
+
+/// Finishes what was as good as done, and lets the storage tidy up after everything else: the size that
+/// it tells is the one that there is. What is in the container is whole in any case, so a storage that cannot do
+/// that now, such as while the container runs, is no reason to refuse the next command.
+///
+/// # Errors
+/// The storage cannot be asked.
+pub(super) fn settle(
+    host: &Host,
+    name: &Name,
+    operation: &str,
+    storage: &str,
+    volume: &str,
+    size: Option<u64>,
+) -> Result<String, Error> {
+    let storage = plugins::load_storage(host, storage)?;
+    let now = storage.size(volume)?;
+    if let Err(error) = storage.set_size(operation, volume, now) {
+        return Ok(format!("the resize of {name} was interrupted; repeat it ({error})"));
+    }
+    Ok(if now == size {
+        format!("finished the interrupted resize of {name}")
+    } else {
+        format!("took back the interrupted resize of {name}")
+    })
 }
 
 /// The limit to set; `None` when something is to be added to nothing.
