@@ -44,7 +44,11 @@ fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
     static KEPT: Mutex<BTreeMap<Option<&str>, PathBuf>> = Mutex::new(BTreeMap::new());
     let module = {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        let feature: Option<&'static str> = feature.map(|f| if f == "fetch" { "fetch" } else { "commands" });
+        let feature: Option<&'static str> = feature.map(|f| match f {
+            "fetch" => "fetch",
+            "subvolumes" => "subvolumes",
+            _ => "commands",
+        });
         kept.entry(feature).or_insert_with(|| module(feature, "wasm32-unknown-unknown")).clone()
     };
     encode(dir, name, &module, feature == Some("commands"))
@@ -273,6 +277,34 @@ fn programs_of_the_host_are_run_as_declared_or_not_at_all() {
     assert!(
         told("environment").ends_with(": PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin;")
     );
+}
+
+#[test]
+fn subvolumes_are_reached_as_files_are_and_only_with_a_grant() {
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("subvolumes"))).unwrap();
+    plugins.grant("hostile", &["tree".parse().unwrap()]).unwrap();
+    let error = world.open("hostile").unwrap_err();
+    assert!(error.to_string().ends_with("is not granted: subvolumes"), "{error}");
+    plugins.grant("hostile", &[]).unwrap();
+    let guest = world.open("hostile").unwrap();
+    for verb in ["make", "remove", "flag", "limit", "from", "to"] {
+        for (place, kind) in [
+            ("above", FailureKind::Invalid),
+            ("absolute", FailureKind::Invalid),
+            ("link", FailureKind::Denied),
+            ("config", FailureKind::Denied),
+            ("home", FailureKind::Denied),
+        ] {
+            let attempt = format!("{verb}-{place}");
+            assert_eq!(failure(guest.create("op", &attempt, None)), kind, "{attempt}");
+        }
+    }
+    for (attempt, kind) in [("list-above", FailureKind::Invalid), ("list-journal", FailureKind::Denied)] {
+        assert_eq!(failure(guest.create("op", attempt, None)), kind, "{attempt}");
+    }
+    assert!(world.top.path().join("pool/web/container.toml").exists());
 }
 
 #[test]

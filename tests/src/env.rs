@@ -8,12 +8,16 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::mount::Mount;
 use crate::{Run, fixtures, proc, root};
 
 /// Directories and an environment that no other test and no person shares, and the commands run
 /// in them. Dropping it, also when the test panics, ends its containers and theirs only.
 #[derive(Debug)]
 pub struct Env {
+    /// The file system that the containers are on, if it is not the machine's. Before the directory, as fields
+    /// are dropped in this order.
+    mount: Option<Mount>,
     dir: TempDir,
     /// A network namespace that plays the machine's.
     network: Option<PathBuf>,
@@ -31,7 +35,16 @@ impl Env {
         for part in ["c", "run", "home"] {
             fs::create_dir(dir.path().join(part)).expect("a directory for the test");
         }
-        Self { dir, network: None }
+        Self { mount: None, dir, network: None }
+    }
+
+    /// The same, with the containers on a file system of this type of their own.
+    #[must_use]
+    pub fn on(filesystem: &str) -> Self {
+        let mut env = Self::new();
+        fs::remove_dir(env.path()).expect("an empty directory");
+        env.mount = Some(Mount::disk(&env.path(), filesystem, 1 << 30));
+        env
     }
 
     /// The same, with every command run in a network namespace: the machine as far as devices,

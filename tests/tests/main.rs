@@ -19,5 +19,6 @@ mod limits;
 mod network;
 mod plugins;
 mod snapshot;
+mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;

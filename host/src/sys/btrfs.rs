@@ -5,28 +5,30 @@
 
 mod nested;
 mod quota;
+mod unreachable;
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use linux_raw_sys::btrfs::{
-    BTRFS_FIRST_FREE_OBJECTID, BTRFS_SUBVOL_RDONLY, BTRFS_SUBVOL_SPEC_BY_ID, BTRFS_VOL_NAME_MAX,
-    btrfs_ioctl_get_subvol_info_args, btrfs_ioctl_vol_args_v2,
+    BTRFS_FIRST_FREE_OBJECTID, BTRFS_SUBVOL_RDONLY, BTRFS_VOL_NAME_MAX, btrfs_ioctl_get_subvol_info_args,
+    btrfs_ioctl_vol_args_v2,
 };
 use linux_raw_sys::ioctl as codes;
 use rustix::fs::{fstat, fstatfs};
 use rustix::io::{Errno, Result};
 use rustix::ioctl::{Getter, Opcode, Setter, ioctl};
 
-pub use nested::{Nested, destroy_below_by_id, nested};
+pub use nested::{Nested, nested, reachable};
 pub use quota::{Usage, enable_quota, limit, set_limit, usage};
+pub use unreachable::destroy_below;
 
 /// `BTRFS_SUPER_MAGIC` of statfs(2).
 const MAGIC: i64 = 0x9123_683e;
 
 /// What a subvolume says of itself (`BTRFS_IOC_GET_SUBVOL_INFO`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// Its number in this file system.
     pub id: u64,
@@ -36,6 +38,8 @@ pub struct Info {
     pub parent_uuid: [u8; 16],
     /// The one it had where it was received from; zeroes for none.
     pub received_uuid: [u8; 16],
+    /// Its name in the directory it is in.
+    pub name: OsString,
 }
 
 /// Whether this is on btrfs at all.
@@ -73,15 +77,6 @@ pub fn destroy(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
     unsafe { set::<{ codes::BTRFS_IOC_SNAP_DESTROY_V2 }, _>(parent, arguments) }
 }
 
-/// The same by its number, wherever in this file system it is. Takes `CAP_SYS_ADMIN`.
-fn destroy_by_id(any: BorrowedFd<'_>, id: u64) -> Result<()> {
-    let mut arguments = empty();
-    arguments.flags = u64::from(BTRFS_SUBVOL_SPEC_BY_ID);
-    arguments.__bindgen_anon_2.subvolid = id;
-    // SAFETY: the structure that BTRFS_IOC_SNAP_DESTROY_V2 reads, saying that a number is given.
-    unsafe { set::<{ codes::BTRFS_IOC_SNAP_DESTROY_V2 }, _>(any, arguments) }
-}
-
 /// Whether a subvolume is read-only.
 pub fn is_read_only(subvolume: BorrowedFd<'_>) -> Result<bool> {
     // SAFETY: BTRFS_IOC_SUBVOL_GETFLAGS writes one 64-bit number.
@@ -109,6 +104,7 @@ pub fn info(file: BorrowedFd<'_>) -> Result<Info> {
         uuid: told.uuid,
         parent_uuid: told.parent_uuid,
         received_uuid: told.received_uuid,
+        name: OsString::from_vec(text(&told.name)),
     })
 }
 

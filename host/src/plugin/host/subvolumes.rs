@@ -185,10 +185,17 @@ fn snapshot(from: &At, to: &At, read_only: bool, nested: bool) -> Result<(), Err
         Errno::XDEV => {
             failure(ErrorKind::Unsupported, format!("{} and {} are on two file systems", from.said, to.said))
         }
+        Errno::NAMETOOLONG => failure(
+            ErrorKind::Unsupported,
+            format!(
+                "cannot take a snapshot of {}: a subvolume in it is so deep that no path leads to it",
+                from.said
+            ),
+        ),
         e => from.refused("take a snapshot of", e),
     };
     to.pass("subvolumes.snapshot")?;
-    let inside = if nested { btrfs::nested(source.as_fd(), &|_| true).map_err(refused)? } else { Vec::new() };
+    let inside = if nested { btrfs::nested(source.as_fd()).map_err(refused)? } else { Vec::new() };
     if inside.is_empty() {
         return btrfs::snapshot(source.as_fd(), parent.as_fd(), name, read_only).map_err(refused);
     }
@@ -240,7 +247,7 @@ fn below(top: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Those inside first: as long as the outermost has its old state, so has the volume.
 fn set_read_only(top: &OwnedFd, read_only: bool) -> Result<(), Errno> {
-    for Nested { path, .. } in btrfs::nested(top.as_fd(), &|_| true)?.iter().rev() {
+    for Nested { path, .. } in btrfs::nested(top.as_fd())?.iter().rev() {
         match below(top, path).and_then(|inside| btrfs::set_read_only(inside.as_fd(), read_only)) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno),
@@ -276,10 +283,10 @@ fn remove(at: &At) -> Result<(), Error> {
 /// Removes a subvolume and those inside it, deepest first.
 fn destroy(top: &OwnedFd, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     for _ in 0..ATTEMPTS {
-        match btrfs::nested(top.as_fd(), &|_| true) {
+        match btrfs::nested(top.as_fd()) {
             Ok(inside) => inside.iter().rev().try_for_each(|one| destroy_inside(top, &one.path))?,
             // A container can put one deeper than any path leads.
-            Err(Errno::NAMETOOLONG) => btrfs::destroy_below_by_id(top.as_fd())?,
+            Err(Errno::NAMETOOLONG) => btrfs::destroy_below(top.as_fd())?,
             Err(errno) => return Err(errno),
         }
         match btrfs::destroy(parent, name) {
@@ -305,7 +312,9 @@ fn list(at: &At, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> 
     let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
     on_btrfs(at, fd.as_fd())?;
     let seen = |path: &Path| zone(&at.zone, path).is_none_or(|zone| zone.class() != Class::Hidden);
-    let found = btrfs::nested(fd.as_fd(), &seen).map_err(|e| at.refused("look for subvolumes in", e))?;
+    // One that no path leads to cannot be told; it must not hide all the others either.
+    let (found, _) =
+        btrfs::reachable(fd.as_fd(), &seen).map_err(|e| at.refused("look for subvolumes in", e))?;
     let text = |one: Nested| PathBuf::into_os_string(one.path).into_string().ok();
     let mut paths: Vec<String> = found.into_iter().filter_map(text).collect();
     paths.retain(|path| after.is_none_or(|after| path.as_str() > after));

@@ -9,16 +9,12 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use linux_raw_sys::btrfs::{
-    BTRFS_ROOT_REF_KEY, BTRFS_ROOT_TREE_OBJECTID, btrfs_ioctl_get_subvol_rootref_args,
-    btrfs_ioctl_ino_lookup_user_args,
-};
+use linux_raw_sys::btrfs::{btrfs_ioctl_get_subvol_rootref_args, btrfs_ioctl_ino_lookup_user_args};
 use linux_raw_sys::ioctl as codes;
 use rustix::io::{Errno, Result};
 use rustix::ioctl::{Updater, ioctl};
 
-use super::quota::search;
-use super::{destroy_by_id, info, open_below, text};
+use super::{open_below, text};
 
 /// A subvolume below a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +28,32 @@ pub struct Nested {
 /// Levels of subvolumes inside subvolumes that are followed.
 const DEEPEST: usize = 256;
 
-/// The subvolumes below a directory, each before those inside it. What `enter` refuses is left out with all
-/// that is inside. Only one of them is open at a time.
+/// The subvolumes inside one, each before those inside it.
 ///
 /// # Errors
 /// `ENAMETOOLONG` when one is so deep that no path leads to it.
-pub fn nested(top: BorrowedFd<'_>, enter: &dyn Fn(&Path) -> bool) -> Result<Vec<Nested>> {
+pub fn nested(top: BorrowedFd<'_>) -> Result<Vec<Nested>> {
+    let (found, all) = reachable(top, &|_| true)?;
+    if all { Ok(found) } else { Err(Errno::NAMETOOLONG) }
+}
+
+/// The subvolumes below a directory, each before those inside it, and whether these are all. What `enter`
+/// refuses is left out with all that is inside. Only one of them is open at a time.
+///
+/// # Errors
+/// Those of btrfs-ioctl(2).
+pub fn reachable(top: BorrowedFd<'_>, enter: &dyn Fn(&Path) -> bool) -> Result<(Vec<Nested>, bool)> {
     let mut found: Vec<Nested> = Vec::new();
-    let mut waiting = vec![(PathBuf::new(), 0)];
+    let (mut waiting, mut all) = (vec![(PathBuf::new(), 0)], true);
     while let Some((path, depth)) = waiting.pop() {
         let opened = match open_below(top, &path) {
             Ok(opened) => opened,
             // Moved or removed since it was found: whoever does that may be running in there.
             Err(Errno::NOENT | Errno::NOTDIR) if depth > 0 => continue,
+            Err(Errno::NAMETOOLONG) if depth > 0 => {
+                all = false;
+                continue;
+            }
             Err(errno) => return Err(errno),
         };
         for (id, directory) in references(opened.as_fd())? {
@@ -52,23 +61,28 @@ pub fn nested(top: BorrowedFd<'_>, enter: &dyn Fn(&Path) -> bool) -> Result<Vec<
                 Ok(below) => path.join(below),
                 // Not below this directory but elsewhere in the same subvolume, or gone.
                 Err(Errno::ACCESS | Errno::NOENT) => continue,
+                Err(Errno::NAMETOOLONG) => {
+                    all = false;
+                    continue;
+                }
                 Err(errno) => return Err(errno),
             };
             if !enter(&below) {
                 continue;
             }
             if depth >= DEEPEST {
-                return Err(Errno::NAMETOOLONG);
+                all = false;
+                continue;
             }
             found.push(Nested { id, path: below.clone() });
             waiting.push((below, depth + 1));
         }
     }
-    Ok(found)
+    Ok((found, all))
 }
 
 /// The subvolumes directly inside the one that `file` is in: number, and the directory each is in.
-fn references(file: BorrowedFd<'_>) -> Result<Vec<(u64, u64)>> {
+pub(super) fn references(file: BorrowedFd<'_>) -> Result<Vec<(u64, u64)>> {
     let mut all = Vec::new();
     // SAFETY: numbers alone; zero is a number.
     let mut page: btrfs_ioctl_get_subvol_rootref_args = unsafe { std::mem::zeroed() };
@@ -100,35 +114,4 @@ fn look_up(top: BorrowedFd<'_>, id: u64, directory: u64) -> Result<PathBuf> {
     let mut path = text(&asked.path);
     path.extend(text(&asked.name));
     Ok(OsString::from_vec(path).into())
-}
-
-/// Removes every subvolume inside one, by number and not by path. For those that no path leads to; takes
-/// `CAP_SYS_ADMIN`.
-///
-/// # Errors
-/// Those of btrfs-ioctl(2).
-pub fn destroy_below_by_id(subvolume: BorrowedFd<'_>) -> Result<()> {
-    let mut all = vec![info(subvolume)?.id];
-    let mut next = 0;
-    while let Some(&parent) = all.get(next) {
-        next += 1;
-        search(
-            subvolume,
-            BTRFS_ROOT_TREE_OBJECTID,
-            parent,
-            BTRFS_ROOT_REF_KEY,
-            0..=u64::MAX,
-            &mut |key, _| {
-                all.push(key);
-            },
-        )?;
-    }
-    // Each was found after the one it is in.
-    for id in all.into_iter().skip(1).rev() {
-        match destroy_by_id(subvolume, id) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }

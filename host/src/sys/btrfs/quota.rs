@@ -110,7 +110,7 @@ fn number(item: &[u8], index: usize) -> Result<u64> {
 const HEADER: usize = 32;
 
 /// Hears of the items of one kind of one object in a tree: the rest of their key, and their bytes. Takes `CAP_SYS_ADMIN`.
-pub(super) fn search(
+fn search(
     file: BorrowedFd<'_>,
     tree: u32,
     object: u64,

@@ -77,6 +77,30 @@ fn outside(pool: &bindings::wxc::host::handles::Directory, attempt: &str) -> Opt
     })
 }
 
+#[cfg(feature = "subvolumes")]
+fn subvolume(pool: &bindings::wxc::host::handles::Directory, attempt: &str) -> Option<Result<(), Error>> {
+    use bindings::wxc::host::subvolumes;
+    let (verb, place) = attempt.split_once('-')?;
+    let path = match place {
+        "above" => "../secret",
+        "absolute" => "/etc",
+        "link" => "web/rootfs/link/sub",
+        "config" => "web/container.toml",
+        "journal" => ".journal",
+        _ => "web",
+    };
+    Some(match verb {
+        "make" => subvolumes::create(pool, path),
+        "remove" => subvolumes::remove(pool, path),
+        "flag" => subvolumes::set_read_only(pool, path, true),
+        "limit" => subvolumes::set_limit(pool, path, Some(1)),
+        "from" => subvolumes::snapshot(pool, path, "web/rootfs.new", false, true),
+        "to" => subvolumes::snapshot(pool, "web/rootfs", path, false, true),
+        "list" => subvolumes::all(pool, path, None, 9).map(drop),
+        _ => return None,
+    })
+}
+
 #[cfg(feature = "commands")]
 fn run_twice(command: &bindings::wxc::host::commands::Command) -> Result<(), Error> {
     command.run()?;
@@ -121,6 +145,10 @@ impl Guest for Hostile {
 
     fn create(_operation: String, id: String, _size: Option<u64>) -> Result<Volume, Error> {
         let pool = scope::pool()?;
+        #[cfg(feature = "subvolumes")]
+        if let Some(tried) = subvolume(&pool, &id) {
+            return tried.map(|()| volume(&id));
+        }
         #[cfg(feature = "commands")]
         if let Some(tried) = outside(&pool, &id) {
             return tried.map(|()| volume(&id));
