@@ -86,6 +86,12 @@ fn what_root_inside_makes_of_it_is_cloned_and_removed() {
     // btrfs's own program cannot even list them: no path leads to the last one.
     assert!(is_subvolume(&env.container("sys").join("rootfs/root/one/d/two")));
     env.wxc(["stop", "-k", "sys"]).ok();
+    let output = env.wxc(["snapshot", "sys"]).run();
+    assert!(output.stderr.contains("no path leads to it"), "{}", output.told());
+    // It is nobody else's trouble.
+    env.wxc(["create", "other", "-t", "host", "-B", "btrfs"]).ok();
+    env.wxc(["snapshot", "other"]).ok();
+    env.wxc(["destroy", "-s", "other"]).ok();
     env.wxc(["destroy", "sys"]).ok();
     // Also the one that is deeper than any path of the kernel's can say.
     assert_eq!(subvolumes(&env), Vec::<String>::new());
@@ -148,6 +154,11 @@ fn snapshots_of_a_running_container_are_instants_and_bring_everything_back() {
     assert!(root.join("bin/ls").symlink_metadata().is_ok());
     assert_eq!(names(&env.container("web")), ["container.toml", "rootfs", "rootfs.volume", "snaps"]);
     env.wxc(["start", "web"]).ok();
+    // Subvolumes inside have an instant each: nothing runs while they are taken, and nothing is copied.
+    let taken: serde_json::Value =
+        serde_json::from_str(&env.wxc(["snapshot", "web", "frozen", "--json"]).ok()).unwrap();
+    assert_eq!((&taken["frozen"], &taken["copied"]), (&true.into(), &false.into()), "{taken}");
+    assert!(is_subvolume(&env.container("web").join("snaps/frozen/rootfs/var/outer/deep/er/inner")));
     // A snapshot is only read, and so are those inside it.
     let inside = env.container("web").join("snaps/nested/rootfs/var/outer/x");
     assert_eq!(
