@@ -70,19 +70,6 @@ pub fn bridges() -> Option<String> {
     missing("unshare", &["--net", "ip", "link", "add", "b0", "type", "bridge"], "the kernel has no bridges")
 }
 
-/// btrfs in the kernel, and its tools, to make a file system and to look at it.
-#[must_use]
-pub fn btrfs() -> Option<String> {
-    let kernel = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if !kernel.lines().any(|line| line.trim_end().ends_with("btrfs"))
-        && !Path::new("/sys/module/btrfs").exists()
-    {
-        return Some("the kernel has no btrfs".into());
-    }
-    missing("mkfs.btrfs", &["--version"], "there is no mkfs.btrfs (cargo xtask setup)")
-        .or_else(|| (!Path::new("/dev/loop-control").exists()).then(|| "there are no loop devices".into()))
-}
-
 /// The static busybox of which the small guest is made.
 #[must_use]
 pub fn busybox() -> Option<String> {
