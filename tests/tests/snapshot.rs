@@ -271,6 +271,31 @@ fn layers_are_taken_and_restored_at_once() {
     assert!(!env.container("web").exists());
 }
 
+/// The same on a storage that neither takes snapshots nor can be read while it is mounted.
+#[test]
+fn disks_are_copied_and_change_places() {
+    needs!(root, userns, busybox, cgroups, disks);
+    let env = Env::new();
+    env.busybox("web", &["-B", "loop"]);
+    let run = |script: &str| {
+        env.wxc(["start", "web"]).ok();
+        let said = env.inside("web", script);
+        let message = env.wxc(["snapshot", "web"]).fails(1);
+        assert!(message.contains("while it is mounted"), "{message}");
+        env.wxc(["stop", "-k", "web"]).ok();
+        said
+    };
+    run("echo one > /root/file");
+    env.wxc(["snapshot", "web"]).ok();
+    run("echo two > /root/file");
+    env.wxc(["snapshot", "web", "-r", "snap0"]).ok();
+    assert_eq!(run("cat /root/file"), "one");
+    env.wxc(["snapshot", "web", "-r", "snap0", "-N", "again"]).ok();
+    env.wxc(["destroy", "-s", "web"]).ok();
+    env.wxc(["start", "again"]).ok();
+    assert_eq!(env.inside("again", "cat /root/file; hostname"), "one\nagain");
+}
+
 /// Enough files that a copy of them takes a while.
 fn enlarge(env: &Env) {
     let script = "cd \"$1\"; mkdir many; for i in $(seq 1000); do echo $i > many/$i; done";
