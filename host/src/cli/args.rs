@@ -5,9 +5,10 @@
 //! word or with `-n`; what follows `--` belongs to the template or to the command.
 
 mod config;
+mod copy;
 mod image;
 mod plugin;
-
+mod run;
 mod snapshot;
 
 use std::path::PathBuf;
@@ -15,8 +16,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use config::Config;
+pub use copy::Copy;
 pub use image::Image;
 pub use plugin::{Plugin, PluginTest};
+pub use run::Run;
 pub use snapshot::Snapshot;
 
 /// Linux system containers with storage, templates and hooks as sandboxed WASM components.
@@ -214,64 +217,6 @@ pub struct Create {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  wxc copy web web2              independent of web\n  wxc copy -s web web2           shares what both have in common, at once\n  wxc copy -R web www            another name\n  wxc copy -e web                a throw-away copy, started; gone when it stops\n  wxc copy -e web -- make check  the same for one command\n\nThe copy gets its own host name, machine id, hardware addresses and range of ids."
-)]
-#[command(
-    override_usage = "wxc copy [OPTIONS] NAME NEWNAME\n       wxc copy [OPTIONS] -e NAME [NEWNAME] [-- COMMAND]"
-)]
-pub struct Copy {
-    /// The container and the name of its copy
-    #[arg(value_name = "NAME", num_args = 0..=2)]
-    pub names: Vec<String>,
-    /// Name of the container, as an option
-    #[arg(short = 'n', long = "name", value_name = "NAME")]
-    pub name: Option<String>,
-    /// Name of the copy, as an option
-    #[arg(short = 'N', long = "newname", value_name = "NAME")]
-    pub newname: Option<String>,
-    /// Directory of containers for the copy [default: that of the container]
-    #[arg(short = 'p', long = "newpath", value_name = "DIR")]
-    pub newpath: Option<PathBuf>,
-    /// Rename the container instead
-    #[arg(short = 'R', long, conflicts_with_all = ["snapshot", "ephemeral", "newpath", "storage", "allow_running"])]
-    pub rename: bool,
-    /// Share the storage of the container: at once, and only what changes takes room
-    #[arg(short, long)]
-    pub snapshot: bool,
-    /// Also while it runs; it is frozen as long as its files are copied
-    #[arg(short, long = "allowrunning")]
-    pub allow_running: bool,
-    /// Start the copy, and remove it when it stops
-    #[arg(short, long)]
-    pub ephemeral: bool,
-    /// Storage plugin that keeps the copy, or best [default: that of the container]
-    #[arg(short = 'B', long = "storage", alias = "backingstorage", value_name = "STORAGE")]
-    pub storage: Option<String>,
-    /// Keep the host name
-    #[arg(short = 'K', long = "keepname")]
-    pub keep_name: bool,
-    /// Keep the hardware addresses
-    #[arg(short = 'M', long = "keepmac")]
-    pub keep_mac: bool,
-    /// With -e: stay in the foreground with its console on this terminal
-    #[arg(short = 'F', long, requires = "ephemeral")]
-    pub foreground: bool,
-    /// With -e: go to the background (the default; LXC's scripts say it)
-    #[arg(short, long, requires = "ephemeral", conflicts_with = "foreground")]
-    pub daemon: bool,
-    /// With -e: keep the copy when it stops
-    #[arg(short = 'D', long = "keepdata", requires = "ephemeral")]
-    pub keep_data: bool,
-    /// Print what was made as JSON
-    #[arg(long)]
-    pub json: bool,
-    /// With -e: run this in the copy and stop it
-    #[arg(last = true, value_name = "COMMAND", requires = "ephemeral")]
-    pub command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
 pub struct Start {
     #[command(flatten)]
     pub target: Target,
@@ -389,40 +334,6 @@ pub struct Console {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  wxc run -- sh -c 'id; hostname'\n  wxc run -s cgroup.memory.max=64M -- stress\n\nExit status: the command's, or 128 + number of the signal that ended it."
-)]
-pub struct Run {
-    /// Template the throw-away container is made from
-    #[arg(short, long, value_name = "TEMPLATE", default_value = "host")]
-    pub template: String,
-    /// Name [default: run-XXXXXX]
-    #[arg(short, long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// Set a configuration key; may be repeated
-    #[arg(short, long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Option of the template as KEY=VALUE; may be repeated
-    #[arg(short = 'O', long = "option", value_name = "KEY=VALUE")]
-    pub option: Vec<String>,
-    /// User inside: a number
-    #[arg(short, long, value_name = "UID[:GID]")]
-    pub user: Option<String>,
-    /// Working directory inside
-    #[arg(long, value_name = "DIR")]
-    pub cwd: Option<PathBuf>,
-    /// Set a variable, or take it over from here when only its name is given; may be repeated
-    #[arg(long = "env", value_name = "KEY[=VALUE]")]
-    pub env: Vec<String>,
-    /// No user namespace: root inside is root of the host
-    #[arg(long)]
-    pub privileged: bool,
-    /// Command and arguments [default: a shell]
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
 pub struct Ls {
     /// Only names that match this regular expression
     #[arg(value_name = "REGEX")]
@@ -436,7 +347,7 @@ pub struct Ls {
     /// A table
     #[arg(short, long)]
     pub fancy: bool,
-    /// A table with these columns: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED STORAGE
+    /// A table with these columns: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED EPHEMERAL STORAGE PARENT
     #[arg(short = 'F', long, value_name = "COLUMNS", value_delimiter = ',')]
     pub fancy_format: Vec<String>,
     /// Only containers that are not stopped

@@ -7,7 +7,8 @@ use super::args::Attach;
 use super::context::{self, Context};
 use super::foreground;
 use super::report::Failure;
-use crate::container::{Error, store, watch};
+use crate::config::Name;
+use crate::container::{Error, Host, store, watch};
 use crate::plan::Namespace;
 use crate::runtime::{self, AttachRequest, Elevated, TerminalUse};
 
@@ -58,6 +59,28 @@ pub(super) fn attach(context: &Context, args: Attach) -> Result<ExitCode, Failur
         store::require(&host, &name)?;
         return Err(Failure::from(Error::NotRunning { name: name.to_string() }).code(1));
     }
+    match runtime::attach(&request) {
+        Ok(exit) => Ok(foreground::code(exit)),
+        Err(error) => Err(foreground::failed(Error::Runtime(error))),
+    }
+}
+
+/// One command, with what `attach` does when nothing else is said.
+pub(super) fn run(host: &Host, name: &Name, command: Vec<String>) -> Result<ExitCode, Failure> {
+    let request = AttachRequest {
+        run: host.layout.run_directory(name),
+        name: name.to_string(),
+        argv: Some(command),
+        user: None,
+        group: None,
+        cwd: None,
+        environment: Vec::new(),
+        keep_environment: false,
+        namespaces: None,
+        elevated: Elevated { capabilities: false, seccomp: false, cgroup: false },
+        terminal: TerminalUse::Auto,
+        program: None,
+    };
     match runtime::attach(&request) {
         Ok(exit) => Ok(foreground::code(exit)),
         Err(error) => Err(foreground::failed(Error::Runtime(error))),

@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use super::args::Copy;
 use super::context::{self, Context};
 use super::report::Failure;
-use super::{interrupt, output};
+use super::{attach, foreground, interrupt, output};
 use crate::config::Name;
-use crate::container::copy::{self, Copied, CopyRequest, How, Sharing};
+use crate::container::copy::{self, Copied, CopyRequest, Sharing};
+use crate::container::start::StartRequest;
+use crate::container::stop::{self, How, StopRequest};
+use crate::container::{Error, Host, rename};
+use crate::plan::build::Overrides;
 
 pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> {
     let host = context.host()?;
@@ -17,6 +21,9 @@ pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> 
         return Err(Failure::new(format!("the copy of {from} needs a name"))
             .hint(format!("for example: wxc copy {from} {from}-2"))
             .code(2));
+    }
+    if let (true, Some(to)) = (args.rename, &to) {
+        return rename(context, args, &host, &from, to);
     }
     let sharing = match (args.snapshot, args.ephemeral) {
         (true, _) => Sharing::Required,
@@ -35,10 +42,27 @@ pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> 
         keep_mac: args.keep_mac,
     };
     interrupt::listen();
+    if args.ephemeral {
+        return ephemeral(context, args, host, &request);
+    }
     let copied = copy::copy(&host, &request)?;
     // The bar goes away before the words come.
     drop(host);
     tell(context, args, &copied);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `-R`: the same container under another name.
+fn rename(context: &Context, args: &Copy, host: &Host, from: &Name, to: &Name) -> Result<ExitCode, Failure> {
+    let renamed = rename::rename(host, from, to, args.keep_name)?;
+    for note in &renamed.notes {
+        context.out.say(format_args!("note: {}", output::plain(note)));
+    }
+    if args.json {
+        context.out.json(&renamed);
+    } else {
+        context.out.say(format_args!("renamed {from} to {to}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,8 +91,42 @@ fn tell(context: &Context, args: &Copy, copied: &Copied) {
     }
     let Copied { name, from, storage, directory, .. } = copied;
     let how = match copied.how {
-        How::Bytes => "copied",
-        How::Snapshot | How::Clone => "cloned",
+        copy::How::Bytes => "copied",
+        copy::How::Snapshot | copy::How::Clone => "cloned",
     };
     context.out.say(format_args!("{how} {from} to {name} (on {storage}) in {}", directory.display()));
+}
+
+/// `-e`: the copy is started, and gone when it stops.
+fn ephemeral(context: &Context, args: &Copy, host: Host, request: &CopyRequest) -> Result<ExitCode, Failure> {
+    let streams = args.foreground && !foreground::has_terminal();
+    let start = StartRequest {
+        overrides: Overrides { caller_environment: context::environment(), streams, ..Overrides::default() },
+        foreground: args.foreground,
+        streams,
+        ..StartRequest::default()
+    };
+    let started = copy::copy_and_start(&host, request, &start)?;
+    drop(host);
+    let (name, host) = (&started.copied.name, &started.host);
+    tell(context, args, &started.copied);
+    for warning in &started.launched.warnings {
+        context.out.warn(output::plain(&warning.to_string()));
+    }
+    if args.foreground {
+        return foreground::accompany(&started.launched, host, name);
+    }
+    if args.command.is_empty() {
+        context.out.say(format_args!("{name} is running (init has process id {})", started.launched.init));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let result = attach::run(host, name, args.command.clone());
+    // What is thrown away need not shut down in order; what is kept gets its time.
+    let how = if args.keep_data { How::Ask } else { How::Kill };
+    let stop = StopRequest { how, timeout: None, then_kill: true, wait: true };
+    match stop::stop(host, name, stop, |text| context.out.warn(text)) {
+        // The command may have stopped it itself.
+        Ok(_) | Err(Error::NotRunning { .. } | Error::NotFound { .. }) => result,
+        Err(error) => Err(error.into()),
+    }
 }

@@ -14,6 +14,9 @@ pub(super) fn destroy(context: &Context, args: &Destroy) -> Result<ExitCode, Fai
     let options = DestroyOptions { force: args.force, snapshots: args.snapshots };
     match destroy::destroy(&host, &name, options)? {
         Destroyed::Container => context.out.say(format_args!("destroyed {name}")),
+        Destroyed::Kept => context.out.say(format_args!(
+            "destroyed {name}; its storage stays until the last container that shares it is gone"
+        )),
         Destroyed::Leftover => {
             context.out.say(format_args!("removed what an interrupted command had left of {name}"));
         }

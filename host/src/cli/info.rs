@@ -45,7 +45,12 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
     }
     let selectors = [args.ips, args.pid, args.stats, args.state];
     let all = args.json || !selectors.contains(&true);
-    let wanted = info::Wanted { links: all || args.ips || args.stats, usage: all || args.stats, limit: all };
+    let wanted = info::Wanted {
+        links: all || args.ips || args.stats,
+        usage: all || args.stats,
+        limit: all,
+        ties: all,
+    };
     let found = info::info(&host, &name, wanted)?;
     if args.json {
         context.out.json(&found);
@@ -75,6 +80,12 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
         lines.add("Unprivileged:", found.unprivileged);
         lines.add("Storage:", &found.storage);
         lines.bytes("Size limit:", found.limit);
+        if let Some(parent) = &found.parent {
+            lines.add("Built on:", parent);
+        }
+        if !found.clones.is_empty() {
+            lines.add("Clones:", found.clones.join(", "));
+        }
         if let Some(template) = &found.template {
             lines.add("Made from:", format!("{} {}", template.name, template.image).trim());
         }

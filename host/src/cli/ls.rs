@@ -50,7 +50,11 @@ const COLUMNS: &[Column] = &[
     Column { name: "EPHEMERAL", detail: Detail::Configuration, cell: |e| e.ephemeral.to_string() },
     Column { name: "STORAGE", detail: Detail::Configuration, cell: |e| e.storage.clone() },
     Column { name: "SNAPSHOTS", detail: Detail::Configuration, cell: |e| e.snapshots.to_string() },
+    Column { name: PARENT, detail: Detail::Configuration, cell: |e| e.parent.clone().unwrap_or_default() },
 ];
+
+/// What a container is built on, which only its storage knows.
+const PARENT: &str = "PARENT";
 
 /// What `-f` shows, as LXC does.
 const FANCY: &[&str] = &["NAME", "STATE", "AUTOSTART", "GROUPS", "IPV4", "IPV6", "UNPRIVILEGED"];
@@ -71,6 +75,9 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<ExitCode, Failure> {
     let mut entries =
         list::list(&host, detail, |name| pattern.as_ref().is_none_or(|pattern| pattern.is_match(name)))?;
     entries.retain(|entry| is_wanted(args, entry));
+    if args.json || columns.iter().any(|column| column.name == PARENT) {
+        list::add_parents(&host, &mut entries);
+    }
     if args.json {
         context.out.json(&entries);
     } else if !columns.is_empty() {

@@ -26,6 +26,7 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
     }
     let request = RunRequest {
         name: args.name.as_deref().map(context::parse_name).transpose()?,
+        from: args.from.as_deref().map(context::parse_name).transpose()?,
         template: args.template,
         options,
         set: context::pairs(&args.set)?,

@@ -18,10 +18,14 @@ pub(super) struct Renewed<'a> {
     /// The directories of both containers.
     pub(super) directories: (&'a Path, &'a Path),
     pub(super) storage: &'a str,
+    /// The volume, where it is not named as the container is.
+    pub(super) volume: Option<&'a str>,
     pub(super) ids: &'a IdMap,
     pub(super) keep_name: bool,
     pub(super) keep_mac: bool,
     pub(super) ephemeral: bool,
+    /// Both are one: it was renamed.
+    pub(super) same_machine: bool,
 }
 
 /// What came of it.
@@ -49,7 +53,7 @@ pub(super) fn carry(
     } else {
         text.unset("hostname", original.hostname.is_some())?;
     }
-    text.unset("rootfs.volume", original.rootfs.volume.is_some())?;
+    text.unset("rootfs.volume", original.rootfs.volume.is_some() && renewed.volume.is_none())?;
     if original.rootfs.storage != renewed.storage {
         text.set("rootfs.storage", renewed.storage)?;
     }
@@ -63,7 +67,8 @@ pub(super) fn carry(
     if let Some(log) = original.console.log.as_ref().and_then(|log| moved(log, renewed.directories)) {
         text.set("console.log", &log)?;
     }
-    for (index, network) in original.network.iter().enumerate() {
+    let devices = if renewed.same_machine { &[][..] } else { &original.network };
+    for (index, network) in devices.iter().enumerate() {
         let key = |name: &str| format!("network.{index}.{name}");
         // One name on the machine cannot be two devices'.
         text.unset(&key("host-name"), network.host_name.is_some())?;
@@ -194,10 +199,12 @@ addresses = ["10.0.3.5/24"]
             to: &to,
             directories: (Path::new("/pool/web"), Path::new("/pool/web2")),
             storage: "overlay",
+            volume: None,
             ids: &ids,
             keep_name: false,
             keep_mac: false,
             ephemeral: false,
+            same_machine: false,
         };
         change(&mut renewed);
         let file = Path::new("container.toml");

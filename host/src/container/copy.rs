@@ -10,15 +10,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::lock::Lock;
-use super::undo::Undo;
-use super::{Error, Host, carry, create, identity, ids, leftover, plugins, store, watch};
+use super::destroy::{self, DestroyOptions};
+use super::journal::{self, Claim, Intent, Operation, Survives};
+use super::start::{self, StartRequest};
+use super::{Error, Host, carry, create, dependents, identity, ids, leftover, plugins, store, watch};
 use crate::config::ids::IdMap;
 use crate::config::{Container, Name};
 
 use crate::plugin::storage::Storage as _;
-use crate::runtime::Client;
 use crate::runtime::control::Request;
+use crate::runtime::{Client, Launched};
 
 pub use method::How;
 pub(super) use method::Volume;
@@ -68,13 +69,41 @@ pub struct Copied {
     pub notes: Vec<String>,
 }
 
-/// A copy that is made and still locked: whoever wants to start it does so before somebody else can.
-#[derive(Debug)]
-pub struct Fresh {
-    pub copied: Copied,
+/// A copy that is made and still locked.
+struct Fresh {
+    copied: Copied,
     /// Where it is; another one than was asked when it went to another directory.
+    host: Host,
+    claims: Vec<Claim>,
+}
+
+/// What became of a copy that was started.
+#[derive(Debug)]
+pub struct Started {
+    pub copied: Copied,
+    pub launched: Launched,
+    /// Where it runs.
     pub host: Host,
-    pub(super) locks: Vec<Lock>,
+}
+
+/// Copies a container and starts the copy before anybody else can.
+///
+/// # Errors
+/// It could not be copied or started; nothing of the copy is left.
+pub fn copy_and_start(host: &Host, request: &CopyRequest, start: &StartRequest) -> Result<Started, Error> {
+    let Fresh { copied, host, claims } = fresh(host, request)?;
+    let launched = match start::start_locked(&host, &copied.name, start) {
+        Ok(launched) => launched,
+        Err(error) => {
+            // The error that led here is the one to tell.
+            if let Err(left) = destroy::destroy_locked(&host, &copied.name, DestroyOptions::ALL) {
+                tracing::warn!(name = %copied.name, "the copy could not be removed: {left}");
+            }
+            return Err(error);
+        }
+    };
+    drop(claims);
+    Ok(Started { copied, launched, host })
 }
 
 /// Copies a container.
@@ -86,7 +115,7 @@ pub fn copy(host: &Host, request: &CopyRequest) -> Result<Copied, Error> {
 }
 
 /// The same for a caller that goes on with the copy.
-pub(super) fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
+fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
     store::require(host, &request.from)?;
     let there = match &request.path {
         Some(path) => host.elsewhere(path)?,
@@ -100,17 +129,40 @@ pub(super) fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> 
     if here && to == request.from {
         return Err(Error::Exists { name: to.to_string(), path: host.layout.path.clone() });
     }
-    let locks = lock_both((host, &request.from), (&there, &to), "copy")?;
+    let claims = claim_both(host, &there, &request.from, &to, here)?;
     let work = Work { host, there: &there, from: &request.from, to: &to, here, request };
     let copied = work.run()?;
-    Ok(Fresh { copied, host: there, locks })
+    Ok(Fresh { copied, host: there, claims })
 }
 
-/// Takes two locks in the order of their names, so that two commands never wait for each other.
-pub(super) fn lock_both(one: (&Host, &Name), two: (&Host, &Name), verb: &str) -> Result<Vec<Lock>, Error> {
-    let mut wanted = [one, two];
-    wanted.sort_by_key(|(host, name)| (host.layout.path.clone(), (*name).clone()));
-    wanted.into_iter().map(|(host, name)| Lock::take(&host.layout, name, verb)).collect()
+/// The locks of both containers; of two directories in the order of their paths, so that two commands never wait
+/// for each other.
+fn claim_both(host: &Host, there: &Host, from: &Name, to: &Name, here: bool) -> Result<Vec<Claim>, Error> {
+    if here {
+        return Ok(vec![journal::claim(host, &[from, to], "copy")?]);
+    }
+    let mut wanted = [(host, from), (there, to)];
+    wanted.sort_by_key(|(host, _)| &host.layout.path);
+    wanted.into_iter().map(|(host, name)| journal::claim(host, &[name], "copy")).collect()
+}
+
+/// Ends an interrupted copy: a container, or nothing. Whether there was anything to remove.
+pub(super) fn settle(
+    host: &Host,
+    name: &Name,
+    of: Option<&Name>,
+    operation: &str,
+    storage: &str,
+) -> Result<bool, Error> {
+    let is_made = host.layout.exists(name);
+    let removed = leftover::settle(host, name, operation, storage)?;
+    // The snapshot that it was to be a clone of. One that was only sealed is unsealed by whoever needs it next.
+    if let Some(of) = of.filter(|of| !is_made && host.layout.exists(of)) {
+        let original = method::Volume::of(host, of, &store::load(host, of)?)?;
+        let id = method::hidden(&original.id, operation);
+        dependents::remove_hidden(host, &original.storage, &id)?;
+    }
+    Ok(removed)
 }
 
 /// One copy in the making.
@@ -122,6 +174,18 @@ struct Work<'a> {
     /// Both are in one directory of containers.
     here: bool,
     request: &'a CopyRequest,
+}
+
+/// What was found out before anything is made.
+struct Found {
+    /// The original's configuration, as it is written and as it is meant.
+    text: String,
+    original: Container,
+    source: method::Volume,
+    target: method::Target,
+    choice: method::Choice,
+    running: bool,
+    survives: Survives,
 }
 
 impl Work<'_> {
@@ -144,77 +208,115 @@ impl Work<'_> {
 
         let mut notes = create::make_room(there, self.to)?;
         notes.extend(why);
+        // What a crash may take anyhow is not worth waiting for the disk.
+        let survives = if request.ephemeral { Survives::Kill } else { Survives::PowerLoss };
+        let intent = Intent::Copy {
+            name: self.to.clone(),
+            of: self.here.then(|| self.from.clone()),
+            storage: target.name.clone(),
+        };
+        let running = running.is_some();
+        let found = Found { text, original, source, target, choice, running, survives };
+        let copied =
+            journal::perform(there, &intent, survives, |operation| self.make(operation, &found, notes))?;
+        tracing::info!(from = %self.from, to = %self.to, how = ?choice.how, "copied");
+        Ok(copied)
+    }
+
+    /// The steps.
+    fn make(&self, operation: &Operation, found: &Found, mut notes: Vec<String>) -> Result<Copied, Error> {
+        let (host, there) = (self.host, self.there);
+        let Found { original, source, target, choice, .. } = found;
         let mut mark = original.clone();
         mark.rootfs.storage.clone_from(&target.name);
         mark.rootfs.volume = None;
         mark.ids = IdMap::default();
+        operation.step("copy.directory")?;
         create::begin(there, self.to, &mark)?;
-        let operation = plugins::operation("copy");
-        let mut undo = Undo::default();
-        undo.push("remove what was made so far", || {
-            leftover::remove(there, self.to, &operation, None).map_err(|error| error.to_string())
-        });
+        operation.step("copy.ids")?;
         if !original.privileged {
             mark.ids = ids::allocate(there, self.to)?;
         }
-        let frozen = match running {
-            Some(_) if choice.needs_rest() => Some(frozen(host, self.from)?),
-            _ => None,
-        };
-        let root = method::make(host, &choice, &operation, &source, &target, self.to)?;
+        operation.step("copy.volume")?;
+        let rest = found.running && choice.needs_rest();
+        let frozen = if rest { Some(frozen(host, self.from)?) } else { None };
+        let root = method::make(host, choice, operation, source, target, self.to)?;
         drop(frozen);
         host.check_cancelled()?;
 
-        let directories = (host.layout.directory(self.from), there.layout.directory(self.to));
-        let carried = carry::carry(
-            &text,
-            &original,
-            &there.layout.config(self.to),
-            &carry::Renewed {
-                from: self.from,
-                to: self.to,
-                directories: (&directories.0, &directories.1),
-                storage: &target.name,
-                ids: &mark.ids,
-                keep_name: request.keep_name,
-                keep_mac: request.keep_mac,
-                ephemeral: request.ephemeral,
-            },
-        )?;
-        let old = carry::host_name(&original, self.from);
+        operation.step("copy.identity")?;
+        let carried = self.carry(found, &mark.ids)?;
+        let old = carry::host_name(original, self.from);
         let new = carry::host_name(&carried.container, self.to);
         let renamed = identity::NewName { old: &old, new: &new };
-        identity::renew(root.root(), Some(&renamed).filter(|_| !request.keep_name))?;
-        // As for a create: content first, and nothing for what a crash may take anyhow.
-        if !request.ephemeral {
-            root.sync().map_err(Error::io("make durable", &directories.1))?;
+        identity::renew(root.root(), Some(&renamed).filter(|_| !self.request.keep_name))?;
+        // Content first, then the name that says it is complete.
+        operation.step("copy.durable")?;
+        let directory = there.layout.directory(self.to);
+        if found.survives == Survives::PowerLoss {
+            root.sync().map_err(Error::io("make durable", &directory))?;
         }
         drop(root);
+        operation.step("copy.complete")?;
         create::complete(there, self.to, &carried.text)?;
-        undo.dismiss();
         notes.extend(choice.notes(self.from));
         notes.extend(carried.notes);
-        tracing::info!(from = %self.from, to = %self.to, how = ?choice.how, "copied");
         Ok(Copied {
             name: self.to.clone(),
             from: self.from.clone(),
-            directory: directories.1,
-            storage: target.name,
+            directory,
+            storage: target.name.clone(),
             how: choice.how,
-            ephemeral: request.ephemeral,
+            ephemeral: self.request.ephemeral,
             notes,
         })
     }
 
-    /// Where the copy's volume goes, and why there if that was left to us.
+    fn carry(&self, found: &Found, ids: &IdMap) -> Result<carry::Carried, Error> {
+        let directories = (self.host.layout.directory(self.from), self.there.layout.directory(self.to));
+        let renewed = carry::Renewed {
+            from: self.from,
+            to: self.to,
+            directories: (&directories.0, &directories.1),
+            storage: &found.target.name,
+            volume: None,
+            ids,
+            keep_name: self.request.keep_name,
+            keep_mac: self.request.keep_mac,
+            ephemeral: self.request.ephemeral,
+            same_machine: false,
+        };
+        carry::carry(&found.text, &found.original, &self.there.layout.config(self.to), &renewed)
+    }
+
+    /// Where the copy's volume goes, and why there if that was left to us. What is to share and cannot on its own
+    /// storage goes over it, as in LXC.
     fn storage(&self, source: &method::Volume) -> Result<(method::Target, Option<String>), Error> {
-        let asked = self.request.storage.as_ref().unwrap_or(&source.storage_name);
-        let plugins::Chosen { name, why } = plugins::choose(self.there, asked)?;
-        let storage = plugins::load_storage(self.there, &name)?;
-        storage.open()?;
-        Ok((method::Target { name, storage }, why))
+        let load = |name: &str| -> Result<method::Target, Error> {
+            let storage = plugins::load_storage(self.there, name)?;
+            storage.open()?;
+            Ok(method::Target { name: name.to_owned(), storage })
+        };
+        if let Some(asked) = &self.request.storage {
+            let plugins::Chosen { name, why } = plugins::choose(self.there, asked)?;
+            return Ok((load(&name)?, why));
+        }
+        if self.shares_elsewhere(source)
+            && let Ok(over) = load(OVER)
+            && method::knows(&over.storage, source)?
+        {
+            return Ok((over, None));
+        }
+        Ok((load(&source.storage_name)?, None))
+    }
+
+    fn shares_elsewhere(&self, source: &method::Volume) -> bool {
+        self.here && self.request.sharing != Sharing::Never && !source.storage.abilities().clones
     }
 }
+
+/// The storage that builds on others' directories.
+const OVER: &str = "overlay";
 
 /// A user without privileges keeps files under the ids of the container, and the copy would have to have
 /// them under its own.

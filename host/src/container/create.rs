@@ -16,7 +16,7 @@ use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
-use super::{Error, Host, assemble, ids, leftover, plugins, render, store, volume};
+use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, store, volume};
 use crate::config::rootfs::{Rootfs, TemplateRecord};
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
@@ -244,6 +244,16 @@ pub(super) fn make_room(host: &Host, name: &Name) -> Result<Vec<String>, Error> 
             leftover::remove(host, name, &plugins::operation("remove"), None)?;
             Ok(vec![format!("removed what an interrupted command had left of {name}")])
         }
+        leftover::Kind::Kept => match dependents::drop_kept(host, name) {
+            Err(Error::InUse { clones, .. }) => Err(Error::Invalid {
+                message: format!(
+                    "the name {name} is not free yet: it was destroyed, and its storage is shared by {}",
+                    clones.join(", ")
+                ),
+                hint: format!("destroy {} first, or choose another name", clones.join(", ")),
+            }),
+            other => other.map(|()| Vec::new()),
+        },
         leftover::Kind::Foreign => Err(leftover::foreign(host, name)),
     }
 }

@@ -11,9 +11,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde::Serialize;
 
 use super::journal::{self, Intent, Survives};
-use super::layout::PARTIAL;
-use super::{Error, Host, leftover, plugins, stop, store, watch};
-use crate::config::{Name, toml};
+use super::layout::{KEPT, PARTIAL};
+use super::{Error, Host, dependents, leftover, plugins, snapshot, stop, store, watch};
+use crate::config::{Container, Name, toml};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +23,8 @@ pub enum Destroyed {
     Container,
     /// What an interrupted command had left.
     Leftover,
+    /// A container, whose storage stays for those that are built on it.
+    Kept,
 }
 
 /// What may go along.
@@ -42,18 +44,40 @@ impl DestroyOptions {
 /// Removes the container `name`.
 ///
 /// # Errors
-/// It runs or has snapshots, there is none, or something cannot be removed; then the next destroy goes on.
+/// It runs, has snapshots or clones, there is none, or something cannot be removed; then the next destroy goes on.
 pub fn destroy(host: &Host, name: &Name, options: DestroyOptions) -> Result<Destroyed, Error> {
+    let killed = options.force && watch::snapshot(host, name).is_some();
+    if killed {
+        // Before the lock is taken: what is ephemeral is destroyed at its end, under the same lock.
+        allow(host, name, options)?;
+        match stop::kill(host, name) {
+            Ok(()) | Err(Error::NotRunning { .. } | Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
     let mut claim = journal::claim(host, &[name], "destroy")?;
     let result = match destroy_locked(host, name, options) {
+        Err(Error::NotFound { .. }) if killed => Ok(Destroyed::Container),
         // What was there has just been settled away.
         Err(Error::NotFound { .. }) if claim.settled(name) => Ok(Destroyed::Leftover),
         other => other,
     };
-    if result.is_ok() || matches!(result, Err(Error::NotFound { .. })) {
+    if leftover::look(host, name) == leftover::Kind::Absent {
         claim.discard(name);
     }
     result
+}
+
+/// Removes an ephemeral container whose processes have ended, with all that it has. Its monitor still shows it.
+pub(super) fn ended(host: &Host, name: &Name) -> Result<(), Error> {
+    let mut claim = journal::claim(host, &[name], "destroy")?;
+    if leftover::look(host, name) == leftover::Kind::Complete {
+        take_apart(host, name, readable(host, name)?)?;
+    }
+    if leftover::look(host, name) == leftover::Kind::Absent {
+        claim.discard(name);
+    }
+    Ok(())
 }
 
 /// The same for a caller that holds the lock.
@@ -65,9 +89,13 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
             leftover::remove(host, name, &plugins::operation("remove"), None)?;
             return Ok(Destroyed::Leftover);
         }
+        leftover::Kind::Kept => {
+            dependents::drop_kept(host, name)?;
+            return Ok(Destroyed::Leftover);
+        }
         leftover::Kind::Absent | leftover::Kind::Foreign => return Err(store::not_found(host, name)),
     }
-    super::snapshot::remove::allow_destroy(host, name, options.snapshots)?;
+    let container = allow(host, name, options)?;
     if let Some(snapshot) = watch::snapshot(host, name) {
         if !options.force {
             return Err(Error::Running {
@@ -78,33 +106,68 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
         }
         stop::kill(host, name)?;
     }
-    // However wrong the rest of it may be.
-    let container = store::text(host, name)
-        .ok()
-        .and_then(|text| toml::parse_unchecked(&text, &host.layout.config(name)).ok())
-        .unwrap_or_default();
+    take_apart(host, name, container)
+}
+
+/// Whether it may go with what is built on it. Its configuration.
+fn allow(host: &Host, name: &Name, options: DestroyOptions) -> Result<Container, Error> {
+    let container = readable(host, name)?;
+    let clones = dependents::of(host, name, &container)?.clones;
+    if !options.force && !clones.is_empty() {
+        return Err(dependents::in_use(name, clones, "destroyed"));
+    }
+    // Snapshots that may go and have clones stay with the volume.
+    if clones.is_empty() || !options.snapshots {
+        snapshot::remove::allow_destroy(host, name, options.snapshots)?;
+    }
+    Ok(container)
+}
+
+/// Removes a container that does not run; its storage stays if something is built on it.
+fn take_apart(host: &Host, name: &Name, container: Container) -> Result<Destroyed, Error> {
+    let ties = dependents::of(host, name, &container)?;
     let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
-    let intent = Intent::Destroy { name: name.clone(), storage: container.rootfs.storage };
+    let storage = container.rootfs.storage;
+    let mark = if ties.clones.is_empty() { PARTIAL } else { KEPT };
+    let intent = Intent::Destroy { name: name.clone(), storage: storage.clone() };
     journal::perform(host, &intent, survives, |operation| {
         operation.step("destroy.unmake")?;
-        unmake(host, name, survives)?;
+        unmake(host, name, survives, mark)?;
+        if mark == KEPT {
+            return Ok(());
+        }
         operation.step("destroy.remove")?;
         leftover::remove(host, name, operation.id(), None)
     })?;
-    tracing::info!(%name, "destroyed");
+    tracing::info!(%name, mark, "destroyed");
+    if mark == KEPT {
+        return Ok(Destroyed::Kept);
+    }
+    if let Some(parent) = &ties.parent {
+        // The container is gone; what was only there for it can also go later.
+        if let Err(error) = dependents::let_go(host, &storage, parent) {
+            host.progress.note(&format!("what {name} was built on could not be removed: {error}"));
+        }
+    }
     Ok(Destroyed::Container)
 }
 
 /// The moment from which it is no container.
-fn unmake(host: &Host, name: &Name, survives: Survives) -> Result<(), Error> {
+fn unmake(host: &Host, name: &Name, survives: Survives, mark: &str) -> Result<(), Error> {
     let config = host.layout.config(name);
     let directory = host.layout.directory(name);
     // An administrator may have protected the file against changes; a directory without write
     // permission makes the rename fail, and nothing has happened.
-    fs::rename(&config, directory.join(PARTIAL)).map_err(Error::io("remove the configuration", &config))?;
+    fs::rename(&config, directory.join(mark)).map_err(Error::io("remove the configuration", &config))?;
     if survives == Survives::PowerLoss {
         store::sync_directory(&directory)?;
     }
     drop(fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)));
     Ok(())
+}
+
+/// The configuration as far as it can be read: what is wrong with it must not keep a container from being destroyed.
+fn readable(host: &Host, name: &Name) -> Result<Container, Error> {
+    let text = store::text(host, name)?;
+    Ok(toml::parse_unchecked(&text, &host.layout.config(name)).unwrap_or_default())
 }

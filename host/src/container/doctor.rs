@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::idregistry::Registry;
 use super::journal::{self, Record};
 use super::lock::Lock;
-use super::{Error, Host, destroy, leftover, plugins, snapshot};
+use super::{Error, Host, dependents, destroy, leftover, plugins, snapshot};
 use crate::config::Name;
 
 /// Something that was found.
@@ -124,7 +124,7 @@ pub fn repair(host: &Host, finding: &Finding) -> Result<(), Error> {
         }
         Remedy::Remove(name) => {
             let mut claim = journal::claim(host, &[name], "doctor")?;
-            if leftover::look(host, name) == leftover::Kind::Leftover {
+            if matches!(leftover::look(host, name), leftover::Kind::Leftover | leftover::Kind::Kept) {
                 destroy::destroy_locked(host, name, destroy::DestroyOptions::default())?;
             }
             claim.discard(name);
@@ -214,6 +214,7 @@ impl Look<'_> {
             }
             match leftover::look(self.host, &name) {
                 leftover::Kind::Absent => {}
+                leftover::Kind::Kept => self.kept(&name)?,
                 leftover::Kind::Complete => self.snapshots(&name)?,
                 leftover::Kind::Leftover => {
                     let what = format!("{name} was half made or half removed by a command that was killed");
@@ -230,6 +231,18 @@ impl Look<'_> {
     /// Whether the journal has said already what is with it.
     fn is_known(&self, name: &Name) -> bool {
         self.findings.iter().any(|finding| finding.container.as_deref() == Some(name.as_str()))
+    }
+
+    /// What was kept for clones goes with the last of them, unless that command was killed.
+    fn kept(&mut self, name: &Name) -> Result<(), Error> {
+        if dependents::kept_for(self.host, name)?.is_empty() {
+            let what =
+                format!("the storage of {name}, which was destroyed, was kept for clones that are gone");
+            let cure = Some((Remedy::Remove(name.clone()), "remove it".into()));
+            let at = self.host.layout.directory(name);
+            self.add(Problem::Leftover, Some(name.as_str()), at, what, cure);
+        }
+        Ok(())
     }
 
     /// A directory that is no container may be anything; only what looks like one is worth a word.

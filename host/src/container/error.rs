@@ -22,6 +22,9 @@ pub enum Error {
     Exists { name: String, path: PathBuf },
     #[error("container {name} is {state}")]
     Running { name: String, state: String, verb: &'static str },
+    /// Others are built on it.
+    #[error("container {name} cannot be {verb}: its storage is shared by {}", listed(clones))]
+    InUse { name: String, clones: Vec<String>, verb: &'static str },
     #[error("container {name} is not running")]
     NotRunning { name: String },
     #[error("container {name} has snapshots: {}", .snapshots.join(", "))]
@@ -110,6 +113,17 @@ impl Error {
             Self::Running { name, .. } => {
                 vec![format!("enter it with `wxc attach {name}`, or stop it first: wxc stop {name}")]
             }
+            Self::InUse { name, clones, verb: "destroyed" } => vec![format!(
+                "destroy {} first; or let {name} go now and its storage with the last of them: wxc destroy -f {name}",
+                listed(clones)
+            )],
+            Self::InUse { clones, verb: "removed", .. } => {
+                vec![format!("it goes with the last of them: destroy {}", listed(clones))]
+            }
+            Self::InUse { name, clones, .. } => vec![format!(
+                "destroy {} first, or work on an independent copy: wxc copy {name} NEWNAME",
+                listed(clones)
+            )],
             Self::NotRunning { name } => vec![format!("start it: wxc start {name}")],
             Self::Locked { .. } => vec!["wait for it to end, and try again".into()],
             Self::UnsafeDirectory { path } => {
@@ -148,6 +162,16 @@ impl Error {
             Self::Cancelled => 130,
             _ => 1,
         }
+    }
+}
+
+/// Names as a sentence has them, not all of too many.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -30,6 +30,11 @@ pub(super) struct NewName<'a> {
     pub(super) new: &'a str,
 }
 
+/// Gives the tree at `root` another host name, and nothing else: it stays the machine that it is.
+pub(super) fn rename(root: BorrowedFd<'_>, name: &NewName<'_>) -> Result<(), Error> {
+    host_name(Rootfs::new(root), name).map_err(Error::tree("write the host name into the container"))
+}
+
 /// Renews the identity in the tree at `root`; without `name` the host name stays.
 pub(super) fn renew(root: BorrowedFd<'_>, name: Option<&NewName<'_>>) -> Result<(), Error> {
     let root = Rootfs::new(root);

@@ -19,6 +19,12 @@ pub(super) fn release(host: &Host, name: &Name) -> Result<(), Error> {
     Ok(Registry::open(&host.registry)?.release(&host.layout.directory(name))?)
 }
 
+/// The container has another name now.
+pub(super) fn rename(host: &Host, from: &Name, to: &Name) -> Result<(), Error> {
+    let registry = Registry::open(&host.registry)?;
+    Ok(registry.rename(&host.layout.directory(from), &host.layout.directory(to))?)
+}
+
 impl From<IdError> for Error {
     fn from(error: IdError) -> Self {
         Self::Ids(Box::new(error))

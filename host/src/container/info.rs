@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use serde::Serialize;
 
-use super::{Error, Host, store, watch};
+use super::{Error, Host, dependents, store, watch};
 use crate::config::{Container, Name};
 use crate::plugin::storage::Storage as _;
 use crate::runtime::cgroup::Statistics;
@@ -31,6 +31,10 @@ pub struct Info {
     pub storage: String,
     /// The most its root file system may take up, in bytes, where the storage sets a limit.
     pub limit: Option<u64>,
+    /// The volume that its own is built on.
+    pub parent: Option<String>,
+    /// The containers that are built on it.
+    pub clones: Vec<String>,
     pub template: Option<crate::config::rootfs::TemplateRecord>,
     pub directory: std::path::PathBuf,
     /// How many it has.
@@ -46,6 +50,8 @@ pub struct Wanted {
     pub links: bool,
     pub usage: bool,
     pub limit: bool,
+    /// What it is built on and what is built on it.
+    pub ties: bool,
 }
 
 /// Everything about `name`, as far as it is wanted.
@@ -56,6 +62,9 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
     let container: Container = store::load(host, name)?;
     let snapshot = watch::snapshot(host, name);
     let running = snapshot.as_ref();
+    // A storage that cannot tell must not keep the rest from being shown.
+    let ties =
+        if wanted.ties { dependents::of(host, name, &container).ok() } else { None }.unwrap_or_default();
     Ok(Info {
         name: name.clone(),
         state: running.map_or(State::Stopped, |s| s.state),
@@ -66,6 +75,8 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         ephemeral: container.ephemeral,
         limit: if wanted.limit { limit(host, name, &container) } else { None },
         storage: container.rootfs.storage,
+        parent: ties.parent,
+        clones: ties.clones,
         template: container.template,
         directory: host.layout.directory(name),
         snapshots: super::snapshot::count(host, name),

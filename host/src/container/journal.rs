@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
-use super::{Error, Host, leftover, plugins, resize, snapshot, store};
+use super::{Error, Host, copy, leftover, plugins, rename, resize, snapshot, store};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -47,6 +47,10 @@ pub enum Intent {
     Create { name: Name, storage: String },
     /// The moment of truth is that `container.toml` is not there.
     Destroy { name: Name, storage: String },
+    /// As a create; `of` is the original, if it is in the same directory of containers.
+    Copy { name: Name, of: Option<Name>, storage: String },
+    /// The moment of truth is that the directory has its new name.
+    Rename { from: Name, to: Name, keep_name: bool },
     /// The moment of truth is that `snapshot.toml` is there.
     Snapshot { of: Name, snapshot: Name },
     /// The moment of truth is that `snapshot.toml` is not there.
@@ -62,7 +66,11 @@ impl Intent {
     #[must_use]
     pub fn subject(&self) -> &Name {
         match self {
-            Self::Create { name, .. } | Self::Destroy { name, .. } | Self::Resize { name, .. } => name,
+            Self::Create { name, .. }
+            | Self::Destroy { name, .. }
+            | Self::Copy { name, .. }
+            | Self::Resize { name, .. } => name,
+            Self::Rename { from, .. } => from,
             Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => of,
         }
     }
@@ -72,6 +80,8 @@ impl Intent {
     pub fn containers(&self) -> Vec<&Name> {
         match self {
             Self::Create { name, .. } | Self::Destroy { name, .. } | Self::Resize { name, .. } => vec![name],
+            Self::Copy { name, of, .. } => std::iter::once(name).chain(of).collect(),
+            Self::Rename { from, to, .. } => vec![from, to],
             Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => vec![of],
         }
     }
@@ -82,6 +92,8 @@ impl Intent {
         match self {
             Self::Create { .. } => "create",
             Self::Destroy { .. } => "destroy",
+            Self::Copy { .. } => "copy",
+            Self::Rename { .. } => "rename",
             Self::Snapshot { .. } => "snapshot",
             Self::Unsnapshot { .. } => "unsnapshot",
             Self::Restore { .. } => "restore",
@@ -96,6 +108,14 @@ impl Intent {
                 .then(|| format!("removed what an interrupted create had left of {name}"))),
             Self::Destroy { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
                 .then(|| format!("finished the interrupted destroy of {name}"))),
+            Self::Copy { name, of, storage } => {
+                Ok(copy::settle(host, name, of.as_ref(), operation, storage)?
+                    .then(|| format!("removed what an interrupted copy had left of {name}")))
+            }
+            Self::Rename { from, to, keep_name } => {
+                Ok(rename::settle(host, from, to, *keep_name, operation)?
+                    .then(|| format!("finished renaming {from} to {to}")))
+            }
             Self::Snapshot { of, snapshot } => snapshot::take::settle(host, of, snapshot, operation),
             Self::Unsnapshot { of, snapshots } => snapshot::remove::settle(host, of, snapshots, operation),
             Self::Restore { of, snapshot } => snapshot::restore::settle(host, of, snapshot, operation),

@@ -19,6 +19,10 @@ use crate::config::name::Name;
 pub const CONFIG: &str = "container.toml";
 /// A create or a destroy is under way, or was when it was killed.
 pub const PARTIAL: &str = ".partial";
+/// The container is gone, and its storage is there for others that are built on it.
+pub const KEPT: &str = ".kept";
+/// The storages, one a line, of clones that are on another storage than the container.
+pub const LENT: &str = ".lent";
 
 /// What is unfinished, a file for each operation.
 pub const JOURNAL: &str = ".journal";

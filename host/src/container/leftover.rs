@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::layout::PARTIAL;
-use super::{Error, Host, beneath, ids, plugins, snapshot, store};
+use super::layout::{KEPT, PARTIAL};
+use super::{Error, Host, beneath, dependents, ids, plugins, snapshot, store};
 use crate::config::{Container, Name, toml};
 use crate::plan::RootSource;
 use crate::plugin::StoragePlugin;
@@ -30,6 +30,8 @@ pub enum Kind {
     Complete,
     /// What a killed command left.
     Leftover,
+    /// The storage of a container that is gone, on which others are built.
+    Kept,
     /// Something that wxc did not make.
     Foreign,
 }
@@ -42,6 +44,8 @@ pub fn look(host: &Host, name: &Name) -> Kind {
         Kind::Complete
     } else if fs::symlink_metadata(&directory).is_err() {
         Kind::Absent
+    } else if directory.join(KEPT).is_file() {
+        Kind::Kept
     } else if directory.join(PARTIAL).is_file() || is_empty(&directory) {
         // A create that was killed right after mkdir has not written its mark yet.
         Kind::Leftover
@@ -66,10 +70,11 @@ pub(super) fn settle(host: &Host, name: &Name, operation: &str, storage: &str) -
     match look(host, name) {
         Kind::Complete => Ok(false),
         Kind::Foreign => Err(foreign(host, name)),
+        Kind::Kept if !dependents::kept_for(host, name)?.is_empty() => Ok(false),
         // Not every volume is in the container's directory.
-        kind @ (Kind::Absent | Kind::Leftover) => {
+        kind @ (Kind::Absent | Kind::Leftover | Kind::Kept) => {
             remove(host, name, operation, Some(storage))?;
-            Ok(kind == Kind::Leftover)
+            Ok(kind != Kind::Absent)
         }
     }
 }
@@ -90,6 +95,9 @@ pub(super) fn foreign(host: &Host, name: &Name) -> Error {
 pub(super) fn remove(host: &Host, name: &Name, operation: &str, storage: Option<&str>) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     let mark = directory.join(PARTIAL);
+    if directory.join(KEPT).is_file() {
+        fs::rename(directory.join(KEPT), &mark).map_err(Error::io("mark", &directory))?;
+    }
     // The mark holds the configuration as far as it is known. It may be empty after a loss of power.
     let marked = fs::read_to_string(&mark)
         .ok()

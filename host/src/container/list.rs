@@ -1,11 +1,12 @@
 #![forbid(unsafe_code)]
 //! All containers with their states.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Error, Host, info, store, watch};
+use super::{Error, Host, dependents, info, store, watch};
 use crate::config::Name;
 use crate::runtime::State;
 
@@ -30,6 +31,8 @@ pub struct Entry {
     pub storage: String,
     /// How many it has.
     pub snapshots: usize,
+    /// The volume that its own is built on; only after [`add_parents`].
+    pub parent: Option<String>,
     /// Why its configuration cannot be read; the rest is what is known without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -55,6 +58,18 @@ pub fn list(host: &Host, detail: Detail, wanted: impl Fn(&str) -> bool) -> Resul
     names.into_iter().filter(|name| wanted(name.as_str())).map(|name| entry(host, name, detail)).collect()
 }
 
+/// Finds out what the containers of a list are built on: one look at each storage. One that cannot tell is left out.
+pub fn add_parents(host: &Host, entries: &mut [Entry]) {
+    let storages: BTreeSet<String> = entries.iter().map(|entry| entry.storage.clone()).collect();
+    for storage in storages.iter().filter(|storage| !storage.is_empty()) {
+        let parents: BTreeMap<_, _> =
+            dependents::parents(host, storage).unwrap_or_default().into_iter().collect();
+        for entry in entries.iter_mut().filter(|entry| entry.storage == *storage) {
+            entry.parent = parents.get(entry.name.as_str()).cloned();
+        }
+    }
+}
+
 fn entry(host: &Host, name: Name, detail: Detail) -> Result<Entry, Error> {
     let snapshot = watch::snapshot(host, &name);
     let mut entry = Entry {
@@ -71,6 +86,7 @@ fn entry(host: &Host, name: Name, detail: Detail) -> Result<Entry, Error> {
         ephemeral: false,
         storage: String::new(),
         snapshots: 0,
+        parent: None,
         problem: None,
         name,
     };

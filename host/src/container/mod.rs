@@ -52,6 +52,8 @@ pub mod images;
 pub mod leftover;
 /// The options of a template on the command line.
 pub mod options;
+/// Giving a container another name.
+pub mod rename;
 /// Files of a template's `finish`, into the root.
 mod render;
 /// Volumes, open for the host's own work.

@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::destroy::DestroyOptions;
 use super::start::StartRequest;
 use super::{Error, Host, destroy, journal, plugins, start};
 use crate::config::Name;
@@ -64,10 +63,7 @@ pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
         let done = match step {
             ReleaseStep::Storage { plugin, volume } => detach(host, plugin, volume),
             ReleaseStep::Destroy if due == Due::Restart => Ok(()),
-            ReleaseStep::Destroy => {
-                let along = DestroyOptions { force: false, snapshots: true };
-                destroy::destroy(host, &name, along).map(drop)
-            }
+            ReleaseStep::Destroy => destroy::ended(host, &name),
         };
         result = result.and(done);
     }

@@ -3,20 +3,23 @@
 
 use std::path::PathBuf;
 
+use super::copy::{self, CopyRequest, Sharing};
 use super::create::{self, CreateRequest};
 use super::destroy::DestroyOptions;
 use super::start::{self, StartRequest};
 use super::{Error, Host, destroy, journal, leftover, store, watch};
 use crate::config::Name;
 use crate::plan::build::Overrides;
-use crate::runtime::foreground;
 use crate::runtime::state::Exit;
+use crate::runtime::{Launched, foreground};
 
 /// One run.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
     /// `None`: a fresh one.
     pub name: Option<Name>,
+    /// A container to make a throw-away clone of, instead of using a template.
+    pub from: Option<Name>,
     pub template: String,
     /// Options of the template, as behind `--` of a create.
     pub options: Vec<String>,
@@ -42,34 +45,58 @@ const PREFIX: &str = "run-";
 /// It cannot be made or started. How the command ended is no error.
 pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
     sweep(host)?;
+    if let Some(from) = &request.from {
+        store::require(host, from)?;
+    }
     let name = match &request.name {
         Some(name) => name.clone(),
         None => host.fresh_name(PREFIX)?,
     };
-    let guard = journal::claim(host, &[&name], "run")?;
-    create::create_locked(
-        host,
-        &CreateRequest {
-            name: name.clone(),
-            template: request.template.clone(),
-            storage: None,
-            storage_set: Vec::new(),
-            size: None,
-            config: None,
-            set: request.set.clone(),
-            privileged: request.privileged,
-            ephemeral: true,
-            options: request.options.clone(),
-        },
-    )?;
-    let launched = start::start_locked(host, &name, &start_request(request));
-    drop(guard);
+    let launched = match &request.from {
+        Some(from) => clone_and_start(host, from, &name, request),
+        None => create_and_start(host, &name, request),
+    };
     let result = launched.and_then(|launched| {
         Ok(foreground::accompany(&launched, &host.layout.run_directory(&name), name.as_str())?)
     });
     // The monitor has it removed; it does not when it was killed, or never started anything.
     remove(host, &name)?;
     result
+}
+
+fn create_and_start(host: &Host, name: &Name, request: &RunRequest) -> Result<Launched, Error> {
+    let _guard = journal::claim(host, &[name], "run")?;
+    let create = CreateRequest {
+        name: name.clone(),
+        template: request.template.clone(),
+        storage: None,
+        storage_set: Vec::new(),
+        size: None,
+        config: None,
+        set: request.set.clone(),
+        privileged: request.privileged,
+        ephemeral: true,
+        options: request.options.clone(),
+    };
+    create::create_locked(host, &create)?;
+    start::start_locked(host, name, &start_request(request))
+}
+
+fn clone_and_start(host: &Host, from: &Name, name: &Name, request: &RunRequest) -> Result<Launched, Error> {
+    let copy = CopyRequest {
+        from: from.clone(),
+        to: Some(name.clone()),
+        path: None,
+        storage: None,
+        sharing: Sharing::Preferred,
+        ephemeral: true,
+        allow_running: true,
+        keep_name: false,
+        keep_mac: false,
+    };
+    // What is set counts for this start, which is the only one.
+    let start = StartRequest { set: request.set.clone(), ..start_request(request) };
+    Ok(copy::copy_and_start(host, &copy, &start)?.launched)
 }
 
 fn start_request(request: &RunRequest) -> StartRequest {
@@ -91,7 +118,7 @@ fn start_request(request: &RunRequest) -> StartRequest {
 fn remove(host: &Host, name: &Name) -> Result<(), Error> {
     let mut claim = journal::claim(host, &[name], "destroy")?;
     match leftover::look(host, name) {
-        leftover::Kind::Absent | leftover::Kind::Foreign => {}
+        leftover::Kind::Absent | leftover::Kind::Kept | leftover::Kind::Foreign => {}
         leftover::Kind::Complete | leftover::Kind::Leftover => {
             destroy::destroy_locked(host, name, DestroyOptions::ALL)?;
         }
@@ -113,7 +140,7 @@ fn sweep(host: &Host) -> Result<(), Error> {
                 watch::snapshot(host, &name).is_none()
                     && store::load(host, &name).is_ok_and(|container| container.ephemeral)
             }
-            leftover::Kind::Absent | leftover::Kind::Foreign => false,
+            leftover::Kind::Absent | leftover::Kind::Kept | leftover::Kind::Foreign => false,
         };
         if gone {
             destroy::destroy_locked(host, &name, DestroyOptions { force: false, snapshots: true })?;

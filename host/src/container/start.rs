@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::{Error, Host, facts, journal, leftover, plugins, store};
+use super::{Error, Host, dependents, facts, journal, leftover, plugins, store};
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
 use crate::plan::{Identity, Plan};
@@ -105,7 +105,14 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         let state = snapshot.state.to_string();
         return Err(Error::Running { name: name.to_string(), state, verb: "start" });
     }
-    let plan = plan(host, name, request)?;
+    let plan = match plan(host, name, request) {
+        // It may be sealed, because it lent its storage to clones; they may be gone since.
+        Err(error) if dependents::may_be_sealed(&error) => {
+            dependents::reclaim(host, name, &store::load(host, name)?, "started")?;
+            plan(host, name, request)?
+        }
+        other => other?,
+    };
     prepare_console_log(&plan)?;
     let options = LaunchOptions {
         foreground: request.foreground,

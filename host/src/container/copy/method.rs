@@ -13,8 +13,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::super::journal::Operation;
 use super::super::volume::{self, OpenVolume};
-use super::super::{Error, Host, plugins};
+use super::super::{Error, Host, dependents, plugins};
 use super::Sharing;
 use crate::config::{Container, Name};
 use crate::plugin::storage::{Access, CloneTraits, Storage as _};
@@ -35,6 +36,7 @@ pub enum How {
 
 /// The original's volume.
 pub(in crate::container) struct Volume {
+    pub(in crate::container) name: Name,
     pub(in crate::container) storage: StoragePlugin,
     /// As the configuration names it.
     pub(in crate::container) storage_name: String,
@@ -46,6 +48,7 @@ impl Volume {
     /// That of a container.
     pub(in crate::container) fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
         Ok(Self {
+            name: name.clone(),
             storage: plugins::load_storage(host, &container.rootfs.storage)?,
             storage_name: container.rootfs.storage.clone(),
             id: container.rootfs.volume.clone().unwrap_or_else(|| name.to_string()),
@@ -105,7 +108,8 @@ pub(super) fn choose(
     running: bool,
 ) -> Result<Choice, Error> {
     let (storage, abilities) = (&target.storage, target.storage.abilities());
-    let same = here && source.storage.identity().name == storage.identity().name;
+    let own = source.storage.identity().name == storage.identity().name;
+    let same = here && (own || sharing != Sharing::Never && knows(storage, source)?);
     let clones = (same && abilities.clones).then(|| storage.clone_traits()).transpose()?;
     let live = same && abilities.snapshots && {
         let traits = storage.snapshot_traits()?;
@@ -134,6 +138,15 @@ pub(super) fn choose(
     })
 }
 
+/// Whether another storage can build on this volume: one of the same form, as an overlay over a directory.
+pub(super) fn knows(storage: &StoragePlugin, source: &Volume) -> Result<bool, Error> {
+    if !storage.abilities().clones {
+        return Ok(false);
+    }
+    let all = dependents::volumes(storage)?;
+    Ok(all.iter().any(|volume| volume.id == source.id))
+}
+
 fn decide(
     sharing: Sharing,
     running: bool,
@@ -159,7 +172,7 @@ fn decide(
 pub(super) fn make(
     host: &Host,
     choice: &Choice,
-    operation: &str,
+    operation: &Operation,
     source: &Volume,
     target: &Target,
     to: &Name,
@@ -167,52 +180,74 @@ pub(super) fn make(
     match choice.how {
         How::Bytes => bytes(host, operation, source, target, to)?,
         How::Snapshot => snapshot(host, choice, operation, source, target, to)?,
-        How::Clone => {
-            let storage = &target.storage;
-            storage.seal(operation, &source.id)?;
-            let cloned = storage.clone_volume(operation, &source.id, to.as_str(), None);
-            // Nobody needs it sealed when clones stand alone, or there is none. One that others are built on
-            // stays as it is.
-            if cloned.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
-                super::super::dependents::unseal(host, source, operation)?;
-            }
-            cloned?;
-        }
+        How::Clone => lend(host, choice, operation, source, target, to)?,
     }
     volume::open(&target.storage, to.as_str(), Access::ReadWrite)
+}
+
+/// The original is sealed and cloned.
+fn lend(
+    host: &Host,
+    choice: &Choice,
+    operation: &Operation,
+    source: &Volume,
+    target: &Target,
+    to: &Name,
+) -> Result<(), Error> {
+    let storage = &target.storage;
+    if source.storage.identity().name != storage.identity().name {
+        dependents::remember_lender(host, &source.name, &target.name)?;
+    }
+    operation.step("copy.seal")?;
+    storage.seal(operation.id(), &source.id)?;
+    operation.step("copy.clone")?;
+    let cloned = storage.clone_volume(operation.id(), &source.id, to.as_str(), None);
+    // Nobody needs it sealed when clones stand alone, or there is none. One that others are built on stays as it is.
+    if cloned.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
+        dependents::unseal(storage, &source.id, operation.id())?;
+    }
+    Ok(cloned.map(drop)?)
+}
+
+/// The snapshot that an operation makes for itself.
+pub(super) fn hidden(of: &str, operation: &str) -> String {
+    format!("{of}@{operation}")
 }
 
 /// Through a snapshot that nobody sees: gone when the clone stands alone, otherwise with the clone.
 fn snapshot(
     host: &Host,
     choice: &Choice,
-    operation: &str,
+    operation: &Operation,
     source: &Volume,
     target: &Target,
     to: &Name,
 ) -> Result<(), Error> {
     let storage = &target.storage;
-    let id = format!("{}@{operation}", source.id);
-    let home = host.layout.path.join(&source.id).join("snaps").join(operation);
+    let id = hidden(&source.id, operation.id());
+    let home = host.layout.path.join(&source.id).join("snaps").join(operation.id());
     DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(Error::io("make", &home))?;
     let made = storage
-        .snapshot(operation, &source.id, &id)
-        .and_then(|_| storage.clone_volume(operation, &id, to.as_str(), None));
+        .snapshot(operation.id(), &source.id, &id)
+        .and_then(|_| storage.clone_volume(operation.id(), &id, to.as_str(), None));
     if made.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
-        storage.remove(operation, &id)?;
-        std::fs::remove_dir(&home).map_err(Error::io("remove", &home))?;
-        // Only when there are no others in it.
-        let _others = std::fs::remove_dir(home.parent().unwrap_or(Path::new("/")));
+        dependents::remove_hidden(host, storage, &id)?;
     }
     Ok(made.map(drop)?)
 }
 
 /// File by file, from one root to the other.
-fn bytes(host: &Host, operation: &str, source: &Volume, target: &Target, to: &Name) -> Result<(), Error> {
+fn bytes(
+    host: &Host,
+    operation: &Operation,
+    source: &Volume,
+    target: &Target,
+    to: &Name,
+) -> Result<(), Error> {
     let from = volume::open(&source.storage, &source.id, Access::ReadOnly)?;
     let limited = source.storage.abilities().sizes && target.storage.abilities().sizes;
     let size = if limited { source.storage.size(&source.id)? } else { None };
-    target.storage.create(operation, to.as_str(), size)?;
+    target.storage.create(operation.id(), to.as_str(), size)?;
     let root = volume::open(&target.storage, to.as_str(), Access::ReadWrite)?;
     host.progress.phase(&format!("copying {}", source.id));
     let mut watched = Watched { host, progress: &*host.progress };

@@ -96,10 +96,12 @@ impl Work<'_> {
             to: new,
             directories: (&directories.0, &directories.1),
             storage: &then.rootfs.storage,
+            volume: None,
             ids: &mark.ids,
             keep_name: false,
             keep_mac: false,
             ephemeral: then.ephemeral,
+            same_machine: false,
         };
         let carried = carry::carry(&self.text, then, &host.layout.config(new), &renewed)?;
         operation.step("spawn.identity")?;
