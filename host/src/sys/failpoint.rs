@@ -3,8 +3,6 @@
 //! A site stands before each step that changes something on disk, so "killed at a site" means that all
 //! steps before it were made and none after it. Without the feature a site is nothing at all.
 
-use std::io;
-
 /// A site. In a test's build the process may end here, or the step fail as the kernel would make it.
 ///
 /// # Errors
@@ -12,7 +10,7 @@ use std::io;
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 #[allow(clippy::unnecessary_wraps, clippy::inline_always, reason = "the same signature as in a test's build")]
-pub const fn pass(_site: &'static str) -> io::Result<()> {
+pub const fn pass(_site: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
