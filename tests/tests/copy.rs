@@ -215,6 +215,13 @@ fn an_ephemeral_copy_is_gone_at_stop() {
     needs!(root, userns, busybox, cgroups);
     let env = Env::new();
     env.busybox("web", &[]);
+    env.wxc(["copy", "-e", "-t", "web", "memory"]).ok();
+    let upper = env.container("memory").join("delta/root/x");
+    assert_eq!(env.inside("memory", "echo x > /root/x; cat /root/x"), "x");
+    assert!(!upper.exists());
+    env.wxc(["stop", "-k", "memory"]).ok();
+    until("it is gone", 10, || (!env.container("memory").exists()).then_some(()));
+
     env.wxc(["copy", "-e", "web", "once"]).ok();
     assert_eq!(env.state("once"), "RUNNING");
     assert_eq!(env.inside("once", "hostname; echo x > /root/x"), "once");

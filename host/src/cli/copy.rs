@@ -100,7 +100,9 @@ fn tell(context: &Context, args: &Copy, copied: &Copied) {
 /// `-e`: the copy is started, and gone when it stops.
 fn ephemeral(context: &Context, args: &Copy, host: Host, request: &CopyRequest) -> Result<ExitCode, Failure> {
     let streams = args.foreground && !foreground::has_terminal();
+    let memory = args.tmpfs.then(|| ("rootfs.in-memory".to_owned(), "true".to_owned()));
     let start = StartRequest {
+        set: memory.into_iter().collect(),
         overrides: Overrides { caller_environment: context::environment(), streams, ..Overrides::default() },
         foreground: args.foreground,
         streams,

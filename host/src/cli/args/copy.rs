@@ -52,6 +52,9 @@ pub struct Copy {
     /// With -e: go to the background (the default; LXC's scripts say it)
     #[arg(short, long, requires = "ephemeral", conflicts_with = "foreground")]
     pub daemon: bool,
+    /// With -e: what it writes is kept in memory, and costs no disk
+    #[arg(short, long, requires = "ephemeral", conflicts_with = "keep_data")]
+    pub tmpfs: bool,
     /// With -e: keep the copy when it stops
     #[arg(short = 'D', long = "keepdata", requires = "ephemeral")]
     pub keep_data: bool,
