@@ -31,6 +31,10 @@ const SPAWN: &[&str] = &["snapshot", "web", "-r", "s", "-N", "new"];
 const UNSPAWN: &[&str] = &["destroy", "new"];
 const RESTORE: &[&str] = &["snapshot", "web", "-r", "s"];
 const COPY: &[&str] = &["copy", "web", "copy"];
+const CLONE: &[&str] = &["copy", "-s", "web", "copy"];
+const OTHER: &[&str] = &["copy", "-s", "web", "other"];
+const RENAME: &[&str] = &["copy", "-R", "web", "www"];
+const RENAME_BACK: &[&str] = &["copy", "-R", "www", "web"];
 
 const VERBS: &[(&str, Verb)] = &[
     ("create", Verb { before: &[], command: CREATE, back: &[DESTROY] }),
@@ -40,6 +44,9 @@ const VERBS: &[(&str, Verb)] = &[
     ("spawn", Verb { before: &[CREATE, SNAPSHOT], command: SPAWN, back: &[UNSPAWN] }),
     ("restore", Verb { before: &[CREATE, SNAPSHOT, SET], command: RESTORE, back: &[SET] }),
     ("copy", Verb { before: &[CREATE], command: COPY, back: &[&["destroy", "copy"]] }),
+    // With another clone the original is sealed before and after.
+    ("clone", Verb { before: &[CREATE, OTHER], command: CLONE, back: &[&["destroy", "copy"]] }),
+    ("rename", Verb { before: &[CREATE], command: RENAME, back: &[RENAME_BACK] }),
 ];
 
 /// Everything that is on disk, without what differs from one time to the next.
@@ -234,6 +241,16 @@ fn a_restore_is_complete_or_absent_at_every_step() {
 #[test]
 fn a_copy_is_complete_or_absent_at_every_step() {
     every_site("copy", "dir");
+}
+
+#[test]
+fn a_clone_is_complete_or_absent_at_every_step() {
+    every_site("clone", "overlay");
+}
+
+#[test]
+fn a_rename_is_done_or_not_at_every_step() {
+    every_site("rename", "dir");
 }
 
 /// Killed while it tidies up after a kill, a command still leaves what the next one can finish.
