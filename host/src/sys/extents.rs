@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 /// `_IOWR('f', 11, struct fiemap)`, the same on every architecture that wxc runs on.
-const FS_IOC_FIEMAP: libc::c_ulong = 0xc020_660b;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 /// The extent is the last one of the file.
 const LAST: u32 = 0x1;
 /// Its place on the disk is not chosen yet: the data is in memory alone.
@@ -54,7 +54,7 @@ pub fn without_a_place(file: BorrowedFd<'_>) -> io::Result<u64> {
         };
         // SAFETY: the request reads and writes a `struct fiemap` followed by `room` extents, which `Map` is with
         // `room` equal to the length of its array, and it outlives the call.
-        if unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP as _, &raw mut map) } != 0 {
+        if unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP as libc::Ioctl, &raw mut map) } != 0 {
             return Err(io::Error::last_os_error());
         }
         let found = &map.extents[..map.mapped.min(MANY) as usize];
