@@ -36,7 +36,8 @@ impl Fault {
         match self {
             Self::Kill => "",
             Self::Full => "No space left on device",
-            Self::Broken => "Input/output error",
+            // Two C libraries, two wordings: "Input/output error" and "I/O error"; the number is the kernel's.
+            Self::Broken => "error (os error 5)",
         }
     }
 }
