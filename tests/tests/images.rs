@@ -110,3 +110,34 @@ fn plain_directories_keep_no_images() {
     let refused = env.wxc(["image", "remove", "abc"]).fails(1);
     assert!(refused.contains("no image begins with"), "{refused}");
 }
+
+/// Runs a create where the administrator has set another storage for all, in a mount namespace of its own.
+fn create_where_overlay_is_set(env: &Env, name: &str, more: &str) {
+    let place = env.file("etc");
+    fs::create_dir_all(place.join("wxc")).unwrap();
+    fs::write(place.join("wxc/wxc.toml"), "storage = \"overlay\"\n").unwrap();
+    let script = format!(
+        "mount --bind {place} /mnt && mount -t overlay none -o lowerdir=/mnt:/etc /etc && \
+         exec {wxc} create {name} {more} -t local -- --directory {tree}",
+        place = place.display(),
+        wxc = wxc_tests::env::wxc().display(),
+        tree = fixtures::busybox().display(),
+    );
+    let mut command = std::process::Command::new("unshare");
+    env.fix(&mut command);
+    command.env("WXC_PATH", env.path()).args(["--mount", "sh", "-c", &script]);
+    wxc_tests::Run::new(command).ok();
+}
+
+#[test]
+fn a_storage_that_is_said_is_not_replaced_by_the_administrators() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let storage = |name: &str| env.wxc(["config", "get", name, "rootfs.storage"]).ok().trim().to_owned();
+    create_where_overlay_is_set(&env, "silent", "");
+    assert_eq!(storage("silent"), "overlay");
+    create_where_overlay_is_set(&env, "said", "-s rootfs.storage=dir");
+    assert_eq!(storage("said"), "dir");
+    create_where_overlay_is_set(&env, "option", "-B dir");
+    assert_eq!(storage("option"), "dir");
+}

@@ -17,7 +17,7 @@ use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
 use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, store, volume};
-use crate::config::rootfs::{Rootfs, TemplateRecord};
+use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
@@ -207,10 +207,12 @@ fn configuration(host: &Host, request: &CreateRequest) -> Result<Container, Erro
     let mut container = toml::parse(&text, &path)?;
     container.privileged |= request.privileged;
     container.ephemeral |= request.ephemeral;
-    let plain = Rootfs::default().storage;
+    // What a command line says, then what a file or -s says, also when that is the default, then the administrator.
     if let Some(storage) = &request.storage {
         container.rootfs.storage.clone_from(storage);
-    } else if let (true, Some(storage)) = (container.rootfs.storage == plain, &host.settings.storage) {
+    } else if let Some(storage) = &host.settings.storage
+        && !edit::get(&text, &path, "rootfs.storage")?.set
+    {
         container.rootfs.storage.clone_from(storage);
     }
     Ok(container)
