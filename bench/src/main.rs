@@ -1,8 +1,8 @@
 //! Measures wxc beside LXC: the same root tree, the same machine, the same minutes.
 //!
 //! `subject` is what both can be asked to do, `lxc` and `wxc` do it, `rounds` asks them in turn,
-//! `plugin` looks into one part, `samples` sums up and `report` writes `bench/RESULTS.md`. Started
-//! by `cargo xtask bench`.
+//! `storage` does what happens on disk, `plugin` looks into one part, `samples` sums up and `report`
+//! writes `bench/RESULTS.md`. Started by `cargo xtask bench`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "progress for the person who started it")]
@@ -12,6 +12,7 @@ mod plugin;
 mod report;
 mod rounds;
 mod samples;
+mod storage;
 mod subject;
 mod wxc;
 
@@ -39,7 +40,8 @@ fn run() -> Result<(), subject::Failed> {
         return Err(reason.into());
     }
     let results = rounds::measure(runs)?;
-    let text = report::text(&results, runs);
+    let storage = storage::measure(runs)?;
+    let text = report::text(&results, runs) + &storage::report::text(&storage);
     let file = wxc_tests::root().join("bench/RESULTS.md");
     std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
     println!("\n{text}");
