@@ -19,6 +19,7 @@ mod limits;
 mod network;
 mod plugins;
 mod snapshot;
+mod snapshot_running;
 mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;

@@ -52,8 +52,8 @@ fn take(context: &Context, args: &Snapshot, name: &Name, word: Option<&String>) 
         return Ok(ExitCode::SUCCESS);
     }
     let how = match (taken.copied, taken.frozen) {
-        (true, true) => " (a full copy; the container was frozen meanwhile)",
-        (true, false) => " (a full copy)",
+        (true, true) => " (copied; the container was frozen meanwhile)",
+        (true, false) => " (copied)",
         (false, true) => " (the container was frozen meanwhile)",
         (false, false) => "",
     };

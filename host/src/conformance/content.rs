@@ -13,15 +13,19 @@ use sha2::{Digest as _, Sha256};
 use super::report::{Step, Stop, fault, here, told};
 use super::rules;
 use crate::container::volume::{self, OpenVolume};
+use crate::plugin::mounts::VolumeSource;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::{PluginError, StoragePlugin};
+use crate::sys::disk;
 
 /// The root directory of a volume, for as long as this is held.
 #[derive(Debug)]
 pub(super) struct Root {
     /// Keeps what is mounted, and is the way to it.
-    _volume: OpenVolume,
+    volume: OpenVolume,
     path: PathBuf,
+    /// It is a file system of its own.
+    disk: bool,
 }
 
 /// What a tree holds, by path: everything a copy has to keep.
@@ -46,7 +50,19 @@ impl Root {
             }
         };
         let path = format!("/proc/self/fd/{}", volume.root().as_raw_fd()).into();
-        Ok(Self { _volume: volume, path })
+        let disk = plan.mounts.iter().any(|mount| matches!(mount.source, VolumeSource::Disk(_)));
+        Ok(Self { volume, path, disk })
+    }
+
+    /// Does something while nothing can be written, as the host does it for a running container.
+    pub(super) fn quietly<T>(&self, work: impl FnOnce() -> T) -> Step<T> {
+        if !self.disk {
+            return Ok(work());
+        }
+        disk::freeze(self.volume.root()).map_err(here)?;
+        let done = work();
+        disk::thaw(self.volume.root()).map_err(here)?;
+        Ok(done)
     }
 
     /// Something of every kind, and the words by which it is told apart.

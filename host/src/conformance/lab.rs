@@ -160,6 +160,15 @@ impl<'a> Lab<'a> {
         Ok(id)
     }
 
+    /// A snapshot of a volume that is mounted, and not written meanwhile.
+    pub(super) fn snapshot_at_rest(&self, root: &Root, of: &str, name: &str) -> Step<String> {
+        let id = format!("{of}@{name}");
+        self.home(&id)?;
+        let taken = root.quietly(|| self.storage.snapshot_at_rest(&self.operation(), of, &id))?;
+        taken.map_err(|e| breaking(e, &rules::REST_TAKE))?;
+        Ok(id)
+    }
+
     pub(super) fn restore(&self, snapshot: &str) -> Step {
         let restored = self.storage.restore(&self.operation(), snapshot);
         restored.map(drop).map_err(|e| breaking(e, &rules::RESTORE))

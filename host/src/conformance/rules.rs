@@ -66,6 +66,8 @@ rules! {
     UNSEAL: "storage/clones.wit", "unseal", "`in-use` while something depends on it; unsealing a writable one succeeds.";
     TAKE: "storage/snapshots.wit", "take", "with the content that the writable volume `of` has now.";
     SNAPSHOTS: "storage/snapshots.wit", "snapshots", "A snapshot is a sealed volume: `volumes.scan` lists it, `volumes.mounts` shows it, `clones.clone` clones it, `volumes.remove` removes it.";
+    REST_TAKE: "storage/snapshots-at-rest.wit", "take", "with the content that the writable volume `of` has.";
+    REST_STAYS: "storage/snapshots-at-rest.wit", "take", "That one may be mounted and stays so: nothing of it may be renamed, exchanged or removed.";
     PINS_VOLUME: "storage/snapshots.wit", "traits", "The volume stays dependent on its snapshots: it cannot be removed before them.";
     BLOCKERS: "storage/snapshots.wit", "restore-blockers", "The volumes that would have to be removed before `snapshot` could be restored";
     RESTORE: "storage/snapshots.wit", "restore", "Gives the volume that `snapshot` was taken of the content it had then.";

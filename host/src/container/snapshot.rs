@@ -149,6 +149,8 @@ struct Volume {
     id: String,
     /// The plugin itself takes and restores snapshots of it.
     native: bool,
+    /// The plugin takes snapshots of it while nothing is written to it; and whether at once.
+    at_rest: Option<bool>,
 }
 
 impl Volume {
@@ -157,8 +159,25 @@ impl Volume {
         let id = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
         // A backend's snapshots are named after the volume; those of a volume with a name of its own
         // would not be in the container's directory.
-        let native = storage.abilities().snapshots && id == name.as_str();
-        Ok(Self { storage, id, native })
+        let named = id == name.as_str();
+        let abilities = storage.abilities();
+        let native = abilities.snapshots && named;
+        let at_rest =
+            if abilities.snapshots_at_rest && named { Some(storage.rest_is_short()?) } else { None };
+        // What has to be copied for it belongs to ids that a user without privileges does not act for.
+        let may_copy = container.privileged || rustix::process::geteuid().is_root();
+        let at_rest = at_rest.filter(|short| *short || may_copy);
+        Ok(Self { storage, id, native, at_rest })
+    }
+
+    /// Whether clones of its snapshots need nothing of what they were made of.
+    fn clones_alone(&self) -> Result<bool, Error> {
+        Ok(self.storage.abilities().clones && !self.storage.clone_traits()?.pins_parent)
+    }
+
+    /// The same, and making them takes a short time whatever the size.
+    fn clones_at_once(&self) -> Result<bool, Error> {
+        Ok(self.clones_alone()? && self.storage.clone_traits()?.instant)
     }
 
     /// The most that it may take up, where it has a size.

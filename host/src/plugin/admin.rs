@@ -322,6 +322,7 @@ fn ability(interface: &str) -> Ability {
         ("wxc:storage/volumes", "keep root file systems: make, seal, mount, measure and remove volumes"),
         ("wxc:storage/clones", "make containers that share what they have in common"),
         ("wxc:storage/snapshots", "take and restore snapshots"),
+        ("wxc:storage/snapshots-at-rest", "take snapshots of what is mounted while nothing writes to it"),
         ("wxc:storage/sizes", "limit what a volume takes up"),
         ("wxc:storage/devices", "attach and detach the devices of volumes"),
         ("wxc:storage/renames", "give volumes another name"),

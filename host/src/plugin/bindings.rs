@@ -85,6 +85,13 @@ export_world!(
     { "wxc:storage/types": crate::plugin::bindings::volumes::wxc::storage::types, }
 );
 export_world!(
+    /// Optional: snapshots of what is mounted and not written.
+    snapshots_at_rest, ["../wit/host", "../wit/storage"],
+    "package wxc:exports@0.1.0; world resting { export wxc:storage/snapshots-at-rest@0.1.0; }",
+    "wxc:exports/resting",
+    { "wxc:storage/types": crate::plugin::bindings::volumes::wxc::storage::types, }
+);
+export_world!(
     /// Optional: limits on volumes.
     sizes, ["../wit/host", "../wit/storage"],
     "package wxc:exports@0.1.0; world sizes { export wxc:storage/sizes@0.1.0; }",

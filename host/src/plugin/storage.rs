@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Storage plugins in plain Rust: every argument is checked before the call, every answer after it.
 
+mod data;
+
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use wasmtime::component::Instance;
 
 use super::bindings::host::wxc::host::types::Error as WitError;
 use super::bindings::volumes::wxc::storage::types as wit;
-use super::bindings::{clones, devices, renames, sizes, snapshots, volumes};
+use super::bindings::{clones, devices, renames, sizes, snapshots, snapshots_at_rest, volumes};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::{Interruption, Scope, State};
@@ -19,107 +21,9 @@ use super::manifest::PoolKind;
 use super::mounts::{self, MountPlan};
 use super::volume_id::{is_operation_id, is_volume_id};
 
-/// Where a volume is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// An unfinished create, clone, snapshot or receive: repeat it or remove the volume.
-    Incomplete,
-    /// It can be written, and cannot become a parent.
-    Writable,
-    /// It is durable, never changes, and can become a parent.
-    Sealed,
-    /// An unfinished remove: repeat it.
-    Removing,
-}
-
-/// A volume, as the storage itself tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Its name: `web`, `web@snapshot`, `.images@DIGEST`.
-    pub id: String,
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// The volume it still depends on.
-    pub parent: Option<String>,
-    /// The operation that made it or last changed its phase, where the storage remembers.
-    pub operation: Option<String>,
-}
-
-/// The room of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
-    /// Bytes it has.
-    pub total: u64,
-    /// Bytes that are left.
-    pub available: u64,
-    /// Thousandths of the metadata space that are left, for pools that have such a thing.
-    pub metadata_available: Option<u16>,
-}
-
-/// What a volume takes up; `None` for what the storage cannot tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct VolumeUsage {
-    /// Bytes that would be free without it.
-    pub exclusive: Option<u64>,
-    /// Bytes that it refers to, shared ones included.
-    pub referenced: Option<u64>,
-    /// Files and directories in it.
-    pub entries: Option<u64>,
-}
-
-/// How a volume is going to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// For reading only.
-    ReadOnly,
-    /// For reading and writing.
-    ReadWrite,
-}
-
-/// How a pool clones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CloneTraits {
-    /// In the same short time whatever the size.
-    pub instant: bool,
-    /// The parent cannot be removed while there are clones of it.
-    pub pins_parent: bool,
-}
-
-/// How a pool takes snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotTraits {
-    /// Of a volume that is being written, as of one instant.
-    pub live: bool,
-    /// In the same short time whatever the size.
-    pub instant: bool,
-    /// The volume cannot be removed before its snapshots.
-    pub pins_volume: bool,
-}
-
-/// How a pool limits volumes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SizeTraits {
-    /// Root inside the container cannot get around a limit.
-    pub strict: bool,
-    /// A volume can grow while it is mounted.
-    pub grows_live: bool,
-    /// A volume can be made smaller at all.
-    pub shrinks: bool,
-    /// Every volume has a size.
-    pub always: bool,
-}
-
-/// What a backend can do: its optional exports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the interface of its name in wit/storage")]
-pub struct Abilities {
-    pub clones: bool,
-    pub snapshots: bool,
-    pub sizes: bool,
-    pub devices: bool,
-    pub renames: bool,
-    pub transfer: bool,
-}
+pub use data::{
+    Abilities, Access, CloneTraits, Phase, Pool, SizeTraits, SnapshotTraits, Volume, VolumeUsage,
+};
 
 /// A storage backend with its pool. `operation` is an id that the caller minted for this one operation: a
 /// call that is repeated with it converges.
@@ -158,6 +62,10 @@ pub trait Storage {
     fn snapshot_traits(&self) -> Result<SnapshotTraits, PluginError>;
     /// Makes the sealed volume `snapshot` of `of` (`snapshots`).
     fn snapshot(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError>;
+    /// Whether snapshots of what is mounted and not written are instant (`snapshots-at-rest`).
+    fn rest_is_short(&self) -> Result<bool, PluginError>;
+    /// Makes the sealed volume `snapshot` of `of`, which may be mounted and is not written (`snapshots-at-rest`).
+    fn snapshot_at_rest(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError>;
     /// What would have to be removed before a restore (`snapshots`).
     fn restore_blockers(&self, snapshot: &str) -> Result<Vec<String>, PluginError>;
     /// Gives a volume the content of its snapshot (`snapshots`).
@@ -212,6 +120,7 @@ impl Storage for StoragePlugin {
         Abilities {
             clones: has("clones"),
             snapshots: has("snapshots"),
+            snapshots_at_rest: has("snapshots-at-rest"),
             sizes: has("sizes"),
             devices: has("devices"),
             renames: has("renames"),
@@ -380,6 +289,32 @@ impl Storage for StoragePlugin {
             snapshots::Snapshots,
             "snapshots",
             wxc_storage_snapshots,
+            call_take(&operation.into(), &of.into(), &snapshot.into())
+        )?;
+        self.volume_in(CALL, taken, snapshot, Phase::Sealed)
+    }
+
+    fn rest_is_short(&self) -> Result<bool, PluginError> {
+        let traits = ask!(
+            self,
+            "snapshots-at-rest.describe",
+            snapshots_at_rest::Resting,
+            "snapshots-at-rest",
+            wxc_storage_snapshots_at_rest,
+            call_describe()
+        )?;
+        Ok(traits.instant)
+    }
+
+    fn snapshot_at_rest(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError> {
+        const CALL: &str = "snapshots-at-rest.take";
+        self.check(CALL, operation, &[of, snapshot])?;
+        let taken = ask!(
+            self,
+            "snapshots-at-rest.take",
+            snapshots_at_rest::Resting,
+            "snapshots-at-rest",
+            wxc_storage_snapshots_at_rest,
             call_take(&operation.into(), &of.into(), &snapshot.into())
         )?;
         self.volume_in(CALL, taken, snapshot, Phase::Sealed)

@@ -49,8 +49,16 @@ impl Client {
     /// # Errors
     /// What the monitor says is wrong, or that it is gone.
     pub fn ask(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>), RuntimeError> {
+        self.ask_with(request, &[])
+    }
+
+    fn ask_with(
+        &self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Reply, Vec<OwnedFd>), RuntimeError> {
         let json = serde_json::to_vec(request).unwrap_or_default();
-        message::send(&self.socket, &json, &[]).map_err(|_| RuntimeError::MonitorGone)?;
+        message::send(&self.socket, &json, fds).map_err(|_| RuntimeError::MonitorGone)?;
         match self.hear()? {
             (Reply::Error { error }, _) => Err(error),
             answer => Ok(answer),
@@ -126,6 +134,15 @@ impl Client {
     /// As [`Client::ask`].
     pub fn order(&self, request: &Request) -> Result<(), RuntimeError> {
         self.ask(request).map(drop)
+    }
+
+    /// Has the monitor thaw the file system of `root` when this connection ends, or at [`Request::Thaw`]: to be asked before
+    /// it is frozen.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn quiet(&self, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+        self.ask_with(&Request::Quiet, &[root]).map(drop)
     }
 
     /// A terminal: its number, and a stream of the console (tty 0) or the master of a terminal that

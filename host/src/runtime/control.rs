@@ -45,6 +45,10 @@ pub enum Request {
     /// Freeze for as long as this connection lives: whoever asks may be killed, and must not leave the
     /// container frozen. One that somebody froze already stays so.
     Hold,
+    /// Comes with an fd: the root of the container's disk, whose file system the caller is about to freeze. It is thawed
+    /// when this connection ends, or by [`Request::Thaw`].
+    Quiet,
+    Thaw,
     /// Comes with an fd: for tty 0 a stream of the console, else the terminal itself, this
     /// connection's as long as it lives. `None`: the first free one.
     Console {

@@ -13,7 +13,7 @@ use super::monitor::Monitor;
 use super::state::{Exit, State};
 use super::{handover, message};
 use crate::sys::clone::Process;
-use crate::sys::signal;
+use crate::sys::{disk, signal};
 
 /// How long freezing and thawing may take; the monitor does nothing else meanwhile.
 const FREEZE: Duration = Duration::from_secs(10);
@@ -33,6 +33,8 @@ pub(super) struct Connection {
     tty: Option<u32>,
     /// It is frozen because of them.
     holds: bool,
+    /// The root of a file system that they freeze.
+    quiet: Option<OwnedFd>,
     gone: bool,
 }
 
@@ -54,6 +56,7 @@ impl Server {
                     subscribed: false,
                     tty: None,
                     holds: false,
+                    quiet: None,
                     gone: false,
                 });
             }
@@ -64,8 +67,8 @@ impl Server {
     pub(super) fn on_request(&mut self, index: usize, monitor: &mut Monitor, init: &Process) {
         loop {
             let Some(connection) = self.connections.get_mut(index) else { return };
-            let data = match message::receive(&connection.socket, REQUEST_LIMIT) {
-                Ok(Some(message)) => message.data,
+            let (data, fds) = match message::receive(&connection.socket, REQUEST_LIMIT) {
+                Ok(Some(message)) => (message.data, message.fds),
                 Err(error) if error.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => return,
                 Ok(None) | Err(_) => {
                     connection.gone = true;
@@ -73,6 +76,7 @@ impl Server {
                 }
             };
             let answer = match Request::parse(&data) {
+                Ok(Request::Quiet) => self.quiet(index, fds),
                 Ok(request) => self.answer(index, request, monitor, init),
                 Err(error) => {
                     Err(RuntimeError::Protocol { peer: "the client".to_owned(), message: error.to_string() })
@@ -86,6 +90,8 @@ impl Server {
     }
 
     pub(super) fn forget_the_gone(&mut self, monitor: &mut Monitor) {
+        // First what processes would have to wait for.
+        self.connections.iter_mut().filter(|connection| connection.gone).for_each(Connection::thaw);
         let let_go = self.connections.iter().any(|connection| connection.gone && connection.holds);
         self.connections.retain(|connection| !connection.gone);
         if let_go && !self.is_held() {
@@ -134,6 +140,11 @@ impl Server {
             Request::Freeze => self.freeze(monitor),
             Request::Unfreeze => self.unfreeze(monitor),
             Request::Hold => self.hold(index, monitor),
+            Request::Quiet => refuse_quiet(),
+            Request::Thaw => {
+                self.connections.get_mut(index).into_iter().for_each(Connection::thaw);
+                done()
+            }
             Request::Console { tty: Some(0) } => {
                 let stream = monitor.console()?.connect(false);
                 let stream = stream.map_err(|error| RuntimeError::system("connect the console", error))?;
@@ -190,6 +201,15 @@ impl Server {
         Ok(frozen)
     }
 
+    /// Remembers what has to be thawed when the connection ends.
+    fn quiet(&mut self, index: usize, fds: Vec<OwnedFd>) -> Answer {
+        let Some(root) = fds.into_iter().next() else { return refuse_quiet() };
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.quiet = Some(root);
+        }
+        done()
+    }
+
     fn unfreeze(&mut self, monitor: &mut Monitor) -> Answer {
         // Also for those who hold it: it is a person who said so.
         self.connections.iter_mut().for_each(|connection| connection.holds = false);
@@ -241,12 +261,24 @@ impl Server {
 }
 
 impl Connection {
+    /// Lets a file system go on that this one froze. Also when it did that itself: a second time changes nothing.
+    fn thaw(&mut self) {
+        if let Some(Err(error)) = self.quiet.take().map(|root| disk::thaw(root.as_fd())) {
+            tracing::warn!("cannot thaw the file system of the container: {error}");
+        }
+    }
+
     fn send(&mut self, reply: &Reply, fds: &[OwnedFd]) {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
         let json = serde_json::to_vec(reply).unwrap_or_default();
         // Somebody who does not listen is not waited for.
         self.gone |= message::send(&self.socket, &json, &fds).is_err();
     }
+}
+
+fn refuse_quiet() -> Answer {
+    let message = "it sent no file system to keep quiet".to_owned();
+    Err(RuntimeError::Protocol { peer: "the client".to_owned(), message })
 }
 
 fn copy(fd: &OwnedFd) -> Result<OwnedFd, RuntimeError> {

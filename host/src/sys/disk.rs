@@ -45,7 +45,7 @@ pub fn mount(file: BorrowedFd<'_>, writable: bool, manner: Manner<'_>) -> io::Re
 }
 
 /// The same for a device that is attached already. While it is mounted somewhere else, this is another
-/// view of the same file system.
+/// view of the same file system. One that somebody left frozen is thawed.
 ///
 /// # Errors
 /// As [`mount`].
@@ -68,7 +68,13 @@ pub fn mount_device(device: &LoopDevice, manner: Manner<'_>) -> io::Result<Owned
         fsconfig_create(&context)
     })();
     configured.map_err(|errno| explained(errno, context.as_fd()))?;
-    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    if device.is_shared() {
+        // Whoever froze it may have been killed, and its last user with him: then it is still in the kernel, and frozen.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        thaw(openat(&mount, ".", flags, Mode::empty())?.as_fd())?;
+    }
+    Ok(mount)
 }
 
 fn attributes(manner: Manner<'_>) -> MountAttrFlags {
@@ -93,6 +99,35 @@ fn explained(errno: Errno, context: BorrowedFd<'_>) -> io::Error {
             io::Error::new(io::Error::from(errno).kind(), format!("{}: {errno}", said.trim()))
         }
         _ => errno.into(),
+    }
+}
+
+/// Requests of `<linux/fs.h>`.
+const FREEZE: u32 = 0xc004_5877;
+const THAW: u32 = 0xc004_5878;
+
+/// Writes everything that a file system has in memory to its disk and lets nothing be written from then on: whoever
+/// tries waits for [`thaw`]. It outlives this process and the last mount, so somebody has to see to its end.
+///
+/// # Errors
+/// `EBUSY` when it is frozen already; as ioctl_fsfreeze(2).
+pub fn freeze(inside: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: FIFREEZE does not look at its argument.
+    let done = unsafe { libc::ioctl(inside.as_raw_fd(), FREEZE as libc::Ioctl, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends [`freeze`]; nothing to do for a file system that is not frozen.
+///
+/// # Errors
+/// As ioctl_fsfreeze(2).
+pub fn thaw(inside: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: FITHAW does not look at its argument.
+    let done = unsafe { libc::ioctl(inside.as_raw_fd(), THAW as libc::Ioctl, 0) };
+    match Errno::from_io_error(&io::Error::last_os_error()) {
+        _ if done == 0 => Ok(()),
+        Some(Errno::INVAL) => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -24,14 +24,21 @@ mod tests;
 mod bindings {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/storage"],
-        world: "wxc:storage/storage-plugin-cow",
+        inline: "
+            package wxc:storage-btrfs;
+            world plugin {
+                include wxc:storage/storage-plugin-cow@0.1.0;
+                export wxc:storage/snapshots-at-rest@0.1.0;
+            }
+        ",
+        world: "wxc:storage-btrfs/plugin",
         generate_all,
     });
     export!(Btrfs with_types_in self);
     use super::Btrfs;
 }
 
-use bindings::exports::wxc::storage::{clones, sizes, snapshots, volumes};
+use bindings::exports::wxc::storage::{clones, sizes, snapshots, snapshots_at_rest, volumes};
 use bindings::wxc::host::tree;
 use bindings::wxc::host::types::{Error, ErrorKind};
 use bindings::wxc::storage::scope;
@@ -115,9 +122,7 @@ impl snapshots::Guest for Btrfs {
     }
 
     fn take(operation: String, of: String, snapshot: String) -> Result<Volume, Error> {
-        let pool = scope::pool()?;
-        volume::get(&pool, &of)?;
-        volume::copy(&pool, &operation, (&of, &snapshot), Phase::Sealed, None)
+        volume::take(&scope::pool()?, &operation, &of, &snapshot)
     }
 
     fn restore_blockers(snapshot: String) -> Result<Vec<String>, Error> {
@@ -126,6 +131,17 @@ impl snapshots::Guest for Btrfs {
 
     fn restore(operation: String, snapshot: String) -> Result<Volume, Error> {
         restore::restore(&scope::pool()?, &operation, &snapshot)
+    }
+}
+
+impl snapshots_at_rest::Guest for Btrfs {
+    fn describe() -> Result<snapshots_at_rest::Traits, Error> {
+        Ok(snapshots_at_rest::Traits { instant: true })
+    }
+
+    fn take(operation: String, of: String, snapshot: String) -> Result<Volume, Error> {
+        // Several instants are one when nothing is written between them.
+        volume::take(&scope::pool()?, &operation, &of, &snapshot)
     }
 }
 

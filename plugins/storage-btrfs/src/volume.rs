@@ -48,6 +48,12 @@ pub fn copy(
     Ok(volume)
 }
 
+/// A point in time of `of`.
+pub fn take(pool: &impl Pool, operation: &str, of: &str, snapshot: &str) -> Result<Volume, Error> {
+    get(pool, of)?;
+    copy(pool, operation, (of, snapshot), Phase::Sealed, None)
+}
+
 /// The sync comes first, because from the note on it may become a parent; the flag is for whoever reaches
 /// the files in another way than through us.
 pub fn seal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error> {

@@ -30,6 +30,7 @@ mod bindings {
                 include wxc:storage/storage-plugin@0.1.0;
                 export wxc:storage/clones@0.1.0;
                 export wxc:storage/sizes@0.1.0;
+                export wxc:storage/snapshots-at-rest@0.1.0;
             }
         ",
         world: "wxc:storage-loop/plugin",
@@ -39,7 +40,7 @@ mod bindings {
     use super::Loop;
 }
 
-use bindings::exports::wxc::storage::{clones, sizes, volumes};
+use bindings::exports::wxc::storage::{clones, sizes, snapshots_at_rest, volumes};
 use bindings::wxc::host::types::{Error, ErrorKind};
 use bindings::wxc::host::{settings, tree};
 use bindings::wxc::storage::scope;
@@ -120,6 +121,16 @@ impl clones::Guest for Loop {
 
     fn unseal(operation: String, id: String) -> Result<Volume, Error> {
         volume::unseal(&scope::pool()?, &operation, &id)
+    }
+}
+
+impl snapshots_at_rest::Guest for Loop {
+    fn describe() -> Result<snapshots_at_rest::Traits, Error> {
+        Ok(snapshots_at_rest::Traits { instant: tree::shares_blocks(&scope::pool()?)? })
+    }
+
+    fn take(operation: String, of: String, snapshot: String) -> Result<Volume, Error> {
+        volume::take(&scope::pool()?, &operation, &of, &snapshot)
     }
 }
 

@@ -86,6 +86,20 @@ pub fn clone(
     })
 }
 
+/// A copy of a disk that nobody writes to, mounted or not: the host has had its file system write out everything.
+pub fn take(pool: &impl Pool, operation: &str, of: &str, snapshot: &str) -> Result<Volume, Error> {
+    if get(pool, of)?.phase != Phase::Writable {
+        return Err(error(ErrorKind::Invalid, format!("volume {of} is sealed: its content does not change")));
+    }
+    let inside = inside(pool, of)?;
+    begin(pool, operation, snapshot, |new| {
+        Note::save(pool, snapshot, Phase::Sealed, inside, operation)?;
+        pool.copy(&layout::disk(of), new)?;
+        // Both may be mounted at a time.
+        pool.renew(new, inside)
+    })
+}
+
 /// Makes a disk by `make`, under another name until it is complete. What an interrupted attempt left is of no use.
 fn begin(
     pool: &impl Pool,
@@ -240,6 +254,19 @@ mod tests {
         pool.mounted.set(true);
         assert_eq!(remove(&pool, "web").unwrap_err().kind, ErrorKind::Busy);
         assert_eq!(ids(&pool), ["web"]);
+    }
+
+    #[test]
+    fn a_snapshot_is_a_sealed_copy_of_what_stays_mounted() {
+        let pool = Memory::with(&["web", "web/snaps/s"]);
+        create(&pool, "op", "web", Filesystem::Ext4, GIB).unwrap();
+        pool.mounted.set(true);
+        let taken = take(&pool, "t", "web", "web@s").unwrap();
+        assert_eq!((taken.phase, taken.parent), (Phase::Sealed, None));
+        assert_eq!(take(&pool, "t", "web", "web@s").unwrap().operation.as_deref(), Some("t"));
+        assert_eq!(take(&pool, "u", "web", "web@s").unwrap_err().kind, ErrorKind::AlreadyExists);
+        assert_eq!(pool.inside("web/snaps/s/rootdev"), (Filesystem::Ext4, GIB));
+        assert_eq!(get(&pool, "web").unwrap().phase, Phase::Writable);
     }
 
     /// Whatever change the power fails at, there is either no complete volume or the whole one, and a repetition

@@ -37,6 +37,11 @@ pub fn note(id: &str) -> String {
     home(id) + "/rootfs.volume"
 }
 
+/// A layer in the making, as a copy of one that is mounted.
+pub fn copy(id: &str) -> String {
+    home(id) + "/delta.copy"
+}
+
 /// Where a layer goes that is being removed.
 pub fn removed(id: &str) -> String {
     home(id) + "/rootfs.removed"

@@ -37,6 +37,7 @@ mod bindings {
                 export wxc:storage/clones@0.1.0;
                 export wxc:storage/snapshots@0.1.0;
                 export wxc:storage/renames@0.1.0;
+                export wxc:storage/snapshots-at-rest@0.1.0;
             }
         ",
         world: "wxc:storage-overlay/plugin",
@@ -46,7 +47,7 @@ mod bindings {
     use super::Overlay;
 }
 
-use bindings::exports::wxc::storage::{clones, renames, snapshots, volumes};
+use bindings::exports::wxc::storage::{clones, renames, snapshots, snapshots_at_rest, volumes};
 use bindings::wxc::host::tree;
 use bindings::wxc::host::types::{Error, ErrorKind};
 use bindings::wxc::storage::scope;
@@ -157,6 +158,16 @@ impl snapshots::Guest for Overlay {
 
     fn restore(operation: String, snapshot: String) -> Result<Volume, Error> {
         snapshot::restore(&scope::pool()?, &operation, &snapshot)
+    }
+}
+
+impl snapshots_at_rest::Guest for Overlay {
+    fn describe() -> Result<snapshots_at_rest::Traits, Error> {
+        Ok(snapshots_at_rest::Traits { instant: false })
+    }
+
+    fn take(operation: String, of: String, snapshot: String) -> Result<Volume, Error> {
+        snapshot::take_at_rest(&scope::pool()?, &operation, &of, &snapshot)
     }
 }
 

@@ -87,6 +87,21 @@ impl Pool for Memory {
         if taken { Err(error(ErrorKind::AlreadyExists, path)) } else { Ok(()) }
     }
 
+    fn copy_tree(&self, path: &str, new: &str) -> Result<(), Error> {
+        assert!(self.has(path) && !self.has(new), "{path} copied to {new}");
+        let of = |entry: &String| Self::under(entry, path).then(|| format!("{new}{}", &entry[path.len()..]));
+        let copies: Vec<_> = {
+            let entries = self.entries.borrow();
+            entries.iter().filter_map(|(entry, text)| Some((of(entry)?, text.clone()))).collect()
+        };
+        // Interrupted, it leaves a part.
+        for (entry, text) in copies {
+            self.change()?;
+            self.entries.borrow_mut().insert(entry, text);
+        }
+        Ok(())
+    }
+
     fn rename(&self, path: &str, new: &str) -> Result<(), Error> {
         self.change()?;
         assert!(self.has(path) && !self.has(new), "{path} renamed to {new}");

@@ -17,6 +17,8 @@ pub trait Pool {
     fn write(&self, path: &str, text: &str) -> Result<(), Error>;
     /// Makes a directory under a name that is not taken.
     fn make(&self, path: &str, permissions: u32) -> Result<(), Error>;
+    /// Copies a tree to a name that is not taken.
+    fn copy_tree(&self, path: &str, new: &str) -> Result<(), Error>;
     /// Renames to a name that is not taken.
     fn rename(&self, path: &str, new: &str) -> Result<(), Error>;
     /// This and the next: nothing there is nothing to do.
@@ -63,6 +65,10 @@ impl Pool for Directory {
 
     fn make(&self, path: &str, permissions: u32) -> Result<(), Error> {
         tree::make_directory(self, path, permissions)
+    }
+
+    fn copy_tree(&self, path: &str, new: &str) -> Result<(), Error> {
+        tree::copy(self, path, self, new)
     }
 
     fn rename(&self, path: &str, new: &str) -> Result<(), Error> {

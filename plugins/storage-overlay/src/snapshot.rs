@@ -7,7 +7,7 @@
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::storage::types::{Phase, Volume};
 use crate::clone::{clone, make_layer, make_work};
-use crate::layout::{self, NEXT};
+use crate::layout::{self, DELTA, NEXT};
 use crate::note::{Next, Note};
 use crate::pool::Pool;
 use crate::volume::{self, Found, error};
@@ -31,6 +31,26 @@ pub fn take(pool: &impl Pool, operation: &str, of: &str, snapshot: &str) -> Resu
     // With its own name the name of the layer beside it is on the disk.
     pool.sync(&layout::note(snapshot))?;
     volume::settle(pool, of)?;
+    volume::get(pool, snapshot)
+}
+
+/// A layer that is mounted has to stay where it is: the snapshot gets a copy of it, over the same layers below.
+pub fn take_at_rest(pool: &impl Pool, operation: &str, of: &str, snapshot: &str) -> Result<Volume, Error> {
+    check(snapshot, of)?;
+    if volume::is_made(pool, operation, snapshot)? {
+        return volume::get(pool, snapshot);
+    }
+    let found = volume::present(pool, of)?;
+    if found.phase() != Phase::Writable {
+        return Err(sealed(of));
+    }
+    let Some(layer) = found.layer else { return volume::get(pool, snapshot) };
+    let (copy, name) = (layout::copy(snapshot), if layer == NEXT { DELTA } else { layer });
+    Note::new(Phase::Sealed, operation, found.parent()).save(pool, snapshot)?;
+    pool.copy_tree(&layout::layer(of, layer), &copy)?;
+    pool.sync(&copy)?;
+    pool.rename(&copy, &layout::layer(snapshot, name))?;
+    pool.sync(&layout::note(snapshot))?;
     volume::get(pool, snapshot)
 }
 
@@ -77,8 +97,12 @@ fn writable(pool: &impl Pool, of: &str) -> Result<Found, Error> {
     let found = volume::settle(pool, of)?;
     match found.phase() {
         Phase::Writable => Ok(found),
-        _ => Err(error(ErrorKind::Invalid, format!("volume {of} is sealed: its content does not change"))),
+        _ => Err(sealed(of)),
     }
+}
+
+fn sealed(of: &str) -> Error {
+    error(ErrorKind::Invalid, format!("volume {of} is sealed: its content does not change"))
 }
 
 fn check(snapshot: &str, of: &str) -> Result<(), Error> {

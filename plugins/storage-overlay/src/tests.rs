@@ -8,7 +8,7 @@ use crate::clone::{clone, unseal};
 use crate::memory::Memory;
 use crate::pool::Pool;
 use crate::rename::rename;
-use crate::snapshot::{restore, take};
+use crate::snapshot::{restore, take, take_at_rest};
 use crate::volume::{create, find, get, remove, scan, seal};
 use crate::{chain, layout};
 
@@ -274,6 +274,47 @@ fn an_interrupted_snapshot_loses_nothing() {
                 assert_eq!(content(pool, snapshot), before, "{cut}");
             },
         );
+    }
+}
+
+#[test]
+fn a_snapshot_of_what_is_mounted_is_a_copy_and_moves_nothing() {
+    let first = web();
+    let second = web();
+    take(&second, "t", "web", "web@a").unwrap();
+    write(&second, "web", "v2");
+    for (pool, snapshot, below) in [(first, "web@a", None), (second, "web@b", Some("web@a"))] {
+        let (before, layers) = (content(&pool, "web"), chain::layers(&pool, "web").unwrap());
+        let same = |pool: &Memory, cut: usize| {
+            assert_eq!(chain::layers(pool, "web").unwrap(), layers, "{cut}");
+            assert_eq!(content(pool, "web"), before, "{cut}");
+        };
+        interrupted(
+            &pool,
+            |pool| take_at_rest(pool, "op", "web", snapshot),
+            |pool, cut| {
+                same(pool, cut);
+                match find(pool, snapshot).unwrap().map(|found| found.phase()) {
+                    None | Some(Phase::Incomplete) => {}
+                    Some(Phase::Sealed) => assert_eq!(content(pool, snapshot), before, "{cut}"),
+                    Some(other) => panic!("{cut}: {other:?}"),
+                }
+                let other = pool.clone();
+                remove(&other, snapshot).unwrap();
+                assert!(find(&other, snapshot).unwrap().is_none(), "{cut}");
+            },
+            |pool, cut| {
+                same(pool, cut);
+                assert_eq!(parent(pool, snapshot).as_deref(), below, "{cut}");
+                write(pool, "web", "later");
+                assert_eq!(content(pool, snapshot), before, "{cut}");
+            },
+        );
+        assert_eq!(kind(take_at_rest(&pool, "op", "web", "two@a")), ErrorKind::Invalid);
+        take_at_rest(&pool, "op", "web", snapshot).unwrap();
+        write(&pool, "web", "later");
+        restore(&pool, "r", snapshot).unwrap();
+        assert_eq!(content(&pool, "web"), before);
     }
 }
 

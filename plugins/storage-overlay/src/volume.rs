@@ -15,13 +15,19 @@ use crate::pool::Pool;
 pub struct Found {
     /// What holds now: where the layer has been moved away, the note as it is afterwards.
     pub note: Note,
-    /// The name of its layer; none when it is being removed.
+    /// The name of its layer; none when it is being removed, or not complete.
     pub layer: Option<&'static str>,
+    /// Its layer is being copied.
+    pub incomplete: bool,
 }
 
 impl Found {
     pub fn phase(&self) -> Phase {
-        if self.layer.is_some() { self.note.phase } else { Phase::Removing }
+        match self.layer {
+            Some(_) => self.note.phase,
+            None if self.incomplete => Phase::Incomplete,
+            None => Phase::Removing,
+        }
     }
 
     /// The volume below; what is being removed needs none any more.
@@ -73,6 +79,7 @@ pub fn remove(pool: &impl Pool, id: &str) -> Result<(), Error> {
         pool.rename(&layout::layer(id, layer), &removed)?;
     }
     pool.remove_tree(&layout::work(id))?;
+    pool.remove_tree(&layout::copy(id))?;
     pool.remove(&layout::note(id))?;
     pool.remove_tree(&removed)
 }
@@ -108,7 +115,7 @@ pub fn present(pool: &impl Pool, id: &str) -> Result<Found, Error> {
 pub fn is_made(pool: &impl Pool, operation: &str, id: &str) -> Result<bool, Error> {
     match find(pool, id)? {
         None => Ok(false),
-        Some(found) if found.phase() == Phase::Removing => remove(pool, id).map(|()| false),
+        Some(found) if found.layer.is_none() => remove(pool, id).map(|()| false),
         Some(found) if found.made_by(operation) => Ok(true),
         Some(_) => Err(error(ErrorKind::AlreadyExists, format!("volume {id} exists already"))),
     }
@@ -144,11 +151,13 @@ pub fn find(pool: &impl Pool, id: &str) -> Result<Option<Found>, Error> {
         if pool.directory(&layout::layer(id, layer))?.is_some() {
             let note = Note::load(pool, id)?;
             let note = if layer == NEXT { note.after() } else { note };
-            return Ok(Some(Found { note, layer: Some(layer) }));
+            return Ok(Some(Found { note, layer: Some(layer), incomplete: false }));
         }
     }
-    if pool.directory(&layout::removed(id))?.is_some() {
-        return Ok(Some(Found { note: Note::load(pool, id)?, layer: None }));
+    for (path, incomplete) in [(layout::copy(id), true), (layout::removed(id), false)] {
+        if pool.directory(&path)?.is_some() {
+            return Ok(Some(Found { note: Note::load(pool, id)?, layer: None, incomplete }));
+        }
     }
     Ok(None)
 }

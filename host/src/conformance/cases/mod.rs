@@ -6,6 +6,7 @@ mod core;
 mod mounts;
 mod removal;
 mod renames;
+mod rest;
 mod scan;
 mod sizes;
 mod snapshots;
@@ -62,6 +63,8 @@ pub enum Need {
     Snapshots,
     /// Both of them.
     ClonesAndSnapshots,
+    /// `snapshots-at-rest`.
+    SnapshotsAtRest,
     /// `sizes`.
     Sizes,
     /// No `sizes`.
@@ -76,6 +79,7 @@ impl Need {
         match self {
             Self::Clones | Self::ClonesAndSnapshots if !has.clones => lacks("clones"),
             Self::Snapshots | Self::ClonesAndSnapshots if !has.snapshots => lacks("snapshots"),
+            Self::SnapshotsAtRest if !has.snapshots_at_rest => lacks("snapshots-at-rest"),
             Self::Sizes if !has.sizes => lacks("sizes"),
             Self::NoSizes if has.sizes => Some("it exports `sizes`".to_owned()),
             _ => None,
@@ -92,6 +96,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         removal::CASES,
         clones::CASES,
         snapshots::CASES,
+        rest::CASES,
         sizes::CASES,
         renames::CASES,
         interrupted::CASES,

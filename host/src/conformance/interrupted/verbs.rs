@@ -97,6 +97,22 @@ pub(in crate::conformance) const CASES: &[Case] = &[
         Strike::NoSpace,
     ),
     case(
+        "cut-rest",
+        Need::SnapshotsAtRest,
+        "take at rest ended at any call converges",
+        &rules::REPEAT,
+        &REST,
+        Strike::End,
+    ),
+    case(
+        "full-rest",
+        Need::SnapshotsAtRest,
+        "take at rest on a full disk says so and converges later",
+        &rules::REPEAT,
+        &REST,
+        Strike::NoSpace,
+    ),
+    case(
         "full-restore",
         Need::Snapshots,
         "restore on a full disk has the old content or the restored one",
@@ -232,6 +248,23 @@ static TAKE: Verb = Verb {
         lab.holds("web", "old", "taking a snapshot changes the volume")
     },
     target: None,
+};
+
+static REST: Verb = Verb {
+    prepare: |lab| {
+        lab.filled("web", "old")?;
+        lab.home("web@s0").map(drop)
+    },
+    call: |storage, operation| storage.snapshot_at_rest(operation, "web", "web@s0").map(drop),
+    between: |lab| {
+        absent_or_whole(lab, "web@s0", Phase::Sealed, "old")?;
+        lab.holds("web", "old", "taking a snapshot changes the volume")
+    },
+    done: |lab| {
+        same(&lab.there("web@s0")?.phase, &Phase::Sealed, "the snapshot is not sealed in the end")?;
+        lab.holds("web@s0", "old", "the snapshot has not the content in the end")
+    },
+    target: Some("web@s0"),
 };
 
 static RESTORE: Verb = Verb {

@@ -1,33 +1,44 @@
 //! What happens to a running container while a snapshot of it is taken.
 
+use rustix::io::Errno;
+
+use super::super::volume::{self, OpenVolume};
 use super::super::{Error, Host, watch};
+use super::Volume;
 use crate::config::Name;
 use crate::plugin::MountPlan;
 use crate::plugin::mounts::VolumeSource;
-use crate::plugin::storage::SnapshotTraits;
+use crate::plugin::storage::{Access, SnapshotTraits};
 use crate::runtime::control::Request;
 use crate::runtime::{Client, State};
+use crate::sys::disk;
 
 /// What has to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meanwhile {
     /// It runs on.
     RunsOn,
+    /// It is frozen, and its storage takes the snapshot; where it is on a disk, the file system is frozen, too.
+    Rests { disk: bool },
     /// It is frozen, and its files are copied: nothing is written, and the files show all that was.
-    Frozen,
+    Copied,
     /// It has to be stopped, because...
     Refused(&'static str),
 }
 
-/// Decides for a volume that is mounted. `native`: how its backend takes snapshots, if it does.
+/// Decides for a volume that is mounted. `native`: how its backend takes snapshots, if it does; `at_rest`: whether it takes
+/// them of what is mounted while nothing writes to it.
 ///
-/// A backend that is not live may well need the volume unmounted, to rename what it consists of: it is never asked
+/// A backend that says neither may well need the volume unmounted, to rename what it consists of: it is never asked
 /// for a snapshot of one that is in use, and the host copies instead where it can.
-pub(super) fn decide(native: Option<SnapshotTraits>, plan: &MountPlan) -> Meanwhile {
+pub(super) fn decide(native: Option<SnapshotTraits>, at_rest: bool, plan: &MountPlan) -> Meanwhile {
     match plan.mounts.first().map(|mount| &mount.source) {
         _ if native.is_some_and(|traits| traits.live) => Meanwhile::RunsOn,
+        Some(source) if at_rest && plan.mounts.len() == 1 => {
+            Meanwhile::Rests { disk: matches!(source, VolumeSource::Disk(_)) }
+        }
         // What the container sees is this very directory.
-        Some(VolumeSource::Tree(_)) if plan.mounts.len() == 1 => Meanwhile::Frozen,
+        Some(VolumeSource::Tree(_)) if plan.mounts.len() == 1 => Meanwhile::Copied,
         Some(VolumeSource::Overlay { .. }) => {
             Meanwhile::Refused("its layers cannot be changed while the kernel has them mounted")
         }
@@ -40,27 +51,66 @@ pub(super) fn decide(native: Option<SnapshotTraits>, plan: &MountPlan) -> Meanwh
 /// A container that is frozen as long as this is there, also when this process is killed: its monitor lets it go
 /// on when the connection ends. One that somebody froze stays frozen.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Rest {
     client: Client,
     name: Name,
+    /// Its disk, whose file system is frozen, too.
+    disk: Option<OpenVolume>,
 }
 
-impl Held {
-    pub(super) fn new(host: &Host, name: &Name) -> Result<Self, Error> {
+impl Rest {
+    pub(super) fn begin(host: &Host, name: &Name, source: &Volume, with_disk: bool) -> Result<Self, Error> {
         let client = watch::connect(host, name)?;
+        let disk = if with_disk {
+            // The same file system as the container's, whatever its processes have mounted over it.
+            let opened = volume::open(&source.storage, &source.id, Access::ReadWrite)?;
+            // What is written now need not be waited for while it rests.
+            opened.sync().map_err(Error::io("write out what is in memory of", &host.layout.path))?;
+            Some(opened)
+        } else {
+            None
+        };
         client.order(&Request::Hold)?;
-        Ok(Self { client, name: name.clone() })
+        let mut rest = Self { client, name: name.clone(), disk: None };
+        if let Some(opened) = disk {
+            rest.client.quiet(opened.root())?;
+            match disk::freeze(opened.root()) {
+                Err(error) if Errno::from_io_error(&error) != Some(Errno::BUSY) => {
+                    return Err(Error::io("freeze the file system of", &host.layout.directory(name))(error));
+                }
+                _ => rest.disk = Some(opened),
+            }
+        }
+        Ok(rest)
     }
 
     /// Lets go, if it was frozen all the time.
-    pub(super) fn let_go(self) -> Result<(), Error> {
-        if self.client.state()? == State::Frozen {
+    pub(super) fn end(mut self) -> Result<(), Error> {
+        let frozen = self.client.state()? == State::Frozen;
+        self.thaw();
+        if frozen {
             return Ok(());
         }
         Err(Error::Invalid {
-            message: format!("{} was unfrozen while its files were copied", self.name),
+            message: format!("{} was unfrozen while the snapshot was taken", self.name),
             hint: "leave it frozen until the snapshot is taken, or stop it first".into(),
         })
+    }
+
+    /// By its monitor, which then knows that nothing is left to thaw; by ourselves if that is gone.
+    fn thaw(&mut self) {
+        if let Some(opened) = self.disk.take()
+            && self.client.order(&Request::Thaw).is_err()
+            && let Err(error) = disk::thaw(opened.root())
+        {
+            tracing::warn!(name = %self.name, "cannot thaw the file system: {error}");
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.thaw();
     }
 }
 
@@ -82,12 +132,14 @@ mod tests {
         let disk = plan(VolumeSource::Disk(Disk { backing, filesystem: "ext4".into() }));
         let traits = |live| Some(SnapshotTraits { live, instant: true, pins_volume: false });
         for plan in [&tree, &overlay, &disk] {
-            assert_eq!(decide(traits(true), plan), Meanwhile::RunsOn);
+            assert_eq!(decide(traits(true), true, plan), Meanwhile::RunsOn);
         }
         for native in [None, traits(false)] {
-            assert_eq!(decide(native, &tree), Meanwhile::Frozen);
-            assert!(matches!(decide(native, &overlay), Meanwhile::Refused(_)));
-            assert!(matches!(decide(native, &disk), Meanwhile::Refused(_)));
+            assert_eq!(decide(native, false, &tree), Meanwhile::Copied);
+            assert!(matches!(decide(native, false, &overlay), Meanwhile::Refused(_)));
+            assert!(matches!(decide(native, false, &disk), Meanwhile::Refused(_)));
+            assert_eq!(decide(native, true, &disk), Meanwhile::Rests { disk: true });
+            assert_eq!(decide(native, true, &overlay), Meanwhile::Rests { disk: false });
         }
     }
 }

@@ -24,7 +24,7 @@ const NOTE: &str = "restore.json";
 pub struct Restored {
     pub container: Name,
     pub snapshot: Name,
-    /// Every file was copied, because the storage restores no snapshots itself.
+    /// Content was copied, because the storage does not restore snapshots at once.
     pub copied: bool,
 }
 
@@ -81,8 +81,9 @@ pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Er
         store::replace(&path, &text)?;
         finish(host, name, &fresh)
     })?;
-    tracing::info!(%name, %snapshot, copied = !target.native, "restored");
-    Ok(Restored { container: name.clone(), snapshot: snapshot.clone(), copied: !target.native })
+    let copied = !target.native && !target.clones_at_once()?;
+    tracing::info!(%name, %snapshot, copied, "restored");
+    Ok(Restored { container: name.clone(), snapshot: snapshot.clone(), copied })
 }
 
 /// Finishes what was interrupted after it was decided, and takes back what was not.
@@ -157,16 +158,23 @@ fn fill(
     let (from_id, id) = (volume_id(name, snapshot), format!("{name}@{}", operation.id()));
     // Found out before anything is copied.
     Place::of(storage, &target.id)?;
-    let size = if storage.abilities().sizes { storage.size(&from_id)? } else { None };
+    let shown = host.layout.snapshot(name, snapshot);
+    let durable = |to: volume::OpenVolume| to.sync().map_err(Error::io("make durable", &shown));
     operation.step("restore.volume")?;
+    if target.clones_alone()? {
+        storage.clone_volume(operation.id(), &from_id, &id, None)?;
+        operation.step("restore.copy")?;
+        durable(volume::open(storage, &id, Access::ReadWrite)?)?;
+        return Place::of(storage, &id)?.tag();
+    }
+    let size = if storage.abilities().sizes { storage.size(&from_id)? } else { None };
     storage.create(operation.id(), &id, size)?;
     operation.step("restore.copy")?;
     let from = volume::open(storage, &from_id, Access::ReadOnly)?;
     let to = volume::open(storage, &id, Access::ReadWrite)?;
-    let shown = host.layout.snapshot(name, snapshot);
     content::copy(host, container, from.root(), to.root(), &shown)?;
-    to.sync().map_err(Error::io("make durable", &shown))?;
-    drop((from, to));
+    drop(from);
+    durable(to)?;
     Place::of(storage, &id)?.tag()
 }
 

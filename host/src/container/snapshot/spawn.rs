@@ -51,7 +51,7 @@ pub fn spawn(host: &Host, name: &Name, snapshot: &Name, new: &Name) -> Result<Sp
     }
     let source = Volume::of(host, name, &then)?;
     source.storage.open()?;
-    let alone = source.storage.abilities().clones && !source.storage.clone_traits()?.pins_parent;
+    let alone = source.clones_alone()?;
     let notes = create::make_room(host, new)?;
     let work = Work { host, name, snapshot, new, then, text, source, alone };
     // All that is left of an interrupted one is an interrupted create.

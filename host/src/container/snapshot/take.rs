@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::{Error, Host, leftover, plugins, store, volume, watch};
-use super::meanwhile::{self, Held, Meanwhile};
+use super::meanwhile::{self, Meanwhile, Rest};
 use super::record::{self, Moment, Record};
 use super::{PREFIX, Volume, content, remove, volume_id};
 use crate::config::{Container, Name, toml};
@@ -31,7 +31,7 @@ pub struct Taken {
     pub container: Name,
     #[serde(flatten)]
     pub record: Record,
-    /// Every file was copied, because the storage takes no snapshots itself.
+    /// Content was copied, because the storage takes no snapshots at once.
     pub copied: bool,
     /// The container was frozen meanwhile.
     pub frozen: bool,
@@ -51,39 +51,75 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
     remove::sweep(host, name, &plugins::operation("remove"))?;
     let text = store::text(host, name)?;
     let container = toml::parse(&text, &host.layout.config(name))?;
-    let mut source = Volume::of(host, name, &container)?;
+    let source = Volume::of(host, name, &container)?;
     let snapshot = match &request.name {
         Some(snapshot) => free(host, name, snapshot)?,
         None => lowest(host, name)?,
     };
-    let meanwhile = match watch::snapshot(host, name) {
-        None => Meanwhile::RunsOn,
-        Some(running) => {
-            let meanwhile = ask(&source)?;
-            if let Meanwhile::Refused(why) = meanwhile {
-                return Err(refused(name, &source, &running.state.to_string(), why));
-            }
-            source.native &= meanwhile == Meanwhile::RunsOn;
-            meanwhile
-        }
-    };
+    let (meanwhile, way) = choose(host, name, &source)?;
     let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone() };
-    let frozen = meanwhile == Meanwhile::Frozen;
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         operation.step("snapshot.directory")?;
         make_directory(host, name, &snapshot)?;
         operation.step("snapshot.volume")?;
-        let held = if frozen { Some(Held::new(host, name)?) } else { None };
-        let size = make_volume(host, &container, &source, operation, &volume_id(name, &snapshot))?;
-        held.map_or(Ok(()), Held::let_go)?;
+        let rest = match meanwhile {
+            Meanwhile::RunsOn | Meanwhile::Refused(_) => None,
+            Meanwhile::Rests { disk } => Some(Rest::begin(host, name, &source, disk)?),
+            Meanwhile::Copied => Some(Rest::begin(host, name, &source, false)?),
+        };
+        operation.step("snapshot.rest")?;
+        let size = make_volume(host, &container, &source, way, operation, &volume_id(name, &snapshot))?;
+        rest.map_or(Ok(()), Rest::end)?;
         host.check_cancelled()?;
         operation.step("snapshot.file")?;
         let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
         record::write(host, name, &snapshot, &moment, &text)
     })?;
-    tracing::info!(%name, %snapshot, copied = !source.native, frozen, "took a snapshot");
+    let (copied, frozen) = (way.copies(&source), meanwhile != Meanwhile::RunsOn);
+    tracing::info!(%name, %snapshot, copied, frozen, "took a snapshot");
     let record = record::read(host, name, &snapshot).record();
-    Ok(Taken { container: name.clone(), record, copied: !source.native, frozen })
+    Ok(Taken { container: name.clone(), record, copied, frozen })
+}
+
+/// Who makes the volume of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its storage (`snapshots`).
+    Native,
+    /// Its storage, while nothing is written (`snapshots-at-rest`).
+    AtRest,
+    /// The host, file by file.
+    Copy,
+}
+
+impl Way {
+    /// Whether it takes the longer, the more there is.
+    fn copies(self, source: &Volume) -> bool {
+        match self {
+            Self::Native => false,
+            Self::AtRest => source.at_rest != Some(true),
+            Self::Copy => true,
+        }
+    }
+}
+
+/// What happens to the container meanwhile, and who makes the volume.
+fn choose(host: &Host, name: &Name, source: &Volume) -> Result<(Meanwhile, Way), Error> {
+    let stopped = match (source.native, source.at_rest) {
+        (true, _) => Way::Native,
+        (false, Some(_)) => Way::AtRest,
+        (false, None) => Way::Copy,
+    };
+    let Some(running) = watch::snapshot(host, name) else { return Ok((Meanwhile::RunsOn, stopped)) };
+    let native = if source.native { Some(source.storage.snapshot_traits()?) } else { None };
+    let plan = source.storage.mounts(&source.id, Access::ReadOnly)?;
+    let meanwhile = meanwhile::decide(native, source.at_rest.is_some(), &plan);
+    match meanwhile {
+        Meanwhile::RunsOn => Ok((meanwhile, Way::Native)),
+        Meanwhile::Rests { .. } => Ok((meanwhile, Way::AtRest)),
+        Meanwhile::Copied => Ok((meanwhile, Way::Copy)),
+        Meanwhile::Refused(why) => Err(refused(name, source, &running.state.to_string(), why)),
+    }
 }
 
 /// Takes back what was interrupted: without its file it is no snapshot.
@@ -98,12 +134,6 @@ pub(in crate::container) fn settle(
     }
     remove::sweep(host, name, operation)?;
     Ok(Some(format!("removed what an interrupted snapshot had left of {snapshot} of {name}")))
-}
-
-/// What has to happen to the container while it runs.
-fn ask(source: &Volume) -> Result<Meanwhile, Error> {
-    let native = if source.native { Some(source.storage.snapshot_traits()?) } else { None };
-    Ok(meanwhile::decide(native, &source.storage.mounts(&source.id, Access::ReadOnly)?))
 }
 
 fn refused(name: &Name, source: &Volume, state: &str, why: &str) -> Error {
@@ -121,13 +151,15 @@ fn make_volume(
     host: &Host,
     container: &Container,
     source: &Volume,
+    way: Way,
     operation: &Operation,
     id: &str,
 ) -> Result<Option<u64>, Error> {
     let storage = &source.storage;
-    if source.native {
-        storage.snapshot(operation.id(), &source.id, id)?;
-        return Ok(None);
+    match way {
+        Way::Native => return Ok(storage.snapshot(operation.id(), &source.id, id).map(|_| None)?),
+        Way::AtRest => return Ok(storage.snapshot_at_rest(operation.id(), &source.id, id).map(|_| None)?),
+        Way::Copy => {}
     }
     storage.create(operation.id(), id, source.size()?)?;
     operation.step("snapshot.copy")?;
