@@ -107,6 +107,16 @@ pub fn btrfs() -> Option<String> {
     missing("mkfs.btrfs", &["--version"], "mkfs.btrfs is not installed")
 }
 
+/// strace, and a kernel that lets it look.
+#[must_use]
+pub fn strace() -> Option<String> {
+    missing(
+        "strace",
+        &["-f", "-o", "/dev/null", "true"],
+        "strace is not installed, or may not trace (cargo xtask setup)",
+    )
+}
+
 /// The sources, for tests that read them.
 #[must_use]
 pub fn checkout() -> Option<String> {

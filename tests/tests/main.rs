@@ -23,3 +23,4 @@ mod snapshot_running;
 mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;
+mod syncs;

@@ -223,3 +223,34 @@ fn a_debian_boots_on_layers() {
     env.wxc(["destroy", "-f", "two"]).ok();
     env.wxc(["destroy", "base"]).ok();
 }
+
+fn json(text: impl AsRef<str>) -> serde_json::Value {
+    serde_json::from_str(text.as_ref()).expect("JSON")
+}
+
+#[test]
+fn what_is_shared_is_told_apart_from_what_is_ones_own() {
+    needs!(root, busybox);
+    let env = cloned(&["--privileged"]);
+    fs::write(env.container("two").join("delta/more"), vec![7; 3 << 20]).unwrap();
+    let list = env.wxc(["ls", "-F", "NAME,DISK"]).ok();
+    let cell = |name: &str| {
+        let line = list.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let megabytes = line.split_whitespace().nth(1).and_then(|cell| cell.strip_suffix("MB"));
+        megabytes.and_then(|number| number.parse::<f64>().ok()).unwrap_or_else(|| panic!("{list}"))
+    };
+    assert!((3.0..3.5).contains(&cell("two")) && cell("base") > 0.5, "{list}");
+
+    let told = json(env.wxc(["info", "two", "--json"]).ok());
+    let bytes = |what: &str| told["disk"][what].as_u64().unwrap_or_else(|| panic!("{told}"));
+    assert!(bytes("exclusive") >= 3 << 20 && bytes("referenced") > bytes("exclusive"), "{told}");
+    let info = env.wxc(["info", "two"]).ok();
+    assert!(info.contains("Disk use:") && info.contains("Shared:"), "{info}");
+    assert!(!env.wxc(["info", "base"]).ok().contains("Shared:"));
+
+    // Looking through all files is only done where it is asked for.
+    let list = json(env.wxc(["ls", "--json"]).ok());
+    assert!(list[0].get("disk").is_none(), "{list}");
+    let list = json(env.wxc(["ls", "--json", "-F", "DISK"]).ok());
+    assert!(list[1]["disk"]["exclusive"].as_u64() >= Some(3 << 20), "{list}");
+}

@@ -38,6 +38,7 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"], name: "btrfs-progs", needed: Needed::Test, why: "makes disks with btrfs" },
     Package { files: &["/usr/bin/zstd"], name: "zstd", needed: Needed::Test, why: "packs the Debian guest" },
     Package { files: &["/usr/bin/xz"], name: "xz-utils", needed: Needed::Test, why: "packs a guest" },
+    Package { files: &["/usr/bin/strace"], name: "strace", needed: Needed::Test, why: "counts how often a command waits for the disk" },
     Package { files: &["/usr/bin/rsync"], name: "rsync", needed: Needed::Bench, why: "what LXC copies containers with" },
     Package { files: &["/usr/bin/lxc-start"], name: "lxc", needed: Needed::Bench, why: "what wxc is measured beside" },
 ];

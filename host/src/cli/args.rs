@@ -347,7 +347,7 @@ pub struct Ls {
     /// A table
     #[arg(short, long)]
     pub fancy: bool,
-    /// A table with these columns: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED EPHEMERAL STORAGE PARENT
+    /// A table with these columns: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED EPHEMERAL STORAGE SNAPSHOTS PARENT DISK
     #[arg(short = 'F', long, value_name = "COLUMNS", value_delimiter = ',')]
     pub fancy_format: Vec<String>,
     /// Only containers that are not stopped

@@ -49,6 +49,7 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
         links: all || args.ips || args.stats,
         usage: all || args.stats,
         limit: all,
+        disk: all,
         ties: all,
     };
     let found = info::info(&host, &name, wanted)?;
@@ -79,6 +80,8 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
     if all {
         lines.add("Unprivileged:", found.unprivileged);
         lines.add("Storage:", &found.storage);
+        lines.bytes("Disk use:", found.disk.and_then(|disk| disk.own()));
+        lines.bytes("Shared:", found.disk.and_then(|disk| disk.shared()).filter(|shared| *shared > 0));
         lines.bytes("Size limit:", found.limit);
         if let Some(parent) = &found.parent {
             lines.add("Built on:", parent);

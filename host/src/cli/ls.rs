@@ -9,50 +9,48 @@ use super::args::Ls;
 use super::context::Context;
 use super::report::Failure;
 use super::{human, table};
-use crate::container::list::{self, Detail, Entry};
+use crate::container::list::{self, Entry, Wanted};
 use crate::runtime::State;
 
 /// A column: its name, what has to be looked up for it, and its cell.
 struct Column {
     name: &'static str,
-    detail: Detail,
+    needs: Wanted,
     cell: fn(&Entry) -> String,
 }
 
+const NOTHING: Wanted = Wanted { configuration: false, snapshots: false, links: false, memory: false };
+const CONFIGURATION: Wanted = Wanted { configuration: true, ..NOTHING };
+const SNAPSHOTS: Wanted = Wanted { snapshots: true, ..NOTHING };
+const LINKS: Wanted = Wanted { links: true, ..NOTHING };
+const MEMORY: Wanted = Wanted { memory: true, ..NOTHING };
+
+const fn column(name: &'static str, needs: Wanted, cell: fn(&Entry) -> String) -> Column {
+    Column { name, needs, cell }
+}
+
 const COLUMNS: &[Column] = &[
-    Column { name: "NAME", detail: Detail::States, cell: |e| e.name.to_string() },
-    Column { name: "STATE", detail: Detail::States, cell: |e| e.state.to_string() },
-    Column {
-        name: "PID",
-        detail: Detail::States,
-        cell: |e| e.pid.map(|p| p.to_string()).unwrap_or_default(),
-    },
-    Column {
-        name: "RAM",
-        detail: Detail::Everything,
-        cell: |e| e.memory.map(human::megabytes).unwrap_or_default(),
-    },
-    Column {
-        name: "SWAP",
-        detail: Detail::Everything,
-        cell: |e| e.swap.map(human::megabytes).unwrap_or_default(),
-    },
-    Column { name: "AUTOSTART", detail: Detail::Configuration, cell: |e| u8::from(e.autostart).to_string() },
-    Column { name: "GROUPS", detail: Detail::Configuration, cell: |e| e.groups.join(", ") },
-    Column {
-        name: "INTERFACE",
-        detail: Detail::Everything,
-        cell: |e| super::output::plain(&e.interfaces.join(", ")),
-    },
-    Column { name: "IPV4", detail: Detail::Everything, cell: |e| joined(&e.ipv4) },
-    Column { name: "IPV6", detail: Detail::Everything, cell: |e| joined(&e.ipv6) },
-    Column { name: "UNPRIVILEGED", detail: Detail::Configuration, cell: |e| e.unprivileged.to_string() },
-    Column { name: "EPHEMERAL", detail: Detail::Configuration, cell: |e| e.ephemeral.to_string() },
-    Column { name: "STORAGE", detail: Detail::Configuration, cell: |e| e.storage.clone() },
-    Column { name: "SNAPSHOTS", detail: Detail::Configuration, cell: |e| e.snapshots.to_string() },
-    Column { name: PARENT, detail: Detail::Configuration, cell: |e| e.parent.clone().unwrap_or_default() },
+    column("NAME", NOTHING, |e| e.name.to_string()),
+    column("STATE", NOTHING, |e| e.state.to_string()),
+    column("PID", NOTHING, |e| e.pid.map(|p| p.to_string()).unwrap_or_default()),
+    column("RAM", MEMORY, |e| e.memory.map(human::megabytes).unwrap_or_default()),
+    column("SWAP", MEMORY, |e| e.swap.map(human::megabytes).unwrap_or_default()),
+    column("AUTOSTART", CONFIGURATION, |e| u8::from(e.autostart).to_string()),
+    column("GROUPS", CONFIGURATION, |e| e.groups.join(", ")),
+    column("INTERFACE", LINKS, |e| super::output::plain(&e.interfaces.join(", "))),
+    column("IPV4", LINKS, |e| joined(&e.ipv4)),
+    column("IPV6", LINKS, |e| joined(&e.ipv6)),
+    column("UNPRIVILEGED", CONFIGURATION, |e| e.unprivileged.to_string()),
+    column("EPHEMERAL", CONFIGURATION, |e| e.ephemeral.to_string()),
+    column("STORAGE", CONFIGURATION, |e| e.storage.clone()),
+    column("SNAPSHOTS", SNAPSHOTS, |e| e.snapshots.to_string()),
+    column(PARENT, CONFIGURATION, |e| e.parent.clone().unwrap_or_default()),
+    column(DISK, CONFIGURATION, |e| e.disk.and_then(|d| d.own()).map(human::megabytes).unwrap_or_default()),
 ];
 
+/// What a container takes up on disk: storage without a count of its own goes through all its files, so it is shown,
+/// also with `--json`, only where it is asked for.
+const DISK: &str = "DISK";
 /// What a container is built on, which only its storage knows.
 const PARENT: &str = "PARENT";
 
@@ -66,17 +64,21 @@ pub(super) fn ls(context: &Context, args: &Ls) -> Result<ExitCode, Failure> {
         None => None,
     };
     let columns = columns(args)?;
-    let detail = if args.json {
-        Detail::Everything
-    } else {
-        let needed = columns.iter().map(|column| column.detail).max().unwrap_or(Detail::States);
-        if args.groups.is_empty() { needed } else { needed.max(Detail::Configuration) }
+    let chosen = columns.iter().fold(NOTHING, |all, column| all.and(column.needs));
+    let needed = match (args.json, args.groups.is_empty()) {
+        (true, _) => Wanted::ALL,
+        (false, true) => chosen,
+        (false, false) => chosen.and(CONFIGURATION),
     };
     let mut entries =
-        list::list(&host, detail, |name| pattern.as_ref().is_none_or(|pattern| pattern.is_match(name)))?;
+        list::list(&host, needed, |name| pattern.as_ref().is_none_or(|pattern| pattern.is_match(name)))?;
     entries.retain(|entry| is_wanted(args, entry));
-    if args.json || columns.iter().any(|column| column.name == PARENT) {
+    let is_asked = |name| columns.iter().any(|column| column.name == name);
+    if args.json || is_asked(PARENT) {
         list::add_parents(&host, &mut entries);
+    }
+    if is_asked(DISK) {
+        list::add_disk(&host, &mut entries)?;
     }
     if args.json {
         context.out.json(&entries);

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! `container.toml`: text to [`Container`], with every mistake named by file, line, column and key.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -66,8 +67,12 @@ fn read<T: DeserializeOwned>(text: &str, file: &Path, known_keys: bool) -> Resul
     if !walk.problems.is_empty() {
         return fail(walk.problems);
     }
-    T::deserialize(toml_edit::de::Deserializer::from(document.clone())).or_else(|error| {
-        let key = error.span().and_then(|span| key_at(document.as_item(), &span)).unwrap_or_default();
+    drop(walk);
+    T::deserialize(toml_edit::de::Deserializer::from(document)).or_else(|error| {
+        // Taken apart above; read again only to say where: a list of a thousand containers reads as many of these.
+        let document = Document::parse(text).ok();
+        let key = document.zip(error.span()).and_then(|(document, span)| key_at(document.as_item(), &span));
+        let key = key.unwrap_or_default();
         let steps: Vec<&str> = key.split('.').collect();
         let hint = match keys::find(&steps) {
             Some(Found::Key(row)) if known_keys => {
@@ -106,23 +111,23 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 struct Walk<'a> {
     text: &'a str,
     problems: Vec<Problem>,
-    path: Vec<String>,
+    path: Vec<Cow<'a, str>>,
     /// The keys are those of the table of keys.
     known_keys: bool,
 }
 
-impl Walk<'_> {
-    fn table(&mut self, table: &dyn TableLike) {
+impl<'a> Walk<'a> {
+    fn table(&mut self, table: &'a dyn TableLike) {
         for (name, item) in table.iter() {
-            self.path.push(name.to_string());
+            self.path.push(name.into());
             let span = table.key(name).and_then(Key::span);
             self.key(item, span);
             self.path.pop();
         }
     }
 
-    fn key(&mut self, item: &Item, span: Option<Range<usize>>) {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+    fn key(&mut self, item: &'a Item, span: Option<Range<usize>>) {
+        let path: Vec<&str> = self.path.iter().map(AsRef::as_ref).collect();
         if path.last().is_some_and(|name| name.chars().any(char::is_control)) {
             let key = path.join(".").escape_debug().to_string();
             let message = "a key cannot contain control characters".to_string();
@@ -137,12 +142,12 @@ impl Walk<'_> {
         self.item(item);
     }
 
-    fn item(&mut self, item: &Item) {
+    fn item(&mut self, item: &'a Item) {
         match item {
             Item::Table(table) => self.table(table),
             Item::ArrayOfTables(tables) => {
                 for (index, table) in tables.iter().enumerate() {
-                    self.path.push(index.to_string());
+                    self.path.push(index.to_string().into());
                     self.table(table);
                     self.path.pop();
                 }
@@ -152,12 +157,12 @@ impl Walk<'_> {
         }
     }
 
-    fn value(&mut self, value: &Value) {
+    fn value(&mut self, value: &'a Value) {
         match value {
             Value::InlineTable(table) => self.table(table),
             Value::Array(array) => {
                 for (index, value) in array.iter().enumerate() {
-                    self.path.push(index.to_string());
+                    self.path.push(index.to_string().into());
                     self.value(value);
                     self.path.pop();
                 }

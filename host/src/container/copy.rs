@@ -253,12 +253,10 @@ impl Work<'_> {
         // Content first, then the name that says it is complete.
         operation.step("copy.durable")?;
         let directory = there.layout.directory(self.to);
-        if found.survives == Survives::PowerLoss {
-            root.sync().map_err(Error::io("make durable", &directory))?;
-        }
+        create::settle_content(there, self.to, &root, &carried.text, found.survives)?;
         drop(root);
         operation.step("copy.complete")?;
-        create::complete(there, self.to, &carried.text)?;
+        create::complete(there, self.to, found.survives)?;
         notes.extend(choice.notes(self.from));
         notes.extend(carried.notes);
         Ok(Copied {
@@ -306,6 +304,11 @@ impl Work<'_> {
             && method::knows(&over.storage, source)?
         {
             return Ok((over, None));
+        }
+        if self.here {
+            // Its volume is in use: nobody has to ask whether this storage can be, or load it once more.
+            let (name, storage) = (source.storage_name.clone(), source.storage.clone());
+            return Ok((method::Target { name, storage }, None));
         }
         Ok((load(&source.storage_name)?, None))
     }

@@ -16,7 +16,8 @@ use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
-use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, store, volume};
+use super::volume::{self, OpenVolume};
+use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, store};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
@@ -172,11 +173,9 @@ impl Work<'_> {
         host.check_cancelled()?;
         // Content first, then the name that says it is complete.
         operation.step("create.durable")?;
-        if self.survives == Survives::PowerLoss {
-            volume.sync().map_err(Error::io("make durable", &host.layout.directory(name)))?;
-        }
+        settle_content(host, name, &volume, &text, self.survives)?;
         operation.step("create.complete")?;
-        complete(host, name, &text)?;
+        complete(host, name, self.survives)?;
         Ok(Created {
             name: name.clone(),
             directory: host.layout.directory(name),
@@ -310,15 +309,34 @@ fn is_said(set: &[(String, String)], key: &str) -> bool {
     })
 }
 
-/// The last step: from here on it is a container. When it fails, it is none. The mark becomes the configuration, so
-/// that no instant has both.
-pub(super) fn complete(host: &Host, name: &Name, text: &str) -> Result<(), Error> {
+/// The mark gets the text of the configuration, and with everything else of the new container it is made durable: by one sync of
+/// the file system, which is the first of the two moments that have to be waited for.
+pub(super) fn settle_content(
+    host: &Host,
+    name: &Name,
+    volume: &OpenVolume,
+    text: &str,
+    survives: Survives,
+) -> Result<(), Error> {
+    let directory = host.layout.directory(name);
+    store::replace_fleeting(&directory.join(PARTIAL), text.as_bytes())?;
+    if survives == Survives::Kill {
+        return Ok(());
+    }
+    volume.sync_with(&directory).map_err(Error::io("make durable", &directory))
+}
+
+/// The last step: from here on it is a container. When it fails, it is none. The mark, which says what the configuration
+/// is to say, becomes the configuration, so that no instant has both.
+pub(super) fn complete(host: &Host, name: &Name, survives: Survives) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     let (mark, config) = (directory.join(PARTIAL), host.layout.config(name));
-    store::stage(&mark, text.as_bytes())?;
     failpoint::pass("container.complete")
         .and_then(|()| fs::rename(&mark, &config))
         .map_err(Error::io("write", &config))?;
+    if survives == Survives::Kill {
+        return Ok(());
+    }
     // In place, and perhaps not durable: that is not complete.
     store::sync_directory(&directory).inspect_err(|_| drop(fs::rename(&config, &mark)))
 }

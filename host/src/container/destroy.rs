@@ -130,7 +130,9 @@ fn take_apart(host: &Host, name: &Name, container: Container) -> Result<Destroye
     let storage = container.rootfs.storage;
     let mark = if ties.clones.is_empty() { PARTIAL } else { KEPT };
     let intent = Intent::Destroy { name: name.clone(), storage: storage.clone() };
-    journal::perform(host, &intent, survives, |operation| {
+    // The first step renames the configuration into the mark, so what a loss of power leaves of this says itself what it is
+    // and which storage it has: the record is for the rest of what can go wrong.
+    journal::perform(host, &intent, Survives::Kill, |operation| {
         operation.step("destroy.unmake")?;
         unmake(host, name, survives, mark)?;
         if mark == KEPT {

@@ -8,6 +8,9 @@
 //! Only for storage that clones instantly: elsewhere an image would be a second copy of everything, and copying
 //! it takes as long as unpacking.
 
+/// Archives whose digest is known.
+mod seen;
+
 use std::fs::{self, DirBuilder, File};
 use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -88,9 +91,14 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let name = &container.rootfs.storage;
-    let (key, size) = key(host, &archive, &[name, prefix, how(container)])?;
+    let words = [name, prefix, how(container)];
+    if let Some(image) = known(host, &archive, &words)? {
+        return Ok(Some(image));
+    }
+    let Digested { key, size, sight } = digest(host, &archive, &words)?;
     let lock = lock(host, &key)?;
     if let Some(record) = load(host, &key)? {
+        remember(host, &key, sight, &words);
         return Ok(Some(Image { record, _lock: lock }));
     }
     let record = Record {
@@ -103,9 +111,10 @@ pub(super) fn prepare(
         notes: Vec::new(),
     };
     let made = make(host, storage, container, manifest, answers, record.clone());
-    if made.is_err() {
+    match &made {
+        Ok(record) => remember(host, &record.key, sight, &words),
         // What stays is no image, and goes with the next attempt.
-        drop(clear(host, storage, &record.key));
+        Err(_) => drop(clear(host, storage, &record.key)),
     }
     Ok(Some(Image { record: made?, _lock: lock }))
 }
@@ -115,14 +124,38 @@ fn how(container: &Container) -> &'static str {
     if container.privileged { "with devices" } else { "without devices" }
 }
 
-/// The digest of a file's bytes and of some words, and the file's length.
-fn key(host: &Host, archive: &Path, words: &[&str]) -> Result<(String, u64), Error> {
+/// The image of an archive that was digested before and has not changed since.
+fn known(host: &Host, archive: &Path, words: &[&str]) -> Result<Option<Image>, Error> {
+    let sight = File::open(archive).ok().and_then(|file| seen::Sight::of(&file));
+    let Some(key) = sight.and_then(|sight| seen::find(host, &sight, words)) else { return Ok(None) };
+    let lock = lock(host, &key)?;
+    // Removed meanwhile: then it is made anew, from what the archive is found to be.
+    Ok(load(host, &key)?.map(|record| Image { record, _lock: lock }))
+}
+
+fn remember(host: &Host, key: &str, sight: Option<seen::Sight>, words: &[&str]) {
+    if let Some(sight) = sight {
+        seen::remember(host, key, sight, words);
+    }
+}
+
+/// What an archive was found to be.
+struct Digested {
+    /// Of its bytes and of some words.
+    key: String,
+    size: u64,
+    /// The file, if it did not change meanwhile and will not change unnoticed.
+    sight: Option<seen::Sight>,
+}
+
+fn digest(host: &Host, archive: &Path, words: &[&str]) -> Result<Digested, Error> {
     let mut hash = Sha256::new();
     for word in words {
         hash.update(word.as_bytes());
         hash.update([0]);
     }
     let mut file = File::open(archive).map_err(Error::io("open", archive))?;
+    let before = seen::Sight::before_reading(&file);
     let total = file.metadata().map(|meta| meta.len()).ok();
     let mut buffer = vec![0; 1 << 20];
     let mut size = 0;
@@ -135,8 +168,9 @@ fn key(host: &Host, archive: &Path, words: &[&str]) -> Result<(String, u64), Err
         host.progress.report(size, total, Unit::Bytes);
         host.check_cancelled()?;
     }
-    let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((digits, size))
+    let key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sight = before.filter(|before| seen::Sight::of(&file).as_ref() == Some(before));
+    Ok(Digested { key, size, sight })
 }
 
 fn make(
@@ -304,7 +338,7 @@ fn clear(host: &Host, storage: &StoragePlugin, key: &str) -> Result<(), Error> {
         _ => {}
     }
     // What the host put beside the volume.
-    for file in [FILE, "image.new"] {
+    for file in [FILE, "image.new", seen::FILE, "seen.new"] {
         drop(fs::remove_file(directory.join(file)));
     }
     fs::remove_dir(&directory).map_err(Error::io("remove", &directory))

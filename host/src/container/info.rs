@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Error, Host, dependents, store, watch};
 use crate::config::{Container, Name};
-use crate::plugin::storage::Storage as _;
+use crate::plugin::storage::{Storage as _, VolumeUsage};
 use crate::runtime::cgroup::Statistics;
 use crate::runtime::net::Interface;
 use crate::runtime::state::Snapshot;
@@ -31,6 +31,8 @@ pub struct Info {
     pub storage: String,
     /// The most its root file system may take up, in bytes, where the storage sets a limit.
     pub limit: Option<u64>,
+    /// What its root file system takes up.
+    pub disk: Option<Disk>,
     /// The volume that its own is built on.
     pub parent: Option<String>,
     /// The containers that are built on it.
@@ -44,12 +46,46 @@ pub struct Info {
     pub cgroups: Vec<std::path::PathBuf>,
 }
 
+/// What a root file system takes up. A storage leaves out what it cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// Bytes that would be free without it.
+    pub exclusive: Option<u64>,
+    /// Bytes of all that is in it, also what it shares with others.
+    pub referenced: Option<u64>,
+    /// Files and directories.
+    pub entries: Option<u64>,
+}
+
+impl Disk {
+    /// Bytes of its own; where that is not known, of all that is in it.
+    #[must_use]
+    pub fn own(&self) -> Option<u64> {
+        self.exclusive.or(self.referenced)
+    }
+
+    /// Bytes that it has in common with others.
+    #[must_use]
+    pub fn shared(&self) -> Option<u64> {
+        self.referenced?.checked_sub(self.exclusive?)
+    }
+}
+
+impl From<VolumeUsage> for Disk {
+    fn from(usage: VolumeUsage) -> Self {
+        let VolumeUsage { exclusive, referenced, entries } = usage;
+        Self { exclusive, referenced, entries }
+    }
+}
+
 /// What of it has to be looked up: asking the network and the cgroups costs more than all the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     pub links: bool,
     pub usage: bool,
     pub limit: bool,
+    /// What it takes up on disk; may take long where the storage keeps no count.
+    pub disk: bool,
     /// What it is built on and what is built on it.
     pub ties: bool,
 }
@@ -74,6 +110,7 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         unprivileged: !container.privileged,
         ephemeral: container.ephemeral,
         limit: if wanted.limit { limit(host, name, &container) } else { None },
+        disk: if wanted.disk { disk_usage(host, name).ok() } else { None },
         storage: container.rootfs.storage,
         parent: ties.parent,
         clones: ties.clones,
@@ -97,11 +134,11 @@ fn limit(host: &Host, name: &Name, container: &Container) -> Option<u64> {
 ///
 /// # Errors
 /// The storage cannot tell.
-pub fn disk_usage(host: &Host, name: &Name) -> Result<crate::plugin::storage::VolumeUsage, Error> {
+pub fn disk_usage(host: &Host, name: &Name) -> Result<Disk, Error> {
     let container = store::load(host, name)?;
     let storage = super::plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.unwrap_or_else(|| name.to_string());
-    Ok(storage.usage(&volume)?)
+    Ok(storage.usage(&volume)?.into())
 }
 
 /// What it uses.

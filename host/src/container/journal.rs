@@ -10,13 +10,18 @@
 //! ```text
 //! claim(names)   locks in the order of names; what is unfinished of them is settled
 //! perform(intent)
-//!   record       .journal/web.create-71-1790.json, durable          2 fsyncs
+//!   record       .journal/web.create-71-1790.json, durable          2 fsyncs, one commit of the file system
 //!   work         steps, each repeatable with the operation's id
-//!   commit       the record goes                                    1 fsync
+//!   commit       the record goes                                    nothing is waited for
 //! ```
 //!
-//! A record may outlive its operation by an instant (power may fail between the last step and the removal), so
-//! settling looks at what is there and decides by that, never by the record's being there.
+//! A record may outlive its operation (power may fail between the last step and the removal, and the removal
+//! itself is not waited for), so settling looks at what is there and decides by that, never by the record's being there. It cannot
+//! come back beside a later operation: the record of that one is made durable in the same directory, which takes the
+//! removal along.
+//!
+//! A record that only has to survive a kill ([`Survives::Kill`]) is not waited for at all. After a loss of power it is there, empty, or
+//! not there; an empty one says that its writing was cut short, and nothing else.
 //!
 //! A verb adds a row to [`Intent`] and to [`Intent::settle`].
 
@@ -131,7 +136,8 @@ impl Intent {
 pub enum Survives {
     /// Loss of power: it is on the disk before the first step.
     PowerLoss,
-    /// The end of the process: for containers that do not survive more themselves.
+    /// The end of the process: for containers that do not survive more themselves, and for operations of which everything
+    /// that a loss of power can leave says itself what it is.
     Kill,
 }
 
@@ -140,7 +146,6 @@ pub enum Survives {
 pub struct Operation {
     id: String,
     path: PathBuf,
-    survives: Survives,
 }
 
 impl Operation {
@@ -163,7 +168,7 @@ impl Operation {
     /// # Errors
     /// It cannot be removed; whoever comes next finds that there is nothing to do.
     pub fn commit(self) -> Result<(), Error> {
-        forget(&self.path, self.survives)
+        forget(&self.path)
     }
 }
 
@@ -185,7 +190,7 @@ pub fn begin(host: &Host, intent: &Intent, survives: Survives) -> Result<Operati
     let path = record::path(host, intent, &id);
     let text = record::text(intent, &id).map_err(|error| Error::io("write", &path)(error.into()))?;
     let written = match survives {
-        Survives::PowerLoss => store::replace(&path, &text),
+        Survives::PowerLoss => store::add(&path, &text),
         Survives::Kill => store::replace_fleeting(&path, &text),
     };
     if let Err(error) = written {
@@ -194,7 +199,7 @@ pub fn begin(host: &Host, intent: &Intent, survives: Survives) -> Result<Operati
         return Err(error);
     }
     tracing::debug!(operation = id, ?intent, "begun");
-    Ok(Operation { id, path, survives })
+    Ok(Operation { id, path })
 }
 
 /// Does `work` as one operation: when it fails, what it did is settled as after a crash.
@@ -335,24 +340,20 @@ fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
     let failed =
         |source| Error::Unsettled { name: name.to_string(), verb: intent.verb(), source: Box::new(source) };
     let said = intent.settle(host, &record.operation).map_err(failed)?;
-    forget(&record.path, Survives::PowerLoss)?;
+    forget(&record.path)?;
     tracing::info!(operation = record.operation, said, "settled");
     let Some(said) = said else { return Ok(None) };
     host.progress.note(&said);
     Ok(Some(name.clone()))
 }
 
-/// Removes a record.
-fn forget(path: &Path, survives: Survives) -> Result<(), Error> {
+/// Removes a record. Nobody waits for the disk: one that comes back after a loss of power finds what it was about done.
+fn forget(path: &Path) -> Result<(), Error> {
     let failed = || Error::io("remove", path);
     failpoint::pass("journal.forget").map_err(failed())?;
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed()(error)),
         _ => {}
     }
-    failpoint::pass("journal.forgotten").map_err(failed())?;
-    match (survives, path.parent()) {
-        (Survives::PowerLoss, Some(directory)) => store::sync_directory(directory),
-        _ => Ok(()),
-    }
+    failpoint::pass("journal.forgotten").map_err(failed())
 }

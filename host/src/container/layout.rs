@@ -96,15 +96,17 @@ impl Layout {
     /// # Errors
     /// The directory cannot be read.
     pub fn names(&self) -> Result<Vec<Name>, Error> {
+        let mut names = self.candidates()?;
+        names.retain(|name| self.exists(name));
+        Ok(names)
+    }
+
+    /// Everything in the pool that has a name a container could have, sorted; for who looks into each in any case.
+    pub(super) fn candidates(&self) -> Result<Vec<Name>, Error> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(Error::io("list", &self.path))? {
             let entry = entry.map_err(Error::io("list", &self.path))?;
-            let Some(name) = entry.file_name().to_str().and_then(|word| word.parse::<Name>().ok()) else {
-                continue;
-            };
-            if self.config(&name).is_file() {
-                names.push(name);
-            }
+            names.extend(entry.file_name().to_str().and_then(|word| word.parse::<Name>().ok()));
         }
         names.sort();
         Ok(names)

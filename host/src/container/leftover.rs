@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::layout::{KEPT, PARTIAL};
-use super::{Error, Host, beneath, dependents, ids, plugins, snapshot, store};
+use super::{Error, Host, beneath, dependents, ids, plugins, snapshot};
 use crate::config::{Container, Name, toml};
 use crate::plan::RootSource;
 use crate::plugin::StoragePlugin;
@@ -197,6 +197,6 @@ pub(super) fn remove_directory(host: &Host, name: &Name) -> Result<(), Error> {
     failpoint::pass("container.unmark").map_err(failed)?;
     drop(fs::remove_file(directory.join(PARTIAL)));
     failpoint::pass("container.remove").map_err(failed)?;
-    fs::remove_dir(&directory).map_err(failed)?;
-    store::sync_directory(&host.layout.path)
+    // Not waited for: a mark, or an empty directory, that comes back after a loss of power is a leftover again.
+    fs::remove_dir(&directory).map_err(failed)
 }

@@ -2,7 +2,7 @@
 //! Reading a container's configuration, with a useful answer when it is not there.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -12,6 +12,8 @@ use crate::sys::failpoint;
 
 /// Largest configuration that is read.
 const LIMIT: u64 = 1 << 20;
+/// Most are shorter.
+const TYPICAL: usize = 4 << 10;
 
 /// The configuration of `name`.
 ///
@@ -27,12 +29,24 @@ pub fn load(host: &Host, name: &Name) -> Result<Container, Error> {
 /// # Errors
 /// There is no such container, or its file cannot be read.
 pub fn text(host: &Host, name: &Name) -> Result<String, Error> {
+    read(host, name)?.ok_or_else(|| not_found(host, name))
+}
+
+/// The same; `None` where there is none. A list asks a thousand times, so without looking first.
+pub(super) fn read(host: &Host, name: &Name) -> Result<Option<String>, Error> {
     let path = host.layout.config(name);
     let failed = Error::io("read", &path);
-    match fs::metadata(&path) {
-        Ok(meta) if meta.len() > LIMIT => Err(failed(io::Error::other("it is larger than a mebibyte"))),
-        Ok(_) => fs::read_to_string(&path).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_found(host, name)),
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut text = String::with_capacity(TYPICAL);
+    match file.take(LIMIT + 1).read_to_string(&mut text) {
+        Ok(length) if length as u64 > LIMIT => Err(failed(io::Error::other("it is larger than a mebibyte"))),
+        Ok(_) => Ok(Some(text)),
         Err(error) => Err(failed(error)),
     }
 }
@@ -62,16 +76,21 @@ pub fn require(host: &Host, name: &Name) -> Result<(), Error> {
 /// # Errors
 /// It cannot be written; the old content stands.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
-    stage(path, content)?;
+    put(path, content, File::sync_all)?;
     sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
-/// The same, except that only the content is durable: for a file that gets its name afterwards.
+/// A new file, durably: the name is given before the content is waited for, so that one commit of the file system takes
+/// both. After a loss of power in between it may be empty, which whoever reads it has to expect.
 ///
 /// # Errors
-/// It cannot be written; the old content stands.
-pub(super) fn stage(path: &Path, content: &[u8]) -> Result<(), Error> {
-    put(path, content, File::sync_all)
+/// It cannot be written, or not made durable; then it may be there all the same.
+pub(super) fn add(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let failed = || Error::io("write", path);
+    replace_fleeting(path, content)?;
+    failpoint::pass("file.sync").and_then(|()| File::open(path)?.sync_all()).map_err(failed())?;
+    // ext4, xfs and btrfs have the name on the disk by now; POSIX promises it only for this.
+    sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
 /// The same without waiting for the disk: for what need not survive a loss of power.

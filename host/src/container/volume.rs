@@ -6,11 +6,12 @@
 //! mount namespace, is seen by nobody else, and goes away with its descriptor, also when this process
 //! is killed.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat, syncfs};
+use rustix::fs::{Mode, OFlags, fstat, openat, syncfs};
 use rustix::mount::MountAttrFlags;
 
 use super::{Error, beneath};
@@ -34,6 +35,21 @@ impl OpenVolume {
     #[must_use]
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// The same for the volume and for everything beside it in the pool, of which `beside` is a directory.
+    ///
+    /// # Errors
+    /// As [`OpenVolume::sync`].
+    pub fn sync_with(&self, beside: &Path) -> io::Result<()> {
+        let pool = File::open(beside)?;
+        // A tree, and the writable layer of an overlay, are on the pool's file system, and one sync is for both. That of a disk is
+        // another one, whose blocks are in a file of the pool, so it comes first. (A subvolume of btrfs looks like that, too; there
+        // the second sync finds nothing to do.)
+        if fstat(self.upper.as_ref().unwrap_or(&self.root))?.st_dev != fstat(&pool)?.st_dev {
+            self.sync()?;
+        }
+        Ok(syncfs(pool)?)
     }
 
     /// Waits until what was written is on the disk.

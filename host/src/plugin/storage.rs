@@ -96,6 +96,11 @@ pub struct StoragePlugin {
     pub(super) interruption: Option<Arc<Interruption>>,
 }
 
+/// Verbs that make a new volume which can be written. The host makes it durable as a whole when it has been filled, before
+/// anything says that it is complete, or has it sealed; whatever a loss of power leaves of it before that, is removed. So
+/// nothing has to be waited for in between.
+const MADE_DURABLE: [&str; 2] = ["volumes.create", "clones.clone"];
+
 /// The most volumes asked for in one call.
 const MOST_VOLUMES: u32 = 1000;
 
@@ -438,6 +443,7 @@ impl StoragePlugin {
             commands: Arc::clone(&self.ready.commands),
             settings: Arc::clone(&self.settings.0),
             store: Some(self.pool.join(".plugin-state").join(&self.ready.identity.name)),
+            durable_later: MADE_DURABLE.contains(&name),
             interruption: self.interruption.clone(),
             ..Scope::default()
         };

@@ -64,8 +64,8 @@ pub(super) fn text(intent: &Intent, operation: &str) -> Result<Vec<u8>, serde_js
 /// # Errors
 /// The directory cannot be read.
 pub fn all(host: &Host) -> Result<Vec<Record>, Error> {
-    let mut records: Vec<Record> =
-        files(host)?.into_iter().filter(|path| is(path, "json")).filter_map(|path| read(&path)).collect();
+    let whole = files(host)?.into_iter().filter(|path| is(path, "json") && !is_empty(path));
+    let mut records: Vec<Record> = whole.filter_map(|path| read(&path)).collect();
     records.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(records)
 }
@@ -75,7 +75,7 @@ pub fn all(host: &Host) -> Result<Vec<Record>, Error> {
 /// # Errors
 /// The directory cannot be read.
 pub fn cut_short(host: &Host) -> Result<Vec<(PathBuf, Name)>, Error> {
-    let short = files(host)?.into_iter().filter(|path| is(path, "new"));
+    let short = files(host)?.into_iter().filter(|path| is(path, "new") || is(path, "json") && is_empty(path));
     Ok(short.filter_map(|path| subject(&path).map(|name| (path, name))).collect())
 }
 
@@ -103,6 +103,12 @@ fn files(host: &Host) -> Result<Vec<PathBuf>, Error> {
 
 fn is(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
+}
+
+/// Whether a record has its name and no content. Only a loss of power leaves that, before the first step of what
+/// it was to be about, or when everything that such a loss can leave says itself what it is (`Survives`).
+fn is_empty(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
 /// The container in a file's name; an operation's id has no dot.
@@ -174,11 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn a_record_without_content_was_never_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.create-1-2.json");
+        fs::write(&path, "").unwrap();
+        assert!(is_empty(&path));
+        fs::write(&path, "{").unwrap();
+        assert!(!is_empty(&path));
+    }
+
+    #[test]
     fn what_is_not_understood_still_says_whom_it_concerns() {
         let directory = tempfile::tempdir().unwrap();
         let whole = r#"{"format":1,"operation":"x-1","containers":["web"],"intent":"#;
         for (text, why) in [
-            (String::new(), "damaged"),
+            (" ".to_string(), "damaged"),
             (whole[..20].to_string(), "damaged"),
             (
                 format!("{whole}{{\"create\":{{\"name\":\"web\",\"storage\":\"dir\",\"more\":1}}}}}}"),

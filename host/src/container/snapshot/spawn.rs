@@ -109,10 +109,11 @@ impl Work<'_> {
         let old = carry::host_name(then, name);
         let renamed = identity::NewName { old: &old, new: &carry::host_name(&carried.container, new) };
         identity::renew(root.root(), Some(&renamed))?;
-        root.sync().map_err(Error::io("make durable", &directories.1))?;
+        operation.step("spawn.durable")?;
+        create::settle_content(host, new, &root, &carried.text, Survives::PowerLoss)?;
         drop(root);
         operation.step("spawn.complete")?;
-        create::complete(host, new, &carried.text)?;
+        create::complete(host, new, Survives::PowerLoss)?;
         notes.extend(carried.notes);
         Ok(Spawned {
             name: (*new).clone(),

@@ -12,9 +12,10 @@ use super::place::CONFINED;
 /// Levels of directories: one descriptor each.
 const MAX_DEPTH: usize = 256;
 
-/// Trees of at most this many entries are synced one by one; larger ones with the whole file system,
-/// which may have much to write that is not ours.
-const FEW: u64 = 128;
+/// Trees of at most this many entries are synced one by one; larger ones with the whole file system, which may have much
+/// to write that is not ours. But each fsync has the disk empty its cache, also when there is nothing to write: half a
+/// millisecond for each file, where the whole file system takes a few.
+const FEW: u64 = 4;
 
 /// What a tree takes up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -69,6 +69,8 @@ pub(super) struct Scope {
     pub(super) store: Option<PathBuf>,
     /// Directories of the host that were asked for and granted.
     pub(super) host_directories: Arc<[String]>,
+    /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
+    pub(super) durable_later: bool,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
 }

@@ -118,7 +118,7 @@ impl Host for State {
 
     fn write(&mut self, base: Base, path: String, content: Vec<u8>, permissions: u32) -> Answer<()> {
         let at = attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(write(&at, &content, permissions))
+        Ok(write(&at, &content, permissions, self.scope.durable_later))
     }
 
     fn make_file(&mut self, base: Base, path: String, size: u64, permissions: u32) -> Answer<()> {
@@ -191,6 +191,9 @@ impl Host for State {
         let fd = attempt!(at.open(OFlags::RDONLY));
         let above = attempt!(at.open_parent());
         attempt!(at.pass("tree.sync"));
+        if self.scope.durable_later {
+            return Ok(Ok(()));
+        }
         let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
         Ok(synced.map_err(|e| at.refused("write to the disk", e)))
     }
@@ -315,8 +318,8 @@ fn read(at: &At, limit: u32) -> Result<Vec<u8>, Error> {
 }
 
 /// A hidden name beside the file, synced and renamed over it; the name is always the same, so that what a
-/// crash leaves is taken up by the next attempt.
-fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
+/// crash leaves is taken up by the next attempt. `later`: a file of a new volume, which is made durable as a whole.
+fn write(at: &At, content: &[u8], permissions: u32, later: bool) -> Result<(), Error> {
     let name = at.named()?;
     let part = format!(".{name}.part");
     at.pass("tree.write")?;
@@ -328,12 +331,17 @@ fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(at.refused("write", errno)),
     }
+    // What is there already may be another volume's, such as a note of the original: it is never put at risk.
+    let is_new = || matches!(statat(&at.parent, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT));
+    let later = later && is_new();
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(&at.parent, &part, flags, Mode::RUSR | Mode::WUSR).map_err(|e| at.refused("write", e))?;
     let mut file = File::from(fd);
     let written = file.write_all(content).and_then(|()| {
         fchmod(&file, mode(permissions))?;
-        file.sync_all()?;
+        if !later {
+            file.sync_all()?;
+        }
         failpoint::pass("tree.write.rename")?;
         renameat(&at.parent, &part, &at.parent, name)?;
         Ok(())
@@ -344,6 +352,9 @@ fn write(at: &At, content: &[u8], permissions: u32) -> Result<(), Error> {
         return Err(failed(error));
     }
     at.pass("tree.write.sync")?;
+    if later {
+        return Ok(());
+    }
     fsync(at.open_parent()?).map_err(|e| at.refused("write", e))
 }
 

@@ -45,7 +45,8 @@ impl Cgroups {
         Statistics { memory: self.memory(), cpu: self.cpu(), io: self.io(), tasks: self.tasks() }
     }
 
-    fn memory(&self) -> Option<MemoryUsage> {
+    /// The memory alone.
+    pub(crate) fn memory(&self) -> Option<MemoryUsage> {
         let place = self.place_of("memory")?;
         let file = |name: &str| place.payload.join(name);
         if place.unified {
