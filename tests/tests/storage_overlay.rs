@@ -254,3 +254,30 @@ fn what_is_shared_is_told_apart_from_what_is_ones_own() {
     let list = json(env.wxc(["ls", "--json", "-F", "DISK"]).ok());
     assert!(list[1]["disk"]["exclusive"].as_u64() >= Some(3 << 20), "{list}");
 }
+
+/// What was lent is taken back when nobody needs it any more, and until then it is said who does.
+#[test]
+fn what_lent_itself_to_clones_is_taken_back_for_snapshots_and_restores() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("base", &["-B", "overlay"]);
+    fs::write(env.container("base").join("rootfs/content"), "then").unwrap();
+    env.wxc(["snapshot", "base", "then"]).ok();
+    env.wxc(["copy", "-s", "base", "two"]).ok();
+    for (words, way_out) in [
+        (&["snapshot", "base"][..], "wxc copy base"),
+        (&["snapshot", "base", "-r", "then"], "wxc snapshot base -r SNAPSHOT -N NEW"),
+    ] {
+        let message = env.wxc(words).fails(1);
+        assert!(message.contains("shared by two") && message.contains(way_out), "{message}");
+    }
+    env.wxc(["snapshot", "base", "-r", "then", "-N", "beside"]).ok();
+    env.wxc(["destroy", "two"]).ok();
+    // Nobody has started it since: it is still sealed.
+    env.wxc(["snapshot", "base", "now"]).ok();
+    env.wxc(["copy", "-s", "base", "two"]).ok();
+    env.wxc(["destroy", "two"]).ok();
+    env.wxc(["snapshot", "base", "-r", "then"]).ok();
+    env.wxc(["start", "base"]).ok();
+    assert_eq!(env.inside("base", "cat /content"), "then");
+}

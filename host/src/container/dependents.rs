@@ -13,7 +13,7 @@ use super::journal::{self, Intent, Survives};
 use super::layout::{KEPT, LENT};
 use super::{Error, Host, leftover, plugins, store};
 use crate::config::{Container, Name, toml};
-use crate::plugin::storage::{Phase, Storage, Volume as Stored};
+use crate::plugin::storage::{Access, Phase, Storage, Volume as Stored};
 use crate::plugin::{FailureKind, PluginError, StoragePlugin};
 
 /// What depends on a container, and what it depends on.
@@ -158,6 +158,23 @@ pub(super) fn reclaim(
             Err(Error::io("forget a clone of", &host.layout.directory(name))(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Sees to it that a stopped container's volume can be written, before something is done that needs it so: it may
+/// have lent itself to clones that are gone since.
+pub(super) fn regain(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    storage: &impl Storage,
+    verb: &'static str,
+) -> Result<(), Error> {
+    match storage.mounts(volume_id(name, container), Access::ReadWrite) {
+        Err(error) if is(&error, FailureKind::Invalid) => reclaim(host, name, container, verb),
+        // It went away, and may come back from a snapshot.
+        Err(error) if is(&error, FailureKind::NotFound) => Ok(()),
+        other => Ok(other.map(drop)?),
     }
 }
 

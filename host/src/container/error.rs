@@ -120,6 +120,10 @@ impl Error {
             Self::InUse { clones, verb: "removed", .. } => {
                 vec![format!("it goes with the last of them: destroy {}", listed(clones))]
             }
+            Self::InUse { name, clones, verb: "restored" } => vec![format!(
+                "destroy {} first, or restore it into a new container: wxc snapshot {name} -r SNAPSHOT -N NEW",
+                listed(clones)
+            )],
             Self::InUse { name, clones, .. } => vec![format!(
                 "destroy {} first, or work on an independent copy: wxc copy {name} NEWNAME",
                 listed(clones)

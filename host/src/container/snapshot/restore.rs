@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::journal::{self, Intent, Operation, Survives};
-use super::super::{Error, Host, leftover, plugins, store, volume, watch};
+use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
 use super::exchange::{Place, Tag};
 use super::{Volume, content, record, remove, volume_id};
 use crate::config::{Container, Name, toml, write};
@@ -61,6 +61,7 @@ pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Er
     let text = record::read(host, name, snapshot).configuration()?;
     let (container, text) = configuration(host, name, text)?;
     let target = Volume::of(host, name, &container)?;
+    dependents::regain(host, name, &container, &target.storage, "restored")?;
     if target.native {
         refuse_blockers(&target, name, snapshot)?;
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
-use super::super::{Error, Host, leftover, plugins, store, volume, watch};
+use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
 use super::meanwhile::{self, Meanwhile, Rest};
 use super::record::{self, Moment, Record};
 use super::{PREFIX, Volume, content, remove, volume_id};
@@ -56,7 +56,7 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
         Some(snapshot) => free(host, name, snapshot)?,
         None => lowest(host, name)?,
     };
-    let (meanwhile, way) = choose(host, name, &source)?;
+    let (meanwhile, way) = choose(host, name, &container, &source)?;
     let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone() };
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         operation.step("snapshot.directory")?;
@@ -104,13 +104,24 @@ impl Way {
 }
 
 /// What happens to the container meanwhile, and who makes the volume.
-fn choose(host: &Host, name: &Name, source: &Volume) -> Result<(Meanwhile, Way), Error> {
+fn choose(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    source: &Volume,
+) -> Result<(Meanwhile, Way), Error> {
     let stopped = match (source.native, source.at_rest) {
         (true, _) => Way::Native,
         (false, Some(_)) => Way::AtRest,
         (false, None) => Way::Copy,
     };
-    let Some(running) = watch::snapshot(host, name) else { return Ok((Meanwhile::RunsOn, stopped)) };
+    let Some(running) = watch::snapshot(host, name) else {
+        // What is copied by the host is only read.
+        if stopped != Way::Copy {
+            dependents::regain(host, name, container, &source.storage, "snapshotted")?;
+        }
+        return Ok((Meanwhile::RunsOn, stopped));
+    };
     let native = if source.native { Some(source.storage.snapshot_traits()?) } else { None };
     let plan = source.storage.mounts(&source.id, Access::ReadOnly)?;
     let meanwhile = meanwhile::decide(native, source.at_rest.is_some(), &plan);
