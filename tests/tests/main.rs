@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod copy;
 mod crash;
+mod ephemeral;
 mod harness;
 mod hostile;
 mod images;

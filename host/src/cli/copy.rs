@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! `wxc copy`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::args::Copy;
@@ -8,6 +9,7 @@ use super::context::{self, Context};
 use super::report::Failure;
 use super::{attach, foreground, interrupt, output};
 use crate::config::Name;
+use crate::config::mounts::{Create, Mount};
 use crate::container::copy::{self, Copied, CopyRequest, Sharing};
 use crate::container::start::StartRequest;
 use crate::container::stop::{self, How, StopRequest};
@@ -40,6 +42,10 @@ pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> 
         allow_running: args.allow_running,
         keep_name: args.keep_name,
         keep_mac: args.keep_mac,
+        // Also after a reboot that it asks for itself.
+        set: if args.tmpfs { vec![("rootfs.in-memory".into(), "true".into())] } else { Vec::new() },
+        mounts: args.mount.iter().map(|word| mount(word)).collect::<Result<_, _>>()?,
+        size: args.size.as_ref().map(|word| context::size(word)).transpose()?,
     };
     interrupt::listen();
     if args.ephemeral {
@@ -97,12 +103,46 @@ fn tell(context: &Context, args: &Copy, copied: &Copied) {
     context.out.say(format_args!("{how} {from} to {name} (on {storage}) in {}", directory.display()));
 }
 
+/// `-m`, in the words of lxc-copy: `bind=/source[:/target][:ro|rw]`.
+fn mount(word: &str) -> Result<Mount, Failure> {
+    let refused = |why: &str| {
+        Failure::new(format!("{word:?} is no mount: {why}"))
+            .hint("for example: -m bind=/srv/data, or -m bind=/srv/data:/data:ro")
+            .code(2)
+    };
+    let (kind, places) = word.split_once('=').unwrap_or(("bind", word));
+    match kind {
+        "bind" => {}
+        "overlay" => {
+            return Err(refused(
+                "an overlay needs a place for what is written; a throw-away copy has its own: copy the data into it, or bind it read-only",
+            ));
+        }
+        _ => return Err(refused("its kind is bind")),
+    }
+    let mut parts = places.split(':');
+    let source = PathBuf::from(parts.next().unwrap_or_default());
+    let (mut target, mut read_only) = (source.clone(), false);
+    for part in parts {
+        match part {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            path if path.starts_with('/') => target = path.into(),
+            _ => return Err(refused("a place is an absolute path, and what follows is ro or rw")),
+        }
+    }
+    if !source.is_absolute() {
+        return Err(refused("a place is an absolute path, and what follows is ro or rw"));
+    }
+    let about = source.metadata().map_err(|error| refused(&format!("{}: {error}", source.display())))?;
+    let create = if about.is_dir() { Create::Dir } else { Create::File };
+    Ok(Mount { create, read_only, ..Mount::bind(source, target) })
+}
+
 /// `-e`: the copy is started, and gone when it stops.
 fn ephemeral(context: &Context, args: &Copy, host: Host, request: &CopyRequest) -> Result<ExitCode, Failure> {
     let streams = args.foreground && !foreground::has_terminal();
-    let memory = args.tmpfs.then(|| ("rootfs.in-memory".to_owned(), "true".to_owned()));
     let start = StartRequest {
-        set: memory.into_iter().collect(),
         overrides: Overrides { caller_environment: context::environment(), streams, ..Overrides::default() },
         foreground: args.foreground,
         streams,

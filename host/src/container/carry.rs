@@ -5,8 +5,11 @@
 
 use std::path::Path;
 
+use serde::Serialize as _;
+
 use super::Error;
 use crate::config::ids::{IdMap, IdRange};
+use crate::config::mounts::Mount;
 use crate::config::network::Mac;
 use crate::config::{Container, Name, edit, toml};
 
@@ -26,6 +29,10 @@ pub(super) struct Renewed<'a> {
     pub(super) ephemeral: bool,
     /// Both are one: it was renamed.
     pub(super) same_machine: bool,
+    /// Keys with what they are to be.
+    pub(super) set: &'a [(String, String)],
+    /// More mounts.
+    pub(super) mounts: &'a [Mount],
 }
 
 /// What came of it.
@@ -82,6 +89,12 @@ pub(super) fn carry(
             ));
         }
     }
+    if !renewed.mounts.is_empty() {
+        text.set("mounts", &table(original.mounts.iter().chain(renewed.mounts))?)?;
+    }
+    for (key, value) in renewed.set {
+        text.set(key, value)?;
+    }
     let head = heading(&original_text);
     if !text.text.starts_with(head) {
         // It belonged to a key that went away.
@@ -118,6 +131,15 @@ impl Text<'_> {
 fn list(ranges: &[IdRange]) -> String {
     let words: Vec<String> = ranges.iter().map(|range| format!("{:?}", range.to_string())).collect();
     format!("[{}]", words.join(", "))
+}
+
+fn table<'a>(mounts: impl Iterator<Item = &'a Mount>) -> Result<String, Error> {
+    let mounts: Vec<&Mount> = mounts.collect();
+    let written = mounts.serialize(toml_edit::ser::ValueSerializer::new());
+    written.map(|value| value.to_string()).map_err(|error| Error::Invalid {
+        message: format!("the mounts cannot be written: {error}"),
+        hint: "use paths that are UTF-8".into(),
+    })
 }
 
 /// The comments and empty lines that a file begins with.
@@ -205,6 +227,8 @@ addresses = ["10.0.3.5/24"]
             keep_mac: false,
             ephemeral: false,
             same_machine: false,
+            set: &[],
+            mounts: &[],
         };
         change(&mut renewed);
         let file = Path::new("container.toml");

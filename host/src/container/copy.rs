@@ -13,8 +13,11 @@ use serde::Serialize;
 use super::destroy::{self, DestroyOptions};
 use super::journal::{self, Claim, Intent, Operation, Survives};
 use super::start::{self, StartRequest};
-use super::{Error, Host, carry, create, dependents, identity, ids, leftover, plugins, store, watch};
+use super::{
+    Error, Host, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, store, watch,
+};
 use crate::config::ids::IdMap;
+use crate::config::mounts::Mount;
 use crate::config::{Container, Name};
 
 use crate::plugin::storage::Storage as _;
@@ -43,6 +46,12 @@ pub struct CopyRequest {
     pub keep_name: bool,
     /// Keep the hardware addresses.
     pub keep_mac: bool,
+    /// Configuration keys of the copy, with what they are to be.
+    pub set: Vec<(String, String)>,
+    /// What is mounted in the copy besides what the original has.
+    pub mounts: Vec<Mount>,
+    /// The most that the copy may take up; `None`: what the original may.
+    pub size: Option<u64>,
 }
 
 /// Whether the copy may share its storage with the original.
@@ -117,6 +126,7 @@ pub fn copy(host: &Host, request: &CopyRequest) -> Result<Copied, Error> {
 /// The same for a caller that goes on with the copy.
 fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
     store::require(host, &request.from)?;
+    ephemeral::sweep(host);
     let there = match &request.path {
         Some(path) => host.elsewhere(path)?,
         None => host.clone(),
@@ -240,7 +250,7 @@ impl Work<'_> {
         operation.step("copy.volume")?;
         let rest = found.running && choice.needs_rest();
         let frozen = if rest { Some(frozen(host, self.from)?) } else { None };
-        let root = method::make(host, choice, operation, source, target, self.to)?;
+        let root = method::make(host, choice, operation, source, target, (self.to, self.request.size))?;
         drop(frozen);
         host.check_cancelled()?;
 
@@ -283,6 +293,8 @@ impl Work<'_> {
             keep_mac: self.request.keep_mac,
             ephemeral: self.request.ephemeral,
             same_machine: false,
+            set: &self.request.set,
+            mounts: &self.request.mounts,
         };
         carry::carry(&found.text, &found.original, &self.there.layout.config(self.to), &renewed)
     }

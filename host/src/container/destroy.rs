@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::journal::{self, Intent, Survives};
 use super::layout::{KEPT, PARTIAL};
-use super::{Error, Host, dependents, leftover, plugins, snapshot, stop, store, watch};
+use super::{Error, Host, dependents, ephemeral, leftover, plugins, snapshot, stop, store, watch};
 use crate::config::{Container, Name, toml};
 
 /// What was removed.
@@ -72,7 +72,7 @@ pub fn destroy(host: &Host, name: &Name, options: DestroyOptions) -> Result<Dest
 pub(super) fn ended(host: &Host, name: &Name) -> Result<(), Error> {
     let mut claim = journal::claim(host, &[name], "destroy")?;
     if leftover::look(host, name) == leftover::Kind::Complete {
-        take_apart(host, name, readable(host, name)?)?;
+        take_apart(host, name, &readable(host, name)?)?;
     }
     if leftover::look(host, name) == leftover::Kind::Absent {
         claim.discard(name);
@@ -106,7 +106,7 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
         }
         stop::kill(host, name)?;
     }
-    take_apart(host, name, container)
+    take_apart(host, name, &container)
 }
 
 /// Whether it may go with what is built on it. Its configuration.
@@ -124,10 +124,10 @@ fn allow(host: &Host, name: &Name, options: DestroyOptions) -> Result<Container,
 }
 
 /// Removes a container that does not run; its storage stays if something is built on it.
-fn take_apart(host: &Host, name: &Name, container: Container) -> Result<Destroyed, Error> {
-    let ties = dependents::of(host, name, &container)?;
+fn take_apart(host: &Host, name: &Name, container: &Container) -> Result<Destroyed, Error> {
+    let ties = dependents::of(host, name, container)?;
     let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
-    let storage = container.rootfs.storage;
+    let storage = container.rootfs.storage.clone();
     let mark = if ties.clones.is_empty() { PARTIAL } else { KEPT };
     let intent = Intent::Destroy { name: name.clone(), storage: storage.clone() };
     // The first step renames the configuration into the mark, so what a loss of power leaves of this says itself what it is
@@ -142,6 +142,9 @@ fn take_apart(host: &Host, name: &Name, container: Container) -> Result<Destroye
         leftover::remove(host, name, operation.id(), None)
     })?;
     tracing::info!(%name, mark, "destroyed");
+    if container.ephemeral {
+        ephemeral::forget(host, name)?;
+    }
     if mark == KEPT {
         return Ok(Destroyed::Kept);
     }

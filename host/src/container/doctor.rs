@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::idregistry::Registry;
 use super::journal::{self, Record};
 use super::lock::Lock;
-use super::{Error, Host, dependents, destroy, leftover, plugins, snapshot};
+use super::{Error, Host, dependents, destroy, ephemeral, leftover, plugins, snapshot};
 use crate::config::Name;
 
 /// Something that was found.
@@ -44,7 +44,7 @@ pub enum Problem {
     Unfinished,
     /// A record of an operation that this wxc cannot read.
     UnknownRecord,
-    /// The directory of a container that was half made or half removed.
+    /// The directory of a container that was half made or half removed, or that should be gone.
     Leftover,
     /// Storage of a container without its configuration.
     NoConfiguration,
@@ -215,6 +215,14 @@ impl Look<'_> {
             match leftover::look(self.host, &name) {
                 leftover::Kind::Absent => {}
                 leftover::Kind::Kept => self.kept(&name)?,
+                leftover::Kind::Complete if ephemeral::is_over(self.host, &name) => {
+                    let what = format!(
+                        "{name} is ephemeral and has stopped, and its monitor was killed before it could remove it"
+                    );
+                    let cure = Some((Remedy::Settle(name.clone()), "remove it".into()));
+                    let at = self.host.layout.directory(&name);
+                    self.add(Problem::Leftover, Some(name.as_str()), at, what, cure);
+                }
                 leftover::Kind::Complete => self.snapshots(&name)?,
                 leftover::Kind::Leftover => {
                     let what = format!("{name} was half made or half removed by a command that was killed");

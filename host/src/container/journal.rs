@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
-use super::{Error, Host, copy, leftover, plugins, rename, resize, snapshot, store};
+use super::{Error, Host, copy, ephemeral, leftover, plugins, rename, resize, snapshot, store};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -308,6 +308,9 @@ fn claim_by(
         }
         for name in &asked {
             record::sweep(host, name)?;
+            if ephemeral::settle(host, name)? {
+                claim.settled.push(name.clone());
+            }
         }
         for name in wanted.difference(&asked) {
             // A lock of a name that nobody has is not left lying about.

@@ -44,6 +44,8 @@ pub mod dependents;
 pub mod destroy;
 /// What is not as it should be, and how to put it right.
 pub mod doctor;
+/// Ephemeral containers are gone when they stop.
+pub mod ephemeral;
 /// What a copy has of its own.
 mod identity;
 /// Images: sealed volumes that new containers are clones of.

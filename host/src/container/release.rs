@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::start::StartRequest;
-use super::{Error, Host, destroy, journal, plugins, start};
+use super::{Error, Host, destroy, ephemeral, journal, plugins, start, store};
 use crate::config::Name;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
@@ -28,6 +28,8 @@ pub fn arguments(host: &Host) -> Vec<String> {
 pub enum Due {
     /// The container has stopped.
     Release,
+    /// The same, and it is going to start again.
+    Pause,
     /// It asked for a new start.
     Restart,
 }
@@ -38,6 +40,7 @@ impl Due {
     pub fn from_word(word: &OsString) -> Option<Self> {
         match word.to_str()? {
             "release" => Some(Self::Release),
+            "pause" => Some(Self::Pause),
             "restart" => Some(Self::Restart),
             _ => None,
         }
@@ -58,20 +61,29 @@ pub fn read_plan(fd: &OwnedFd) -> Result<Plan, Error> {
 /// A step failed; later ones were tried all the same.
 pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
     let name: Name = plan.container.name.parse()?;
+    if due == Due::Restart {
+        return restart(host, &name);
+    }
     let mut result = Ok(());
     for step in &plan.release {
         let done = match step {
             ReleaseStep::Storage { plugin, volume } => detach(host, plugin, volume),
-            ReleaseStep::Destroy if due == Due::Restart => Ok(()),
+            ReleaseStep::Destroy if due == Due::Pause => ephemeral::forget(host, &name),
             ReleaseStep::Destroy => destroy::ended(host, &name),
         };
         result = result.and(done);
     }
-    if due == Due::Restart {
-        let _claim = journal::claim(host, &[&name], "restart")?;
-        result = result.and(start::start_locked(host, &name, &StartRequest::default()).map(drop));
-    }
     result
+}
+
+/// Starts it again. One that is ephemeral and does not start has stopped.
+fn restart(host: &Host, name: &Name) -> Result<(), Error> {
+    let _claim = journal::claim(host, &[name], "restart")?;
+    let started = start::start_locked(host, name, &StartRequest::default()).map(drop);
+    if started.is_err() && store::load(host, name).is_ok_and(|container| container.ephemeral) {
+        destroy::destroy_locked(host, name, destroy::DestroyOptions::ALL)?;
+    }
+    started
 }
 
 /// Lets go of a volume's device, where it has one.

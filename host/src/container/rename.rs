@@ -125,6 +125,8 @@ fn follow(
             keep_mac: true,
             ephemeral: original.ephemeral,
             same_machine: true,
+            set: &[],
+            mounts: &[],
         },
     )?;
     store::replace(&host.layout.config(to), carried.text.as_bytes())?;

@@ -7,7 +7,7 @@ use super::copy::{self, CopyRequest, Sharing};
 use super::create::{self, CreateRequest};
 use super::destroy::DestroyOptions;
 use super::start::{self, StartRequest};
-use super::{Error, Host, destroy, journal, leftover, store, watch};
+use super::{Error, Host, destroy, ephemeral, journal, leftover, store, watch};
 use crate::config::Name;
 use crate::plan::build::Overrides;
 use crate::runtime::state::Exit;
@@ -45,6 +45,7 @@ const PREFIX: &str = "run-";
 /// It cannot be made or started. How the command ended is no error.
 pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
     sweep(host)?;
+    ephemeral::sweep(host);
     if let Some(from) = &request.from {
         store::require(host, from)?;
     }
@@ -93,10 +94,11 @@ fn clone_and_start(host: &Host, from: &Name, name: &Name, request: &RunRequest) 
         allow_running: true,
         keep_name: false,
         keep_mac: false,
+        set: request.set.clone(),
+        mounts: Vec::new(),
+        size: None,
     };
-    // What is set counts for this start, which is the only one.
-    let start = StartRequest { set: request.set.clone(), ..start_request(request) };
-    Ok(copy::copy_and_start(host, &copy, &start)?.launched)
+    Ok(copy::copy_and_start(host, &copy, &start_request(request))?.launched)
 }
 
 fn start_request(request: &RunRequest) -> StartRequest {

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::{Error, Host, dependents, facts, journal, leftover, plugins, store};
+use super::{Error, Host, dependents, ephemeral, facts, journal, leftover, plugins, store};
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
-use crate::plan::{Identity, Plan};
+use crate::plan::{Identity, Plan, ReleaseStep};
 use crate::plugin::storage::{Access, Storage as _};
 use crate::runtime::{self, LaunchOptions, Launched};
 
@@ -90,6 +90,7 @@ pub(super) fn plan_of(
 pub fn start(host: &Host, name: &Name, request: &StartRequest) -> Result<Launched, Error> {
     // A name that nobody has needs no lock.
     store::require(host, name)?;
+    ephemeral::sweep(host);
     let lock = journal::claim(host, &[name], "start")?;
     let launched = start_locked(host, name, request);
     drop(lock);
@@ -122,7 +123,19 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         pidfile: request.pidfile.clone(),
     };
     tracing::debug!(%name, ?plan, "planned");
-    let launched = runtime::launch(&plan, &options)?;
+    let goes = plan.release.contains(&ReleaseStep::Destroy);
+    if goes {
+        ephemeral::begin(host, name)?;
+    }
+    let launched = match runtime::launch(&plan, &options) {
+        Ok(launched) => launched,
+        Err(error) => {
+            if goes {
+                ephemeral::forget(host, name)?;
+            }
+            return Err(error.into());
+        }
+    };
     tracing::info!(%name, init = launched.init, "started");
     Ok(launched)
 }

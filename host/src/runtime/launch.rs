@@ -25,7 +25,7 @@ pub struct LaunchOptions<'a> {
     /// The program of the monitor; `None`: the running one. It must call
     /// [`super::roles::dispatch`] first thing in `main`.
     pub program: Option<PathBuf>,
-    /// Arguments of the program in its runner role, called with `release` or `restart` behind them
+    /// Arguments of the program in its runner role, called with `release`, `pause` or `restart` behind them
     /// and the plan as fd 3, when the container is gone or wants to start again.
     pub runner: Vec<String>,
     /// Where to write the first process's id.

@@ -280,7 +280,8 @@ impl Monitor {
         if !self.plan().release.is_empty() && !self.handover.runner.is_empty() {
             // Before the lock goes: nobody may start it while its storage is let go of. Whatever
             // goes wrong there is the runner's to tell.
-            if let Ok(runner) = self.runner("release", false) {
+            let due = if self.starts_again(exit) { "pause" } else { "release" };
+            if let Ok(runner) = self.runner(due, false) {
                 spawn::wait(&runner);
             }
         }
@@ -303,9 +304,13 @@ impl Monitor {
 
     /// The container wants to start again: whoever can make plans does that.
     fn again(&self, exit: Exit) {
-        if exit.reboot && !self.handover.foreground && !self.handover.runner.is_empty() {
+        if self.starts_again(exit) {
             self.runner("restart", true).ok();
         }
+    }
+
+    fn starts_again(&self, exit: Exit) -> bool {
+        exit.reboot && !self.handover.foreground && !self.handover.runner.is_empty()
     }
 
     fn runner(&self, event: &str, detach: bool) -> Result<Process, RuntimeError> {

@@ -40,6 +40,9 @@ pub struct Copy {
     /// Storage plugin that keeps the copy, or best [default: that of the container]
     #[arg(short = 'B', long = "storage", alias = "backingstorage", value_name = "STORAGE")]
     pub storage: Option<String>,
+    /// The most that the copy may take up, where its storage has limits [default: that of the container]
+    #[arg(short = 'L', long = "size", alias = "fssize", value_name = "SIZE", conflicts_with = "rename")]
+    pub size: Option<String>,
     /// Keep the host name
     #[arg(short = 'K', long = "keepname")]
     pub keep_name: bool,
@@ -55,6 +58,9 @@ pub struct Copy {
     /// With -e: what it writes is kept in memory, and costs no disk
     #[arg(short, long, requires = "ephemeral", conflicts_with = "keep_data")]
     pub tmpfs: bool,
+    /// With -e: show a directory or file of the host in the copy, as bind=/SOURCE[:/TARGET][:ro|rw]; may be repeated
+    #[arg(short, long, value_name = "MOUNT", requires = "ephemeral")]
+    pub mount: Vec<String>,
     /// With -e: keep the copy when it stops
     #[arg(short = 'D', long = "keepdata", requires = "ephemeral")]
     pub keep_data: bool,

@@ -175,15 +175,18 @@ pub(super) fn make(
     operation: &Operation,
     source: &Volume,
     target: &Target,
-    to: &Name,
+    to: New<'_>,
 ) -> Result<OpenVolume, Error> {
     match choice.how {
         How::Bytes => bytes(host, operation, source, target, to)?,
         How::Snapshot => snapshot(host, choice, operation, source, target, to)?,
         How::Clone => lend(host, choice, operation, source, target, to)?,
     }
-    volume::open(&target.storage, to.as_str(), Access::ReadWrite)
+    volume::open(&target.storage, to.0.as_str(), Access::ReadWrite)
 }
+
+/// The name of the copy, and the most that it may take up where that is said.
+type New<'a> = (&'a Name, Option<u64>);
 
 /// The original is sealed and cloned.
 fn lend(
@@ -192,7 +195,7 @@ fn lend(
     operation: &Operation,
     source: &Volume,
     target: &Target,
-    to: &Name,
+    to: New<'_>,
 ) -> Result<(), Error> {
     let storage = &target.storage;
     if source.storage.identity().name != storage.identity().name {
@@ -201,7 +204,7 @@ fn lend(
     operation.step("copy.seal")?;
     storage.seal(operation.id(), &source.id)?;
     operation.step("copy.clone")?;
-    let cloned = storage.clone_volume(operation.id(), &source.id, to.as_str(), None);
+    let cloned = storage.clone_volume(operation.id(), &source.id, to.0.as_str(), to.1);
     // Nobody needs it sealed when clones stand alone, or there is none. One that others are built on stays as it is.
     if cloned.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
         dependents::unseal(storage, &source.id, operation.id())?;
@@ -221,7 +224,7 @@ fn snapshot(
     operation: &Operation,
     source: &Volume,
     target: &Target,
-    to: &Name,
+    to: New<'_>,
 ) -> Result<(), Error> {
     let storage = &target.storage;
     let id = hidden(&source.id, operation.id());
@@ -229,7 +232,7 @@ fn snapshot(
     DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(Error::io("make", &home))?;
     let made = storage
         .snapshot(operation.id(), &source.id, &id)
-        .and_then(|_| storage.clone_volume(operation.id(), &id, to.as_str(), None));
+        .and_then(|_| storage.clone_volume(operation.id(), &id, to.0.as_str(), to.1));
     if made.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
         dependents::remove_hidden(host, storage, &id)?;
     }
@@ -242,13 +245,13 @@ fn bytes(
     operation: &Operation,
     source: &Volume,
     target: &Target,
-    to: &Name,
+    to: New<'_>,
 ) -> Result<(), Error> {
     let from = volume::open(&source.storage, &source.id, Access::ReadOnly)?;
     let limited = source.storage.abilities().sizes && target.storage.abilities().sizes;
-    let size = if limited { source.storage.size(&source.id)? } else { None };
-    target.storage.create(operation.id(), to.as_str(), size)?;
-    let root = volume::open(&target.storage, to.as_str(), Access::ReadWrite)?;
+    let size = if limited && to.1.is_none() { source.storage.size(&source.id)? } else { to.1 };
+    target.storage.create(operation.id(), to.0.as_str(), size)?;
+    let root = volume::open(&target.storage, to.0.as_str(), Access::ReadWrite)?;
     host.progress.phase(&format!("copying {}", source.id));
     let mut watched = Watched { host, progress: &*host.progress };
     let done = tree::copy_tree(from.root(), root.root(), &mut watched)

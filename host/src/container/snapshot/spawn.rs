@@ -102,6 +102,8 @@ impl Work<'_> {
             keep_mac: false,
             ephemeral: then.ephemeral,
             same_machine: false,
+            set: &[],
+            mounts: &[],
         };
         let carried = carry::carry(&self.text, then, &host.layout.config(new), &renewed)?;
         operation.step("spawn.identity")?;
