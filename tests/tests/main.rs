@@ -25,3 +25,4 @@ mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;
 mod syncs;
+mod trees;

@@ -6,7 +6,9 @@
 
 mod copy;
 mod data;
+mod listing;
 mod remove;
+mod team;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,9 +17,10 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-pub use copy::{Copied, CopyPolicy, Exact, copy_tree};
+pub use copy::{Copied, CopyPolicy, Watch, copy_exactly, copy_file, copy_tree};
 pub use data::{Holes, copy_data};
-pub use remove::{empty_tree, remove_tree};
+pub use listing::{Fold, Listing, Place, Scratch, Stack};
+pub use remove::{empty_tree, remove_tree, remove_tree_watched};
 
 /// Why a tree was not copied or removed completely.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,6 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -20,7 +19,7 @@ use super::Sharing;
 use crate::config::{Container, Name};
 use crate::plugin::storage::{Access, CloneTraits, Storage as _};
 use crate::plugin::{Progress, StoragePlugin, Unit};
-use crate::sys::tree::{self, CopyPolicy, TreeError};
+use crate::sys::tree::{self, TreeError};
 
 /// How it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -253,36 +252,16 @@ fn bytes(
     target.storage.create(operation.id(), to.0.as_str(), size)?;
     let root = volume::open(&target.storage, to.0.as_str(), Access::ReadWrite)?;
     host.progress.phase(&format!("copying {}", source.id));
-    let mut watched = Watched { host, progress: &*host.progress };
-    let done = tree::copy_tree(from.root(), root.root(), &mut watched)
+    let done = tree::copy_exactly(from.root(), root.root(), &|done| watched(host, &*host.progress, done))
         .map_err(Error::tree(format!("copy {}", source.id)))?;
     tracing::debug!(?done, "copied a tree");
     Ok(())
 }
 
-/// Exactly what is there: a container of one's own.
-struct Watched<'a> {
-    host: &'a Host,
-    progress: &'a dyn Progress,
-}
-
-impl CopyPolicy for Watched<'_> {
-    fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
-        Ok((uid, gid))
-    }
-    fn attribute(&mut self, _: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
-        Some(value)
-    }
-    fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
-        Ok(true)
-    }
-    fn progress(&mut self, _: &Path, done: &tree::Copied) -> Result<(), TreeError> {
-        if self.host.check_cancelled().is_err() {
-            return Err(TreeError::Stopped);
-        }
-        self.progress.report(done.bytes, None, Unit::Bytes);
-        Ok(())
-    }
+/// Tells how far it is, until the user asks to stop.
+fn watched(host: &Host, progress: &dyn Progress, done: &tree::Copied) -> Result<(), TreeError> {
+    progress.report(done.bytes, None, Unit::Bytes);
+    host.check_cancelled().map_err(|_| TreeError::Stopped)
 }
 
 #[cfg(test)]

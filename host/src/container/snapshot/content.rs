@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::super::{Error, Host, ids};
 use crate::config::Container;
 use crate::plugin::Unit;
-use crate::sys::tree::{self, Copied, CopyPolicy, TreeError};
+use crate::sys::tree::{self, Copied, TreeError};
 use crate::unpack::{self, Devices, IdMapMode, Options, Source};
 
 /// Copies a whole root into an empty one. Both are of the same container, so every id stays what it is.
@@ -22,7 +22,7 @@ pub(super) fn copy(
     host.progress.phase("copying");
     let ids = ids::id_mode(container);
     if matches!(ids, IdMapMode::AsIs { .. }) {
-        let copied = tree::copy_tree(from, to, &mut Watched(host));
+        let copied = tree::copy_exactly(from, to, &|done| watched(host, done));
         return copied.map(|copied| copied.bytes).map_err(|error| match error {
             TreeError::Stopped => Error::Cancelled,
             other => Error::Io { what: "copy", path: shown.into(), source: std::io::Error::other(other) },
@@ -38,27 +38,11 @@ pub(super) fn copy(
     Ok(report.progress.written)
 }
 
-/// Everything exactly as it is, with progress, until the user asks to stop.
-struct Watched<'a>(&'a Host);
-
-impl CopyPolicy for Watched<'_> {
-    fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
-        Ok((uid, gid))
+/// Tells how far it is, until the user asks to stop.
+fn watched(host: &Host, done: &Copied) -> Result<(), TreeError> {
+    host.progress.report(done.bytes, None, Unit::Bytes);
+    if host.cancel.load(Ordering::Relaxed) || host.progress.cancelled() {
+        return Err(TreeError::Stopped);
     }
-
-    fn attribute(&mut self, _: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
-        Some(value)
-    }
-
-    fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
-        Ok(true)
-    }
-
-    fn progress(&mut self, _: &Path, done: &Copied) -> Result<(), TreeError> {
-        self.0.progress.report(done.bytes, None, Unit::Bytes);
-        if self.0.cancel.load(Ordering::Relaxed) || self.0.progress.cancelled() {
-            return Err(TreeError::Stopped);
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -4,13 +4,11 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fsync, openat2, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fsync, openat2, statat, syncfs};
 use rustix::io::Errno;
 
 use super::place::CONFINED;
-
-/// Levels of directories: one descriptor each.
-const MAX_DEPTH: usize = 256;
+use crate::sys::tree::{Listing, Place, Scratch, Stack};
 
 /// Trees of at most this many entries are synced one by one; larger ones with the whole file system, which may have much
 /// to write that is not ours. But each fsync has the disk empty its cache, also when there is nothing to write: half a
@@ -92,29 +90,23 @@ fn walk(root: OwnedFd, visit: &mut Visit<'_>) -> Result<(), Stop> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Ok(());
     }
-    let mut levels = vec![Dir::new(open(root.as_fd(), c".", OFlags::DIRECTORY)?)?];
+    let (mut levels, mut scratch) = (Stack::new(listing(root.as_fd(), c".", &stat)?), Scratch::default());
     while let Some(level) = levels.last_mut() {
-        let Some(entry) = level.read() else {
-            levels.pop();
+        let Some((name, _)) = level.next(&mut scratch)? else {
+            levels.pop()?;
             continue;
         };
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
         let here = level.fd()?;
-        let stat = match statat(here, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match statat(here, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             // Gone since it was listed: a running container may be in it.
             Err(Errno::NOENT) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        visit(&stat, &|| open(here, name, OFlags::empty()))?;
+        visit(&stat, &|| open(here, &name, OFlags::empty()))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            match open(here, name, OFlags::DIRECTORY) {
-                Ok(_) if levels.len() >= MAX_DEPTH => return Err(Errno::NAMETOOLONG.into()),
-                Ok(fd) => levels.push(Dir::new(fd)?),
+            match listing(here, &name, &stat) {
+                Ok(below) => levels.push(below),
                 // Something else is mounted there: not part of this tree.
                 Err(Errno::XDEV | Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
@@ -122,6 +114,11 @@ fn walk(root: OwnedFd, visit: &mut Visit<'_>) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+fn listing(parent: BorrowedFd<'_>, name: &std::ffi::CStr, stat: &Stat) -> Result<Listing, Errno> {
+    let fd = open(parent, name, OFlags::DIRECTORY)?;
+    Ok(Listing::new(Place::new(fd, (stat.st_dev, stat.st_ino))))
 }
 
 fn open(parent: BorrowedFd<'_>, name: &std::ffi::CStr, more: OFlags) -> Result<OwnedFd, Errno> {
@@ -133,6 +130,21 @@ fn open(parent: BorrowedFd<'_>, name: &std::ffi::CStr, more: OFlags) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut at = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        let root = at.try_clone().unwrap();
+        for _ in 0..3000 {
+            rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
+            rustix::fs::mkdirat(&at, "e", Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        assert_eq!(measure(root.try_clone().unwrap(), &|| false).unwrap().entries, 6001);
+        sync_tree(root.try_clone().unwrap()).unwrap();
+        crate::sys::tree::empty_tree(root.as_fd()).unwrap();
+    }
 
     #[test]
     fn a_single_file_is_measured_and_synced_as_well() {

@@ -24,7 +24,7 @@ use super::progress::{Progress, Unit};
 use crate::plugin::bindings::host::wxc::host::tree::{Entry, Host, NodeKind, Quota, Room, Status, TreeUsage};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::sys::failpoint;
-use crate::sys::tree::{self, Copied, CopyPolicy, Holes, TreeError, copy_data, copy_tree};
+use crate::sys::tree::{self, Copied, TreeError};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 type Base = Resource<Directory>;
@@ -182,8 +182,10 @@ impl Host for State {
         };
         let name = attempt!(at.named());
         attempt!(at.pass("tree.remove-tree"));
-        let removed = tree::remove_tree(at.parent(), name.as_ref()).map_err(stopped);
-        Ok(removed.map(|entries| self.progress.report(entries, Some(entries), Unit::Items)))
+        let progress = &*self.progress;
+        let watch = |gone| progress.report(gone, None, Unit::Items);
+        let removed = tree::remove_tree_watched(at.parent(), name.as_ref(), &watch).map_err(stopped);
+        Ok(removed.map(|entries| progress.report(entries, Some(entries), Unit::Items)))
     }
 
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
@@ -386,26 +388,10 @@ fn remove(at: &At) -> Result<(), Error> {
     }
 }
 
-/// Exactly what is there, with progress and a way to stop.
-struct Watched<'a>(&'a dyn Progress);
-
-impl CopyPolicy for Watched<'_> {
-    fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
-        Ok((uid, gid))
-    }
-    fn attribute(&mut self, _: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
-        Some(value)
-    }
-    fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
-        Ok(true)
-    }
-    fn progress(&mut self, _: &std::path::Path, done: &Copied) -> Result<(), TreeError> {
-        if self.0.cancelled() {
-            return Err(TreeError::Stopped);
-        }
-        self.0.report(done.bytes, None, Unit::Bytes);
-        Ok(())
-    }
+/// Tells how far a copy is, and ends it when the user asked for that.
+fn watched(progress: &dyn Progress, done: &Copied, total: Option<u64>) -> Result<(), TreeError> {
+    progress.report(done.bytes, total, Unit::Bytes);
+    if progress.cancelled() { Err(TreeError::Stopped) } else { Ok(()) }
 }
 
 fn copy(from: &At, to: &At, progress: &dyn Progress) -> Result<(), Error> {
@@ -418,37 +404,28 @@ fn copy(from: &At, to: &At, progress: &dyn Progress) -> Result<(), Error> {
                 from.open(OFlags::RDONLY | OFlags::DIRECTORY)?,
                 to.open(OFlags::RDONLY | OFlags::DIRECTORY)?,
             );
-            copy_tree(source.as_fd(), target.as_fd(), &mut Watched(progress)).map_err(stopped)?;
-            Ok(())
+            tree::copy_exactly(source.as_fd(), target.as_fd(), &|done| watched(progress, done, None))
+                .map(drop)
+                .map_err(stopped)
         }
         FileType::RegularFile => copy_file(from, to, progress),
         _ => Err(failure(ErrorKind::Unsupported, format!("{} is neither a file nor a directory", from.said))),
     }
 }
 
-/// One file, such as a disk: content with its holes, owner and permissions.
+/// One file, such as a disk, with all that belongs to it.
 fn copy_file(from: &At, to: &At, progress: &dyn Progress) -> Result<(), Error> {
     let source = open_file(from, OFlags::RDONLY)?;
-    let stat = fstat(&source).map_err(|e| from.refused("look at", e))?;
+    let total = fstat(&source).map_err(|e| from.refused("look at", e))?.st_size.cast_unsigned();
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let target = openat2(&to.parent, to.named()?, flags, Mode::RUSR | Mode::WUSR, CONFINED)
         .map_err(|e| to.refused("make", e))?;
-    let size = stat.st_size.cast_unsigned();
-    let dense = stat.st_blocks.cast_unsigned() * 512 >= size;
-    let mut done = 0;
-    copy_data(source.as_fd(), target.as_fd(), size, dense, &mut Holes::default(), &mut |step| {
-        done += step;
-        progress.report(done, Some(size), Unit::Bytes);
-        if progress.cancelled() { Err(Errno::CANCELED) } else { Ok(()) }
+    let copied =
+        tree::copy_file(source.as_fd(), target.as_fd(), &|done| watched(progress, done, Some(total)));
+    copied.map(drop).map_err(|error| match error {
+        TreeError::Io { doing, source, .. } => from.refused(doing, source),
+        other => stopped(other),
     })
-    .map_err(|e| match e {
-        Errno::CANCELED => failure(ErrorKind::Cancelled, format!("stopped copying {}", from.said)),
-        other => from.refused("copy", other),
-    })?;
-    let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
-    rustix::fs::fchown(&target, Some(uid), Some(gid))
-        .and_then(|()| fchmod(&target, mode(stat.st_mode)))
-        .map_err(|e| to.refused("set the owner of", e))
 }
 
 /// Tried on two files without a name.
@@ -482,4 +459,49 @@ fn filesystem_name(magic: rustix::fs::FsWord) -> String {
     let magic = magic & 0xffff_ffff;
     let known = NAMES.iter().find(|(number, _)| *number == magic);
     known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, XattrFlags, futimens, lgetxattr, setxattr};
+
+    use super::*;
+    use crate::plugin::host::Quiet;
+    use crate::plugin::host::place::Zone;
+
+    #[test]
+    fn a_single_file_is_copied_with_all_that_belongs_to_it() {
+        // Not in memory: a tmpfs may have no attributes of users.
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (one, other) = (dir.path().join("web/rootdev"), dir.path().join("web/rootdev.new"));
+        fs::create_dir(dir.path().join("web")).unwrap();
+        fs::write(&one, vec![7; 10_000]).unwrap();
+        fs::set_permissions(&one, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        setxattr(&one, "user.kept", b"yes", XattrFlags::empty()).unwrap();
+        let changed = UNIX_EPOCH + Duration::from_nanos(1_234_567_891_234);
+        fs::File::open(&one).unwrap().set_modified(changed).unwrap();
+        let read = Timespec { tv_sec: 99, tv_nsec: 7 };
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let times = Timestamps { last_access: read, last_modification: omit };
+        futimens(fs::File::open(&one).unwrap(), &times).unwrap();
+
+        let fd = OwnedFd::from(fs::File::open(dir.path()).unwrap());
+        let pool = Directory { fd, zone: Zone::default() };
+        let from = pool.at("web/rootdev", Need::Look).unwrap();
+        let to = pool.at("web/rootdev.new", Need::Change).unwrap();
+        copy(&from, &to, &Quiet).unwrap();
+
+        let stat = rustix::fs::stat(&other).unwrap();
+        assert_eq!((stat.st_atime, stat.st_atime_nsec, stat.st_mode & 0o7777), (99, 7, 0o640));
+        assert_eq!(fs::metadata(&other).unwrap().modified().unwrap(), changed);
+        let mut value = [0; 8];
+        let length = lgetxattr(&other, "user.kept", &mut value).unwrap();
+        assert_eq!(&value[..length], b"yes");
+        assert_eq!(fs::read(&other).unwrap(), vec![7; 10_000]);
+        let refused = copy(&from, &to, &Quiet).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::AlreadyExists, "{}", refused.message);
+    }
 }

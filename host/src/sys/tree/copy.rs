@@ -1,24 +1,25 @@
 //! Copying a tree with all that belongs to it: holes, hard links, owners, modes, times, attributes.
+//!
+//! Directories are walked depth first, by several threads where a tree is large. They need nothing of each other but the table of
+//! [`links`]: a directory gets its times when its own entries are there, and what is made further down does not change them.
 
-use std::collections::HashMap;
-use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+mod belongings;
+mod entry;
+mod links;
+
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat,
-    openat2, readlinkat, statat, symlinkat, utimensat,
-};
+use rustix::fs::{Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
-use super::{BELOW, Holes, TreeError, copy_data, open_child};
-
-/// Levels of directories: two descriptors each, within the usual limit of 1024.
-const MAX_DEPTH: usize = 256;
-/// The kernel's own limits on one value and on the list of names (xattr(7)).
-const XATTR_MAX: usize = 64 << 10;
+use super::listing::{Fold, Listing, Place, Scratch, Stack};
+use super::team::{self, Hand};
+use super::{Holes, TreeError};
+use links::Links;
 
 /// What a copy did, also while it goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Copied {
     pub entries: u64,
     /// Bytes of file content, holes not counted.
     pub bytes: u64,
-    /// Sockets and refused device nodes that were left out.
+    /// Sockets and device nodes that were left out.
     pub skipped: u64,
     /// Directories on which something else was mounted: made, but empty. Also the target itself, left out.
     pub mounts: u64,
@@ -43,15 +44,21 @@ pub trait CopyPolicy {
     fn attribute(&mut self, name: &[u8], value: Vec<u8>) -> Option<Vec<u8>>;
     /// Whether a device node is made (`true`) or left out.
     fn device(&mut self, major: u32, minor: u32) -> Result<bool, String>;
+    /// Whether what is of use within one tree only comes along: sockets, and attributes of links and special files.
+    fn whole(&self) -> bool {
+        false
+    }
     /// Called before each entry and after each piece of a large file; an error ends the copy.
     fn progress(&mut self, path: &Path, done: &Copied) -> Result<(), TreeError>;
 }
 
-/// Everything exactly as it is: what copying a container of one's own means.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Exact;
+/// Hears how far a copy is, from any of its threads; an error ends it.
+pub type Watch<'a> = dyn Fn(&Copied) -> Result<(), TreeError> + Sync + 'a;
 
-impl CopyPolicy for Exact {
+/// Everything exactly as it is: what copying a container of one's own means.
+struct Exact<'a>(&'a Watch<'a>);
+
+impl CopyPolicy for Exact<'_> {
     fn owner(&mut self, uid: u32, gid: u32) -> Result<(u32, u32), String> {
         Ok((uid, gid))
     }
@@ -61,43 +68,124 @@ impl CopyPolicy for Exact {
     fn device(&mut self, _: u32, _: u32) -> Result<bool, String> {
         Ok(true)
     }
-    fn progress(&mut self, _: &Path, _: &Copied) -> Result<(), TreeError> {
-        Ok(())
+    fn whole(&self) -> bool {
+        true
+    }
+    fn progress(&mut self, _: &Path, done: &Copied) -> Result<(), TreeError> {
+        self.0(done)
     }
 }
 
 /// Copies what is in the directory `from` into the existing directory `to`, and then `from`'s own owner,
-/// mode, times and attributes onto it.
+/// mode, times and attributes onto it, as `policy` says and on this thread alone.
 ///
 /// File data is shared (`FICLONE`) where both are on one filesystem that can, and copied in the kernel
-/// otherwise. A name that exists in `to` already is an error, except for directories, which are joined.
+/// otherwise. A name that exists in `to` already is an error, except for directories, which are joined. File flags (chattr(1))
+/// are not copied, as with cp(1): an immutable file could not be changed by the copy's own root.
 pub fn copy_tree(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     policy: &mut dyn CopyPolicy,
 ) -> Result<Copied, TreeError> {
-    let target = inode(&fstat(to).map_err(TreeError::io("examine", Path::new("")))?);
-    let mut work =
-        Copy { to, target, policy, done: Copied::default(), able: Holes::default(), links: HashMap::new() };
-    work.run(from)?;
-    Ok(work.done)
+    let (shared, root) = begin(from, to)?;
+    Worker::new(&shared, policy).run(root, &mut Hand::alone())?;
+    Ok(shared.tally.so_far())
 }
 
-struct Copy<'a> {
+/// The same for a tree that is copied exactly as it is: on a few threads when it is large.
+pub fn copy_exactly(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    watch: &Watch<'_>,
+) -> Result<Copied, TreeError> {
+    let (shared, root) = begin(from, to)?;
+    team::share(root, &|task, hand| Worker::new(&shared, &mut Exact(watch)).run(task, hand))?;
+    Ok(shared.tally.so_far())
+}
+
+/// Copies an open regular file onto a new and empty one, exactly as it is.
+pub fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, watch: &Watch<'_>) -> Result<Copied, TreeError> {
+    let path = Path::new("");
+    let stat = fstat(from).map_err(TreeError::io("examine", path))?;
+    let shared = Shared::new(to)?;
+    Worker::new(&shared, &mut Exact(watch)).content(from, to, &stat, path).map_err(|e| e.at(path))?;
+    Ok(shared.tally.so_far())
+}
+
+fn begin<'a>(from: BorrowedFd<'_>, to: BorrowedFd<'a>) -> Result<(Shared<'a>, Task), TreeError> {
+    let level = Level::root(from, to).map_err(|e| e.at(Path::new("")))?;
+    Ok((Shared::new(to)?, Task { level, path: PathBuf::new() }))
+}
+
+/// What the threads of one copy have in common.
+struct Shared<'a> {
     to: BorrowedFd<'a>,
     target: (u64, u64),
-    policy: &'a mut dyn CopyPolicy,
-    done: Copied,
-    able: Holes,
-    /// Where each file with several names was made first.
-    links: HashMap<(u64, u64), PathBuf>,
+    links: Mutex<Links>,
+    tally: Tally,
+}
+
+impl<'a> Shared<'a> {
+    fn new(to: BorrowedFd<'a>) -> Result<Self, TreeError> {
+        let target = inode(&fstat(to).map_err(TreeError::io("examine", Path::new("")))?);
+        Ok(Self { to, target, links: Mutex::default(), tally: Tally::default() })
+    }
+}
+
+/// [`Copied`], counted by several threads.
+#[derive(Default)]
+struct Tally([AtomicU64; 5]);
+
+macro_rules! tally {
+    ($($field:ident $at:literal),*) => {
+        impl Tally {
+            $(fn $field(&self, more: u64) {
+                self.0[$at].fetch_add(more, Ordering::Relaxed);
+            })*
+
+            fn so_far(&self) -> Copied {
+                Copied { $($field: self.0[$at].load(Ordering::Relaxed)),* }
+            }
+        }
+    };
+}
+
+tally!(entries 0, bytes 1, skipped 2, mounts 3, attributes 4);
+
+/// A directory, and where it is below the root.
+struct Task {
+    level: Level,
+    path: PathBuf,
 }
 
 /// One directory in the middle of being copied.
 struct Level {
-    from: Dir,
-    to: OwnedFd,
+    from: Listing,
+    to: Place,
     stat: Stat,
+}
+
+impl Level {
+    fn root(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<Self, Fault> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let from = when("open", openat(from, c".", flags, Mode::empty()))?;
+        let to = when("open", openat(to, c".", flags, Mode::empty()))?;
+        let (stat, made) = (when("examine", fstat(&from))?, when("examine", fstat(&to))?);
+        let from = Listing::new(Place::new(from, inode(&stat)));
+        Ok(Self { from, to: Place::new(to, inode(&made)), stat })
+    }
+}
+
+impl Fold for Level {
+    fn fold(&mut self) {
+        self.from.fold();
+        self.to.fold();
+    }
+
+    fn unfold(&mut self, below: &Self) -> Result<(), Errno> {
+        self.from.unfold(&below.from)?;
+        self.to.unfold(&below.to)
+    }
 }
 
 /// An error of one call before the path is known.
@@ -113,248 +201,6 @@ impl From<Errno> for Fault {
     }
 }
 
-/// Names the attempted step.
-fn when<T>(doing: &'static str, result: Result<T, Errno>) -> Result<T, Fault> {
-    result.map_err(|e| Fault::Call(doing, e))
-}
-
-impl Copy<'_> {
-    fn run(&mut self, from: BorrowedFd<'_>) -> Result<(), TreeError> {
-        let mut path = PathBuf::new();
-        let mut levels = vec![self.root(from).map_err(|e| e.at(&path))?];
-        while let Some(level) = levels.last_mut() {
-            match level.from.read() {
-                None => {
-                    self.metadata(
-                        level.from.fd().map_err(TreeError::io("read", &path))?,
-                        level.to.as_fd(),
-                        &level.stat,
-                    )
-                    .map_err(|e| e.at(&path))?;
-                    levels.pop();
-                    path.pop();
-                }
-                Some(entry) => {
-                    let entry = entry.map_err(TreeError::io("read", &path))?;
-                    let name = entry.file_name();
-                    if name == c"." || name == c".." {
-                        continue;
-                    }
-                    path.push(OsStr::from_bytes(name.to_bytes()));
-                    self.policy.progress(&path, &self.done)?;
-                    match self.entry(level, name, &path).map_err(|e| e.at(&path))? {
-                        Some(_) if levels.len() >= MAX_DEPTH => {
-                            let why = format!("more than {MAX_DEPTH} directories deep");
-                            return Err(TreeError::Refused { path, why });
-                        }
-                        Some(child) => levels.push(child),
-                        None => _ = path.pop(),
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn root(&self, from: BorrowedFd<'_>) -> Result<Level, Fault> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let from = when("open", openat(from, c".", flags, Mode::empty()))?;
-        let to = when("open", openat(self.to, c".", flags, Mode::empty()))?;
-        let stat = when("examine", fstat(&from))?;
-        Ok(Level { from: when("read", Dir::new(from))?, to, stat })
-    }
-
-    /// Copies one entry; a directory is made and handed back to be walked.
-    fn entry(&mut self, level: &Level, name: &CStr, path: &Path) -> Result<Option<Level>, Fault> {
-        let (from, to) = (level.from.fd()?, level.to.as_fd());
-        let stat = when("examine", statat(from, name, AtFlags::SYMLINK_NOFOLLOW))?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        // The target may be inside the source (a copy of `/`): it must not be copied into itself.
-        if kind == FileType::Directory && inode(&stat) == self.target {
-            self.done.mounts += 1;
-            return Ok(None);
-        }
-        if kind == FileType::Directory {
-            return self.directory(from, to, name, stat);
-        }
-        if stat.st_nlink > 1 && self.linked(to, name, path, &stat)? {
-            return Ok(None);
-        }
-        match kind {
-            FileType::RegularFile => self.file(from, to, name, &stat, path)?,
-            FileType::Symlink => self.symlink(from, to, name, &stat)?,
-            FileType::Fifo => self.node(to, name, &stat, kind)?,
-            FileType::CharacterDevice | FileType::BlockDevice => {
-                let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-                if !self.policy.device(major, minor).map_err(Fault::Rule)? {
-                    self.done.skipped += 1;
-                    return Ok(None);
-                }
-                self.node(to, name, &stat, kind)?;
-            }
-            // A socket belongs to the process that listens on it; a copy would answer nobody.
-            _ => {
-                self.done.skipped += 1;
-                return Ok(None);
-            }
-        }
-        self.done.entries += 1;
-        if stat.st_nlink > 1 {
-            self.links.insert(inode(&stat), path.to_owned());
-        }
-        Ok(None)
-    }
-
-    fn directory(
-        &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        stat: Stat,
-    ) -> Result<Option<Level>, Fault> {
-        let name = OsStr::from_bytes(name.to_bytes());
-        match mkdirat(to, name, Mode::RWXU) {
-            Ok(()) => self.done.entries += 1,
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(Fault::Call("create", e)),
-        }
-        let target = when("open", open_child(to, name))?;
-        let source = match open_child(from, name) {
-            Err(Errno::XDEV) => {
-                self.done.mounts += 1;
-                let (uid, gid) = self.policy.owner(stat.st_uid, stat.st_gid).map_err(Fault::Rule)?;
-                when(
-                    "change the owner of",
-                    fchown(&target, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))),
-                )?;
-                when("change the mode of", fchmod(&target, mode(&stat)))?;
-                return Ok(None);
-            }
-            other => when("open", other)?,
-        };
-        Ok(Some(Level { from: when("read", Dir::new(source))?, to: target, stat }))
-    }
-
-    /// Makes another name for a file that was copied before.
-    fn linked(&self, to: BorrowedFd<'_>, name: &CStr, path: &Path, stat: &Stat) -> Result<bool, Fault> {
-        let Some(first) = self.links.get(&inode(stat)) else { return Ok(false) };
-        let (Some(parent), Some(base)) = (first.parent(), first.file_name()) else { return Ok(false) };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = when("open", openat2(self.to, parent, flags, Mode::empty(), BELOW))?;
-        match linkat(&dir, base, to, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            // The filesystem's limit on names of one file: the content is copied again.
-            Err(Errno::MLINK) if path != first => Ok(false),
-            Err(e) => Err(Fault::Call("link", e)),
-        }
-    }
-
-    fn file(
-        &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        stat: &Stat,
-        path: &Path,
-    ) -> Result<(), Fault> {
-        // Without waiting, so that a FIFO put there since the examination cannot stop us.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let source = when("open", openat(from, name, flags, Mode::empty()))?;
-        let now = when("examine", fstat(&source))?;
-        if inode(&now) != inode(stat) {
-            return Err(Fault::Rule("it was replaced while it was copied".into()));
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let target = when("create", openat(to, name, flags, Mode::RUSR | Mode::WUSR))?;
-        let size = u64::try_from(now.st_size).unwrap_or(0);
-        let dense = u64::try_from(now.st_blocks).unwrap_or(0) * 512 >= size;
-        let (done, policy) = (&mut self.done, &mut *self.policy);
-        copy_data(source.as_fd(), target.as_fd(), size, dense, &mut self.able, &mut |step| {
-            done.bytes += step;
-            policy.progress(path, done).map_err(Fault::Whole)
-        })?;
-        self.metadata(source.as_fd(), target.as_fd(), &now)
-    }
-
-    /// Owner before attributes and mode: changing the owner clears capabilities and set-id bits.
-    fn metadata(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Fault> {
-        let (uid, gid) = self.owner(stat)?;
-        when("change the owner of", fchown(to, Some(uid), Some(gid)))?;
-        self.attributes(from, to)?;
-        when("change the mode of", fchmod(to, mode(stat)))?;
-        when("set the times of", futimens(to, &times(stat)))
-    }
-
-    fn owner(&mut self, stat: &Stat) -> Result<(Uid, Gid), Fault> {
-        let (uid, gid) = self.policy.owner(stat.st_uid, stat.st_gid).map_err(Fault::Rule)?;
-        Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
-    }
-
-    fn attributes(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Fault> {
-        let mut small = [0; 1024];
-        let names = match flistxattr(from, &mut small) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(n) => small[..n].to_vec(),
-            Err(Errno::RANGE) => {
-                let mut list = vec![0; XATTR_MAX];
-                let n = when("list the attributes of", flistxattr(from, &mut list))?;
-                list.truncate(n);
-                list
-            }
-            Err(e) => return Err(Fault::Call("list the attributes of", e)),
-        };
-        for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
-            let name = CString::new(name).unwrap_or_default();
-            let mut value = vec![0; XATTR_MAX];
-            match fgetxattr(from, &name, &mut value) {
-                Ok(n) => value.truncate(n),
-                // Listed, but gone since or not for us to read.
-                Err(Errno::NODATA | Errno::ACCESS | Errno::PERM) => {
-                    self.done.attributes += 1;
-                    continue;
-                }
-                Err(e) => return Err(Fault::Call("read an attribute of", e)),
-            }
-            let Some(value) = self.policy.attribute(name.to_bytes(), value) else {
-                self.done.attributes += 1;
-                continue;
-            };
-            match fsetxattr(to, &name, &value, XattrFlags::empty()) {
-                Ok(()) => {}
-                Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.attributes += 1,
-                Err(e) => return Err(Fault::Call("set an attribute of", e)),
-            }
-        }
-        Ok(())
-    }
-
-    fn symlink(
-        &mut self,
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        name: &CStr,
-        stat: &Stat,
-    ) -> Result<(), Fault> {
-        let target = when("read", readlinkat(from, name, Vec::new()))?;
-        when("create", symlinkat(&target, to, name))?;
-        let (uid, gid) = self.owner(stat)?;
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        when("change the owner of", chownat(to, name, Some(uid), Some(gid), nofollow))?;
-        when("set the times of", utimensat(to, name, &times(stat), nofollow))
-    }
-
-    fn node(&mut self, to: BorrowedFd<'_>, name: &CStr, stat: &Stat, kind: FileType) -> Result<(), Fault> {
-        let (uid, gid) = self.owner(stat)?;
-        when("create", mknodat(to, name, kind, Mode::empty(), stat.st_rdev))?;
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        when("change the owner of", chownat(to, name, Some(uid), Some(gid), nofollow))?;
-        // The one call that cannot refuse a link; the node is ours, in a directory that nobody else reaches.
-        when("change the mode of", chmodat(to, name, mode(stat), AtFlags::empty()))?;
-        when("set the times of", utimensat(to, name, &times(stat), nofollow))
-    }
-}
-
 impl Fault {
     fn at(self, path: &Path) -> TreeError {
         match self {
@@ -365,27 +211,78 @@ impl Fault {
     }
 }
 
+/// Names the attempted step.
+fn when<T>(doing: &'static str, result: Result<T, Errno>) -> Result<T, Fault> {
+    result.map_err(|e| Fault::Call(doing, e))
+}
+
+/// One thread of a copy.
+struct Worker<'a> {
+    shared: &'a Shared<'a>,
+    policy: &'a mut dyn CopyPolicy,
+    able: Holes,
+    scratch: Scratch,
+    /// Room for the value of an attribute.
+    value: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(shared: &'a Shared<'a>, policy: &'a mut dyn CopyPolicy) -> Self {
+        let (able, scratch) = (Holes::default(), Scratch::default());
+        Self { shared, policy, able, scratch, value: Vec::new() }
+    }
+
+    /// A directory with what is in it, but for those below that others take.
+    fn run(&mut self, task: Task, hand: &mut Hand<'_, Task, TreeError>) -> Result<(), TreeError> {
+        let Task { level, mut path } = task;
+        let mut levels = Stack::new(level);
+        while let Some(level) = levels.last_mut() {
+            if hand.stopped() {
+                return Ok(());
+            }
+            let Some((name, _)) = level.from.next(&mut self.scratch).map_err(TreeError::io("read", &path))?
+            else {
+                if let Some(done) = levels.pop().map_err(TreeError::io("go up from", &path))? {
+                    self.leave(&done).map_err(|e| e.at(&path))?;
+                }
+                path.pop();
+                continue;
+            };
+            path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            self.policy.progress(&path, &self.shared.tally.so_far())?;
+            let Some(below) = self.entry(level, &name, &path).map_err(|e| e.at(&path))? else {
+                path.pop();
+                continue;
+            };
+            let kept = if hand.wants() {
+                hand.give(Task { level: below, path: path.clone() }).map(|task| task.level)
+            } else {
+                Some(below)
+            };
+            match kept {
+                Some(below) => levels.push(below),
+                None => _ = path.pop(),
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory whose entries are there: nothing changes its times any more.
+    fn leave(&mut self, done: &Level) -> Result<(), Fault> {
+        self.belongings(done.from.fd()?, done.to.fd()?, &done.stat)
+    }
+}
+
 fn inode(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
-}
-
-fn mode(stat: &Stat) -> Mode {
-    Mode::from_raw_mode(stat.st_mode & 0o7777)
-}
-
-fn times(stat: &Stat) -> Timestamps {
-    // Nanoseconds are below 10^9 whatever their type is on this architecture.
-    let time = |sec: i64, nsec: u64| Timespec { tv_sec: sec, tv_nsec: i64::try_from(nsec).unwrap_or(0) };
-    Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::FileType;
     use std::fs;
+    use std::os::fd::AsFd as _;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
@@ -403,7 +300,7 @@ mod tests {
         old.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(1_234_567_891_234)).unwrap();
 
         let (from, to) = (fs::File::open(&a).unwrap(), fs::File::open(&b).unwrap());
-        let done = copy_tree(from.as_fd(), to.as_fd(), &mut Exact).unwrap();
+        let done = copy_exactly(from.as_fd(), to.as_fd(), &|_| Ok(())).unwrap();
         assert_eq!((done.entries, done.skipped), (5, 0));
         assert_eq!(fs::read(b.join("other")).unwrap(), b"hello");
         assert_eq!(
@@ -427,8 +324,89 @@ mod tests {
         fs::write(dir.path().join("victim"), "safe").unwrap();
         std::os::unix::fs::symlink("../victim", b.join("x")).unwrap();
         let (from, to) = (fs::File::open(&a).unwrap(), fs::File::open(&b).unwrap());
-        let error = copy_tree(from.as_fd(), to.as_fd(), &mut Exact).unwrap_err();
+        let error = copy_exactly(from.as_fd(), to.as_fd(), &|_| Ok(())).unwrap_err();
         assert!(error.to_string().starts_with("cannot create x: "), "{error}");
         assert_eq!(fs::read(dir.path().join("victim")).unwrap(), b"safe");
+    }
+
+    #[test]
+    fn a_large_tree_arrives_whole_with_its_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir(&b).unwrap();
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+        for n in 0..60 {
+            for m in 0..10 {
+                let at = a.join(format!("{n}/{m}"));
+                fs::create_dir_all(&at).unwrap();
+                fs::write(at.join("file"), format!("{n} {m}")).unwrap();
+                fs::hard_link(at.join("file"), a.join(format!("{}/{n}-{m}", n / 2))).unwrap();
+            }
+        }
+        for n in 0..60 {
+            fs::File::open(a.join(n.to_string())).unwrap().set_modified(old).unwrap();
+        }
+        let (from, to) = (fs::File::open(&a).unwrap(), fs::File::open(&b).unwrap());
+        let done = copy_exactly(from.as_fd(), to.as_fd(), &|_| Ok(())).unwrap();
+        assert_eq!(done.entries, 60 + 600 + 600);
+        for n in 0..60 {
+            assert_eq!(fs::metadata(b.join(n.to_string())).unwrap().modified().unwrap(), old, "{n}");
+            for m in 0..10 {
+                let file = b.join(format!("{n}/{m}/file"));
+                assert_eq!(fs::read(&file).unwrap(), format!("{n} {m}").as_bytes());
+                let other = b.join(format!("{}/{n}-{m}", n / 2));
+                assert_eq!(fs::metadata(other).unwrap().ino(), fs::metadata(file).unwrap().ino());
+            }
+        }
+        let top = fs::File::open(dir.path()).unwrap();
+        let gone = super::super::remove_tree(top.as_fd(), "b".as_ref()).unwrap();
+        assert_eq!((gone, b.exists()), (60 + 600 + 1200 + 1, false));
+    }
+
+    #[test]
+    fn links_between_the_ends_of_paths_longer_than_any_call_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let top = fs::File::open(dir.path().join("a")).unwrap();
+        let open = |at: &std::os::fd::OwnedFd| {
+            openat(at, "directory", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+        };
+        let mut at: std::os::fd::OwnedFd = top.try_clone().unwrap().into();
+        for _ in 0..1500 {
+            rustix::fs::mkdirat(&at, "directory", Mode::RWXU).unwrap();
+            at = open(&at);
+        }
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        drop(openat(&at, "one", flags, Mode::RUSR).unwrap());
+        rustix::fs::linkat(&at, "one", &at, "other", rustix::fs::AtFlags::empty()).unwrap();
+        let to = fs::File::open(dir.path().join("b")).unwrap();
+        copy_exactly(top.as_fd(), to.as_fd(), &|_| Ok(())).unwrap();
+        let mut at: std::os::fd::OwnedFd = to.try_clone().unwrap().into();
+        for _ in 0..1500 {
+            at = open(&at);
+        }
+        let stat = |name: &str| rustix::fs::statat(&at, name, rustix::fs::AtFlags::empty()).unwrap();
+        assert_eq!((stat("one").st_nlink, stat("one").st_ino), (2, stat("other").st_ino));
+        for tree in [&top, &to] {
+            super::super::empty_tree(tree.as_fd()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_watch_that_refuses_ends_every_thread() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("to")).unwrap();
+        for n in 0..500 {
+            fs::create_dir_all(dir.path().join(format!("from/{n}/below"))).unwrap();
+        }
+        let (from, to) = (
+            fs::File::open(dir.path().join("from")).unwrap(),
+            fs::File::open(dir.path().join("to")).unwrap(),
+        );
+        let watch = |done: &Copied| if done.entries > 300 { Err(TreeError::Stopped) } else { Ok(()) };
+        let error = copy_exactly(from.as_fd(), to.as_fd(), &watch).unwrap_err();
+        assert!(matches!(error, TreeError::Stopped), "{error}");
     }
 }

@@ -40,8 +40,10 @@ pub fn copy_data<E: From<Errno>>(
     if able.clone {
         match ioctl_ficlone(to, from) {
             Ok(()) => return tick(size),
-            // Not this pair of files or filesystems; every other file of the tree would answer the same.
-            Err(_) => able.clone = false,
+            // Not this pair of filesystems; every other file of the tree would answer the same.
+            Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::NOTTY | Errno::NOSYS) => able.clone = false,
+            // Not this file: one without checksums on btrfs, a swap file.
+            Err(_) => {}
         }
     }
     let mut at = 0;
@@ -84,6 +86,8 @@ fn step(from: BorrowedFd<'_>, to: BorrowedFd<'_>, at: u64, len: u64, able: &mut 
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
                 able.range = false;
             }
+            // A file that is swapped to can be read.
+            Err(Errno::TXTBSY) => {}
             Err(e) => return Err(e),
         }
     }

@@ -1,16 +1,19 @@
 //! Removing a tree of any depth with a bounded number of open directories.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, IFlags, Mode, OFlags, chmod, fchmod, ioctl_getflags, ioctl_setflags, openat,
-    renameat, statat, unlinkat,
+    AtFlags, FileType, IFlags, Mode, OFlags, chmod, fchmod, ioctl_getflags, ioctl_setflags, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 
+use super::listing::{Listing, Place, Scratch};
+use super::team::{self, Hand};
 use super::{TreeError, is_component, open_child};
 
 /// Directories open at once. What lies deeper is moved up to the top first, so that a guest's tree of a
@@ -21,8 +24,17 @@ const MAX_OPEN: usize = 64;
 ///
 /// What is not there counts as removed. A mount anywhere below is an error (`EXDEV`), and what it shows is
 /// left alone. Directories without write permission and immutable or append-only entries are made
-/// removable first, where the caller may do that.
+/// removable first, where the caller may do that. A large tree is removed by a few threads, which have ended on return.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<u64, TreeError> {
+    remove_tree_watched(parent, name, &|_| ())
+}
+
+/// The same; `watch` hears how many entries have gone so far, from any of the threads.
+pub fn remove_tree_watched(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    watch: &(dyn Fn(u64) + Sync),
+) -> std::result::Result<u64, TreeError> {
     let root = Path::new(name);
     if !is_component(name) {
         return Err(TreeError::Refused { path: root.into(), why: "not the name of one entry".into() });
@@ -34,82 +46,126 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<
         Err(e) => return Err(TreeError::io("remove", root)(e)),
     }
     let top = open_dir(parent, name).map_err(TreeError::io("open", root))?;
-    let mut work = Removal { top: top.as_fd(), root, removed: 0, moved: 0 };
+    let work = Removal::new(top.as_fd(), root, watch);
     loop {
-        let before = work.removed;
-        work.pass()?;
+        let before = work.removed();
+        team::share(work.top()?, &|task, hand| work.pass(task, hand))?;
         match unlink_root(parent, name, AtFlags::REMOVEDIR) {
-            Ok(()) => return Ok(work.removed + 1),
-            // Entries that a moved directory left at the top, or that readdir skipped: go again.
-            Err(Errno::NOTEMPTY) if work.removed > before => {}
+            Ok(()) => return Ok(work.removed() + 1),
+            // Entries that a moved directory left at the top, or that readdir skipped, and directories whose last
+            // entries were with another thread: go again.
+            Err(Errno::NOTEMPTY) if work.removed() > before => {}
             Err(e) => return Err(TreeError::io("remove", root)(e)),
         }
     }
 }
 
-/// Removes everything in a directory and not the directory itself; otherwise as [`remove_tree`].
+/// Removes everything in a directory and not the directory itself; otherwise as [`remove_tree`], on this thread alone.
 pub fn empty_tree(top: BorrowedFd<'_>) -> std::result::Result<u64, TreeError> {
-    let root = Path::new("");
-    let mut work = Removal { top, root, removed: 0, moved: 0 };
+    let work = Removal::new(top, Path::new(""), &|_| ());
     loop {
-        let before = work.removed;
-        work.pass()?;
+        let before = work.removed();
+        work.pass(work.top()?, &mut Hand::alone())?;
         // A pass that found nothing more to remove has seen an empty directory.
-        if work.removed == before {
-            return Ok(work.removed);
+        if work.removed() == before {
+            return Ok(before);
         }
     }
 }
 
+/// What the threads of one removal have in common.
 struct Removal<'a> {
     top: BorrowedFd<'a>,
     root: &'a Path,
-    removed: u64,
-    moved: u64,
+    watch: &'a (dyn Fn(u64) + Sync),
+    removed: AtomicU64,
+    moved: AtomicU64,
+}
+
+/// A directory that is to be emptied.
+struct Task {
+    level: Level,
+    path: PathBuf,
+    /// Where it is removed from when it is empty; none for the top.
+    parent: Option<OwnedFd>,
 }
 
 struct Level {
-    dir: Dir,
-    name: Vec<u8>,
+    dir: Listing,
+    name: CString,
 }
 
-impl Removal<'_> {
-    /// One walk over everything below the top, children before their directory.
-    fn pass(&mut self) -> std::result::Result<(), TreeError> {
-        let dir = Dir::read_from(self.top).map_err(TreeError::io("read", self.root))?;
-        let mut levels = vec![Level { dir, name: Vec::new() }];
-        loop {
-            let full = levels.len() >= MAX_OPEN;
-            let Some(level) = levels.last_mut() else { return Ok(()) };
-            let done = match level.dir.read() {
-                Some(Ok(entry)) => {
-                    let name = entry.file_name();
-                    if name == c"." || name == c".." {
-                        continue;
-                    }
-                    match self.entry(&level.dir, full, name, entry.file_type()) {
-                        Ok(Some(child)) => {
-                            levels.push(Level { dir: child, name: name.to_bytes().to_vec() });
-                            Ok(())
+impl Level {
+    fn new(fd: OwnedFd, name: CString) -> Self {
+        // Never closed in the middle, and so never looked for again.
+        Self { dir: Listing::new(Place::new(fd, (0, 0))), name }
+    }
+}
+
+impl<'a> Removal<'a> {
+    fn new(top: BorrowedFd<'a>, root: &'a Path, watch: &'a (dyn Fn(u64) + Sync)) -> Self {
+        Self { top, root, watch, removed: AtomicU64::new(0), moved: AtomicU64::new(0) }
+    }
+
+    fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    fn gone(&self) {
+        (self.watch)(self.removed.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    fn top(&self) -> std::result::Result<Task, TreeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat(self.top, c".", flags, Mode::empty()).map_err(TreeError::io("open", self.root))?;
+        Ok(Task { level: Level::new(fd, CString::default()), path: self.root.to_owned(), parent: None })
+    }
+
+    /// One walk over everything below a directory, children before the directory that they are in.
+    fn pass(&self, task: Task, hand: &mut Hand<'_, Task, TreeError>) -> std::result::Result<(), TreeError> {
+        let Task { level, path: above, parent } = task;
+        let mut scratch = Scratch::default();
+        let mut levels = vec![level];
+        while let Some(level) = levels.last_mut() {
+            if hand.stopped() {
+                return Ok(());
+            }
+            let failed =
+                |levels: &[Level], name: &CStr, e| TreeError::io("remove", &path(&above, levels, name))(e);
+            match level.dir.next(&mut scratch) {
+                Err(e) => return Err(failed(&levels, c"", e)),
+                Ok(None) => self.leave(&mut levels, parent.as_ref()).map_err(|e| failed(&levels, c"", e))?,
+                Ok(Some((name, kind))) => {
+                    let full = levels.len() >= MAX_OPEN;
+                    let Some(level) = levels.last() else { return Ok(()) };
+                    let below =
+                        self.entry(&level.dir, full, &name, kind).map_err(|e| failed(&levels, &name, e))?;
+                    let Some(below) = below.map(|fd| Level::new(fd, name)) else { continue };
+                    let kept = match levels.last() {
+                        Some(level) if hand.wants() => {
+                            let parent = level.dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 0));
+                            let parent = parent.map_err(|e| failed(&levels, &below.name, e))?;
+                            let path =
+                                path(&above, &levels, c"").join(OsStr::from_bytes(below.name.to_bytes()));
+                            hand.give(Task { level: below, path, parent: Some(parent) })
+                                .map(|task| task.level)
                         }
-                        Ok(None) => Ok(()),
-                        Err(e) => Err((e, name.to_bytes().to_vec())),
-                    }
+                        _ => Some(below),
+                    };
+                    levels.extend(kept);
                 }
-                Some(Err(e)) => Err((e, Vec::new())),
-                None => self.leave(&mut levels).map_err(|e| (e, Vec::new())),
-            };
-            done.map_err(|(e, name)| TreeError::io("remove", &self.path(&levels, &name))(e))?;
+            }
         }
+        Ok(())
     }
 
     /// Removes a leaf, or answers with the directory to walk next.
-    fn entry(&mut self, dir: &Dir, full: bool, name: &CStr, kind: FileType) -> Result<Option<Dir>> {
+    fn entry(&self, dir: &Listing, full: bool, name: &CStr, kind: FileType) -> Result<Option<OwnedFd>> {
         let at = dir.fd()?;
         let name = OsStr::from_bytes(name.to_bytes());
         if kind != FileType::Directory {
             match unlink(at, name, AtFlags::empty()) {
-                Ok(()) => self.removed += 1,
+                Ok(()) => self.gone(),
                 Err(Errno::NOENT) => {}
                 // A filesystem that does not tell types in readdir.
                 Err(Errno::ISDIR) => return self.enter(at, full, name),
@@ -120,20 +176,23 @@ impl Removal<'_> {
         self.enter(at, full, name)
     }
 
-    fn enter(&mut self, at: BorrowedFd<'_>, full: bool, name: &OsStr) -> Result<Option<Dir>> {
-        let child = open_dir(at, name)?;
+    fn enter(&self, at: BorrowedFd<'_>, full: bool, name: &OsStr) -> Result<Option<OwnedFd>> {
+        let child = match open_dir(at, name) {
+            // Removed by the thread that had it.
+            Err(Errno::NOENT) => return Ok(None),
+            other => other?,
+        };
         if !full {
-            return Ok(Some(Dir::new(child)?));
+            return Ok(Some(child));
         }
         // Moving a directory changes its `..`, so it needs write permission on the directory itself.
         let _ = fchmod(&child, Mode::RWXU);
         loop {
-            let flat = format!(".wxc-removing-{}", self.moved);
-            self.moved += 1;
+            let flat = format!(".wxc-removing-{}", self.moved.fetch_add(1, Ordering::Relaxed));
             match renameat(at, name, self.top, &flat) {
                 // Counted, so that the next pass over the top knows that this one got somewhere.
                 Ok(()) => {
-                    self.removed += 1;
+                    self.removed.fetch_add(1, Ordering::Relaxed);
                     return Ok(None);
                 }
                 Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
@@ -142,25 +201,30 @@ impl Removal<'_> {
         }
     }
 
-    fn leave(&mut self, levels: &mut Vec<Level>) -> Result<()> {
-        let (Some(done), Some(parent)) = (levels.pop(), levels.last()) else { return Ok(()) };
-        match unlink(parent.dir.fd()?, OsStr::from_bytes(&done.name), AtFlags::REMOVEDIR) {
-            Ok(()) => self.removed += 1,
+    fn leave(&self, levels: &mut Vec<Level>, parent: Option<&OwnedFd>) -> Result<()> {
+        let Some(done) = levels.pop() else { return Ok(()) };
+        let from = match (levels.last(), parent) {
+            (Some(level), _) => level.dir.fd()?,
+            (None, Some(parent)) => parent.as_fd(),
+            (None, None) => return Ok(()),
+        };
+        match unlink(from, OsStr::from_bytes(done.name.to_bytes()), AtFlags::REMOVEDIR) {
+            Ok(()) => self.gone(),
             // Gone already, or readdir skipped entries while others went: the next pass sees to it.
             Err(Errno::NOENT | Errno::NOTEMPTY) => {}
             Err(e) => return Err(e),
         }
         Ok(())
     }
+}
 
-    fn path(&self, levels: &[Level], name: &[u8]) -> PathBuf {
-        let mut path = self.root.to_owned();
-        path.extend(levels.iter().map(|l| OsStr::from_bytes(&l.name)).filter(|n| !n.is_empty()));
-        if !name.is_empty() {
-            path.push(OsStr::from_bytes(name));
-        }
-        path
+fn path(above: &Path, levels: &[Level], name: &CStr) -> PathBuf {
+    let mut path = above.to_owned();
+    path.extend(levels.iter().skip(1).map(|level| OsStr::from_bytes(level.name.to_bytes())));
+    if !name.is_empty() {
+        path.push(OsStr::from_bytes(name.to_bytes()));
     }
+    path
 }
 
 /// `unlinkat`, once more after clearing what may forbid it.
