@@ -406,3 +406,93 @@ fn clones_follow_what_they_are_built_on_when_it_is_renamed() {
     env.wxc(["start", "clone"]).ok();
     assert_eq!(env.inside("clone", "cat /etc/hostname"), "clone");
 }
+
+/// Snapshots come along when that is asked for, with an identity of the copy's own, and need the original no more than it does.
+fn snapshots_come_along(env: &Env, storage: &str, sharing: bool) {
+    env.busybox("web", &["-B", storage, "-s", "environment.set.MOMENT=first"]);
+    let write = |text: &str| {
+        env.wxc(["start", "web"]).ok();
+        env.inside("web", &format!("echo {text} > /root/moment; hostname > /etc/hostname"));
+        env.wxc(["stop", "-k", "web"]).ok();
+    };
+    write("one");
+    env.wxc(["snapshot", "web", "one", "-c", "the first"]).ok();
+    write("two");
+    env.wxc(["config", "set", "web", "environment.set.MOMENT", "second"]).ok();
+    env.wxc(["snapshot", "web", "two"]).ok();
+    write("three");
+    let mut words = vec!["copy", "web", "copy", "--with-snapshots", "--json"];
+    words.extend(sharing.then_some("-s"));
+    let told: serde_json::Value = serde_json::from_str(&env.wxc(words).ok()).unwrap();
+    assert_eq!(told["snapshots"], serde_json::json!(["one", "two"]), "{told}");
+    let list = |name: &str| -> serde_json::Value {
+        let mut list = serde_json::from_str(&env.wxc(["snapshot", name, "-L", "--json"]).ok()).unwrap();
+        let snapshots: &mut Vec<serde_json::Value> = serde_json::Value::as_array_mut(&mut list).unwrap();
+        snapshots.iter_mut().for_each(|snapshot| snapshot["size"] = serde_json::Value::Null);
+        list
+    };
+    assert_eq!(list("copy"), list("web"), "{storage}");
+    if !sharing {
+        env.wxc(["destroy", "-s", "web"]).ok();
+    }
+    for (snapshot, content, moment) in [("one", "one", "first"), ("two", "two", "second")] {
+        env.wxc(["snapshot", "copy", "-r", snapshot]).ok();
+        env.wxc(["start", "copy"]).ok();
+        let told = env.inside("copy", "cat /root/moment /etc/hostname; hostname; echo $MOMENT");
+        assert_eq!(told, format!("{content}\ncopy\ncopy\n{moment}"), "{storage}");
+        env.wxc(["stop", "-k", "copy"]).ok();
+    }
+    if sharing {
+        // What the snapshots are built on is kept for them.
+        let message = env.wxc(["destroy", "-s", "web"]).fails(1);
+        assert!(message.contains("copy"), "{message}");
+    }
+    env.wxc(["destroy", "-s", "copy"]).ok();
+    if sharing {
+        env.wxc(["destroy", "-s", "web"]).ok();
+    }
+    assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
+    let output = env.wxc(["doctor"]).run();
+    assert_eq!(output.code(), 0, "{}", output.told());
+}
+
+#[test]
+fn snapshots_come_along_from_directories_and_layers() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    snapshots_come_along(&env, "dir", false);
+    snapshots_come_along(&env, "overlay", false);
+    snapshots_come_along(&env, "overlay", true);
+}
+
+#[test]
+fn snapshots_come_along_from_subvolumes_and_disks() {
+    needs!(root, userns, busybox, cgroups, btrfs, disks);
+    let env = Env::on("btrfs");
+    snapshots_come_along(&env, "btrfs", false);
+    // In the storage's own time: disks of the usual size are sparse.
+    snapshots_come_along(&env, "loop", false);
+}
+
+#[test]
+fn a_copy_with_snapshots_that_is_killed_is_absent_or_complete() {
+    needs!(root, busybox);
+    let env = Env::new();
+    env.busybox("web", &["-B", "overlay"]);
+    env.wxc(["snapshot", "web", "one"]).ok();
+    env.wxc(["snapshot", "web", "two"]).ok();
+    let words = ["copy", "web", "copy", "--with-snapshots"];
+    for site in
+        ["copy.snapshot", "copy.snapshot#2", "copy.snapshot.seal", "copy.snapshot.seal#2", "copy.complete"]
+    {
+        for fault in wxc_tests::failpoints::Fault::ALL {
+            let output = wxc_tests::failpoints::with_fault(&env, &words, fault, site);
+            assert!(!output.status.success(), "{site}: {}", output.told());
+            env.wxc(["doctor", "--repair"]).ok();
+            assert!(!env.container("copy").exists(), "{site} {fault:?}");
+            let output = env.wxc(["doctor"]).run();
+            assert_eq!(output.code(), 0, "{site} {fault:?}: {}", output.told());
+        }
+    }
+    env.wxc(words).ok();
+}

@@ -44,6 +44,7 @@ pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> 
         keep_mac: args.keep_mac,
         // Also after a reboot that it asks for itself.
         set: if args.tmpfs { vec![("rootfs.in-memory".into(), "true".into())] } else { Vec::new() },
+        with_snapshots: args.with_snapshots,
         mounts: args.mount.iter().map(|word| mount(word)).collect::<Result<_, _>>()?,
         size: args.size.as_ref().map(|word| context::size(word)).transpose()?,
     };
@@ -100,7 +101,12 @@ fn tell(context: &Context, args: &Copy, copied: &Copied) {
         copy::How::Bytes => "copied",
         copy::How::Snapshot | copy::How::Clone => "cloned",
     };
-    context.out.say(format_args!("{how} {from} to {name} (on {storage}) in {}", directory.display()));
+    let with = match copied.snapshots.len() {
+        0 => String::new(),
+        1 => ", with its snapshot".to_owned(),
+        many => format!(", with its {many} snapshots"),
+    };
+    context.out.say(format_args!("{how} {from} to {name} (on {storage}) in {}{with}", directory.display()));
 }
 
 /// `-m`, in the words of lxc-copy: `bind=/source[:/target][:ro|rw]`.

@@ -24,6 +24,7 @@ use crate::plugin::storage::Storage as _;
 use crate::runtime::control::Request;
 use crate::runtime::{Client, Launched};
 
+use super::snapshot::along::Along;
 pub use method::How;
 pub(super) use method::Volume;
 
@@ -50,6 +51,8 @@ pub struct CopyRequest {
     pub set: Vec<(String, String)>,
     /// What is mounted in the copy besides what the original has.
     pub mounts: Vec<Mount>,
+    /// Its snapshots come along.
+    pub with_snapshots: bool,
     /// The most that the copy may take up; `None`: what the original may.
     pub size: Option<u64>,
 }
@@ -74,6 +77,8 @@ pub struct Copied {
     pub storage: String,
     pub how: How,
     pub ephemeral: bool,
+    /// Those of the original that came along.
+    pub snapshots: Vec<Name>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -255,7 +260,7 @@ impl Work<'_> {
         host.check_cancelled()?;
 
         operation.step("copy.identity")?;
-        let carried = self.carry(found, &mark.ids)?;
+        let carried = self.carry(&found.text, original, found, &mark.ids)?;
         let old = carry::host_name(original, self.from);
         let new = carry::host_name(&carried.container, self.to);
         let renamed = identity::NewName { old: &old, new: &new };
@@ -265,6 +270,8 @@ impl Work<'_> {
         let directory = there.layout.directory(self.to);
         create::settle_content(there, self.to, &root, &carried.text, found.survives)?;
         drop(root);
+        let snapshots =
+            if self.request.with_snapshots { self.bring(operation, found, &mark.ids)? } else { Vec::new() };
         operation.step("copy.complete")?;
         create::complete(there, self.to, found.survives)?;
         notes.extend(choice.notes(self.from));
@@ -276,11 +283,30 @@ impl Work<'_> {
             storage: target.name.clone(),
             how: choice.how,
             ephemeral: self.request.ephemeral,
+            snapshots,
             notes,
         })
     }
 
-    fn carry(&self, found: &Found, ids: &IdMap) -> Result<carry::Carried, Error> {
+    fn bring(&self, operation: &Operation, found: &Found, ids: &IdMap) -> Result<Vec<Name>, Error> {
+        let along = Along {
+            from: (self.host, self.from, &found.source.storage),
+            to: (self.there, self.to, &found.target.storage),
+            // Otherwise the copy would be independent of the original, and its snapshots not.
+            share: found.choice.how != How::Bytes,
+            rename: !self.request.keep_name,
+        };
+        along.bring(operation, &|text, then| self.carry(text, then, found, ids))
+    }
+
+    /// The configuration of the copy, of that of the original or of one of its snapshots.
+    fn carry(
+        &self,
+        text: &str,
+        original: &Container,
+        found: &Found,
+        ids: &IdMap,
+    ) -> Result<carry::Carried, Error> {
         let directories = (self.host.layout.directory(self.from), self.there.layout.directory(self.to));
         let renewed = carry::Renewed {
             from: self.from,
@@ -296,7 +322,7 @@ impl Work<'_> {
             set: &self.request.set,
             mounts: &self.request.mounts,
         };
-        carry::carry(&found.text, &found.original, &self.there.layout.config(self.to), &renewed)
+        carry::carry(text, original, &self.there.layout.config(self.to), &renewed)
     }
 
     /// Where the copy's volume goes, and why there if that was left to us. What is to share and cannot on its own

@@ -96,6 +96,7 @@ fn clone_and_start(host: &Host, from: &Name, name: &Name, request: &RunRequest) 
         keep_mac: false,
         set: request.set.clone(),
         mounts: Vec::new(),
+        with_snapshots: false,
         size: None,
     };
     Ok(copy::copy_and_start(host, &copy, &start_request(request))?.launched)

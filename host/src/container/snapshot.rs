@@ -11,6 +11,8 @@
 //! A backend that takes snapshots takes and restores them. For any other the host copies, into a volume that is
 //! sealed, and out of it into a fresh one that changes places with the container's ([`exchange`]).
 
+/// Those that come along with a copy.
+pub(in crate::container) mod along;
 /// What is copied from one volume to another, and with which ids.
 mod content;
 /// Two volumes that change places, decided by what is there.

@@ -31,6 +31,9 @@ pub struct Copy {
     /// Share the storage of the container: at once, and only what changes takes room
     #[arg(short, long)]
     pub snapshot: bool,
+    /// Copy its snapshots, too
+    #[arg(long = "with-snapshots", conflicts_with_all = ["ephemeral", "rename"])]
+    pub with_snapshots: bool,
     /// Also while it runs; it is frozen as long as its files are copied
     #[arg(short, long = "allowrunning")]
     pub allow_running: bool,

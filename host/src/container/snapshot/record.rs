@@ -57,7 +57,12 @@ impl Found {
 
     /// The container's configuration of that moment.
     pub(super) fn configuration(self) -> Result<String, Error> {
-        self.content.map(|(_, text)| text).map_err(|problem| Error::Invalid {
+        self.content().map(|(_, text)| text)
+    }
+
+    /// The same with what is known of that moment.
+    pub(super) fn content(self) -> Result<(Moment, String), Error> {
+        self.content.map_err(|problem| Error::Invalid {
             message: problem,
             hint: "repair the file, or remove the snapshot: its content cannot be restored without it".into(),
         })
