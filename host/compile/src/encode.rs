@@ -11,8 +11,8 @@ use crate::inspect::{self, InspectError};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EncodeError {
     #[error(
-        "cannot make a component of the module (was it built for wasm32-unknown-unknown, with \
-         wit-bindgen's export! in it?): {0}"
+        "cannot make a component of the module (was it linked with the component type that wit-bindgen \
+         makes: `export!` in Rust, the object file WORLD_component_type.o in C?): {0}"
     )]
     Component(String),
     #[error("neither a WebAssembly module nor a component")]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! wxc-compile encode CORE.wasm plugin.toml OUT.wasm     make a plugin of a core module or component
+//! wxc-compile encode CORE.wasm plugin.toml -            the same, to standard output
 //! wxc-compile compile [--baseline TRIPLE] < PLUGIN.wasm > ARTIFACT
 //! wxc-compile compile --confined          < PLUGIN.wasm > ARTIFACT
 //! ```
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 const MAX_COMPONENT: u64 = 128 << 20;
 
 const USAGE: &str = "usage:
-  wxc-compile encode CORE.wasm plugin.toml OUT.wasm
+  wxc-compile encode CORE.wasm plugin.toml OUT.wasm|-
   wxc-compile compile [--confined] [--baseline TRIPLE] < PLUGIN.wasm > ARTIFACT
   wxc-compile --version";
 
@@ -62,6 +63,9 @@ fn encode_files(core: &str, manifest: &str, out: &str) -> Result<(), Failure> {
     let read = |path: &str| std::fs::read(path).map_err(|e| Failure::File("read", path.into(), e));
     let manifest_text = String::from_utf8(read(manifest)?).map_err(|_| Failure::NotText(manifest.into()))?;
     let component = encode::encode(&read(core)?, &manifest_text)?;
+    if out == "-" {
+        return io::stdout().write_all(&component).map_err(Failure::Output);
+    }
     // Beside the target and renamed, so that a build that is stopped leaves no half file.
     let part = Path::new(out).with_extension("part");
     std::fs::write(&part, component).map_err(|e| Failure::File("write", part.display().to_string(), e))?;
@@ -101,7 +105,7 @@ enum Failure {
     NotText(String),
     #[error("cannot read the plugin from standard input")]
     Input(#[source] io::Error),
-    #[error("cannot write the artifact to standard output")]
+    #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("the plugin is larger than {} MiB", MAX_COMPONENT >> 20)]
     TooLarge,

@@ -9,9 +9,10 @@ use super::output::plain;
 use super::report::Failure;
 use super::table;
 use crate::container::Error;
+use crate::container::plugins::kept_by;
 use crate::plugin::admin::{Listed, Shown};
 use crate::plugin::grants::Permission;
-use crate::plugin::{PluginError, Plugins};
+use crate::plugin::{Kind, PluginError, Plugins};
 
 pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Failure> {
     let plugins = context.plugins();
@@ -36,13 +37,43 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             plugins.revoke(&name, &parse(&permissions)?).map_err(failed)?;
             context.out.say(format_args!("revoked"));
         }
-        Plugin::Remove { name } => {
+        Plugin::Remove { name, force } => {
+            if !force {
+                refuse_while_needed(context, &plugins, &name)?;
+            }
             let path = plugins.remove(&name).map_err(failed)?;
             context.out.say(format_args!("removed {}", path.display()));
+        }
+        Plugin::Pack { built, manifest, output } => {
+            let (out, shown) = plugins.pack(&built, &manifest, output.as_deref()).map_err(failed)?;
+            let about = &shown.about;
+            context.out.say(format_args!(
+                "wrote {}: {} {}",
+                out.display(),
+                plain(&shown.name),
+                plain(&about.version)
+            ));
+            for interface in &shown.not_offered {
+                context
+                    .out
+                    .say(format_args!("it imports {}, which this wxc does not offer", plain(interface)));
+            }
         }
         Plugin::Test(args) => return super::plugin_test::test(context, &plugins, args),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Storage is where its containers are: they would be there, and nobody could open them. One that stands in for a
+/// built-in leaves that one in its place.
+fn refuse_while_needed(context: &Context, plugins: &Plugins, name: &str) -> Result<(), Failure> {
+    let needed = plugins.show(name).is_ok_and(|s| s.about.kind == Kind::Storage && !s.replaces_built_in);
+    let kept = if needed { kept_by(&context.host()?, name)? } else { Vec::new() };
+    if kept.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("plugin {name} keeps {}: without it they cannot be used", kept.join(", ")))
+        .hint("destroy them, or copy them to another storage (wxc copy NAME NEW -B dir), or remove it all the same with --force"))
 }
 
 pub(super) fn failed(error: PluginError) -> Failure {

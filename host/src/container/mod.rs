@@ -15,7 +15,7 @@ pub mod layout;
 /// One writer for each container.
 pub mod lock;
 /// Plugins by the names that people use.
-mod plugins;
+pub mod plugins;
 /// Reading a container's configuration, with a useful answer when it is not there.
 pub mod store;
 /// Steps back.

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Plugins by the names that people use, with what the administrator set for them.
 
-use super::{Error, Host};
+use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
 use crate::plugin::{PluginError, SettingValues, StoragePlugin, TemplatePlugin};
 
@@ -79,6 +79,22 @@ pub(super) fn load_storage_set(
     let by_user: SettingValues = by_user.iter().cloned().collect();
     let pool = &host.layout.path;
     Ok(host.plugins.storage_with(&name, pool, &settings, &by_user, host.progress.clone())?)
+}
+
+/// Containers and images whose volumes the storage plugin of this full name keeps: without it they can be neither used nor
+/// removed. Only of this host's directory; one whose configuration cannot be read is not counted.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn kept_by(host: &Host, plugin: &str) -> Result<Vec<String>, Error> {
+    let keeps = |storage: &str| prefixed("storage", storage) == plugin;
+    let names = host.layout.names()?.into_iter();
+    let containers =
+        names.filter(|name| store::load(host, name).is_ok_and(|container| keeps(&container.rootfs.storage)));
+    let mut kept: Vec<String> = containers.map(|name| name.to_string()).collect();
+    let images = images::list(host)?.into_iter().filter(|image| keeps(&image.storage));
+    kept.extend(images.map(|image| format!("image {}", images::short(&image.key))));
+    Ok(kept)
 }
 
 /// What the administrator set for a plugin; words as they are, everything else as JSON.

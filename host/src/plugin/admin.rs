@@ -127,6 +127,12 @@ pub(super) struct Known {
     built_in: bool,
 }
 
+impl Known {
+    pub(super) fn exports(&self, interface: &str) -> bool {
+        self.facts.exports.iter().any(|export| export == interface)
+    }
+}
+
 impl Plugins {
     /// All plugins, by name.
     #[must_use]
@@ -168,7 +174,7 @@ impl Plugins {
         let (bytes, known) = self.examine(file)?;
         let name = known.manifest.name.clone();
         let interface = known.manifest.kind.interface();
-        if !known.facts.exports.iter().any(|e| e == interface) {
+        if !known.exports(interface) {
             let plugin = Identity { name, version: known.manifest.version };
             return Err(PluginError::Lacks { plugin, interface: interface.to_owned() });
         }
@@ -246,10 +252,16 @@ impl Plugins {
         let mut bytes = Vec::new();
         fs::File::open(path).and_then(|f| f.take(MAX_COMPONENT).read_to_end(&mut bytes)).map_err(fail)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let facts = artifact::facts_of(&name, &self.places, &bytes)?;
+        let known = self.examine_bytes(&name, &bytes)?;
+        Ok((bytes, known))
+    }
+
+    /// The same for a component in memory.
+    pub(super) fn examine_bytes(&self, name: &str, component: &[u8]) -> Result<Known, PluginError> {
+        let facts = artifact::facts_of(name, &self.places, component)?;
         let manifest = Manifest::parse(&facts.manifest)
-            .map_err(|source| PluginError::Manifest { name: path.display().to_string(), source })?;
-        Ok((bytes, Known { facts, manifest, built_in: false }))
+            .map_err(|source| PluginError::Manifest { name: name.to_owned(), source })?;
+        Ok(Known { facts, manifest, built_in: false })
     }
 
     fn granted(&self, name: &str, known: &Known) -> Result<BTreeSet<Permission>, PluginError> {
@@ -271,7 +283,7 @@ impl Plugins {
         })
     }
 
-    fn shown(
+    pub(super) fn shown(
         &self,
         name: &str,
         place: Option<Place>,

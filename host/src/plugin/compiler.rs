@@ -13,16 +13,29 @@ use rustix::fs::{MemfdFlags, memfd_create};
 /// Input and output are files in memory that nobody else has a name for. The child has ended when
 /// the output is read, so what is read is what it wrote, and stays so.
 pub(super) fn compile(given: Option<&Path>, component: &[u8]) -> Result<Vec<u8>, String> {
+    let mut input = memory("wxc-component").map_err(|e| format!("no memory for the component: {e}"))?;
+    input
+        .write_all(component)
+        .and_then(|()| input.seek(SeekFrom::Start(0)))
+        .map_err(|e| format!("no memory for the component: {e}"))?;
+    run(given, |command| command.args(["compile", "--confined"]).stdin(input))
+}
+
+/// Makes a component of what an author's toolchain made, with the manifest inside; returns it or a sentence. Both
+/// paths are absolute.
+pub(super) fn encode(given: Option<&Path>, built: &Path, manifest: &Path) -> Result<Vec<u8>, String> {
+    run(given, |command| command.arg("encode").args([built, manifest]).arg("-").stdin(Stdio::null()))
+}
+
+/// Runs it with these words and returns what it wrote.
+fn run(given: Option<&Path>, words: impl FnOnce(&mut Command) -> &mut Command) -> Result<Vec<u8>, String> {
     let program = find(given)?;
     let said = |e: &dyn std::fmt::Display| format!("cannot run {}: {e}", program.display());
-    let mut input = memory("wxc-component").map_err(|e| said(&e))?;
-    input.write_all(component).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(|e| said(&e))?;
-    let mut output = memory("wxc-artifact").map_err(|e| said(&e))?;
-    let child = Command::new(&program)
-        .args(["compile", "--confined"])
+    let mut output = memory("wxc-compiled").map_err(|e| said(&e))?;
+    let mut command = Command::new(&program);
+    let child = words(&mut command)
         .env_clear()
         .current_dir("/")
-        .stdin(input)
         .stdout(output.try_clone().map_err(|e| said(&e))?)
         .stderr(Stdio::piped())
         .spawn()
@@ -31,9 +44,9 @@ pub(super) fn compile(given: Option<&Path>, component: &[u8]) -> Result<Vec<u8>,
     if !done.status.success() {
         return Err(explain(&done));
     }
-    let mut artifact = Vec::new();
-    output.seek(SeekFrom::Start(0)).and_then(|_| output.read_to_end(&mut artifact)).map_err(|e| said(&e))?;
-    Ok(artifact)
+    let mut bytes = Vec::new();
+    output.seek(SeekFrom::Start(0)).and_then(|_| output.read_to_end(&mut bytes)).map_err(|e| said(&e))?;
+    Ok(bytes)
 }
 
 fn memory(name: &str) -> rustix::io::Result<File> {

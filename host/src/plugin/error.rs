@@ -177,6 +177,14 @@ pub enum PluginError {
         /// What the compiler said, or why there was none.
         why: String,
     },
+    /// No plugin could be made of a file.
+    #[error("cannot make a plugin of {}: {why}", path.display())]
+    Pack {
+        /// Which.
+        path: PathBuf,
+        /// What stands in the way.
+        why: String,
+    },
     /// The settings given to a plugin do not fit its manifest.
     #[error("{plugin}: {why}")]
     Setting {
@@ -243,7 +251,7 @@ impl PluginError {
             }
             Self::NotOffered { .. } => "a newer wxc may offer it; this one cannot use the plugin".into(),
             Self::Compile { .. } => {
-                "a plugin is a component with its manifest inside, as `wxc-compile encode` makes it".into()
+                "a plugin is a component with its manifest inside, as `wxc plugin pack` makes it".into()
             }
             Self::NotInstalled(_) => "what is built in or comes with a package can be replaced, not removed".into(),
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),

@@ -9,7 +9,8 @@
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
-//! - [`admin`]: what is behind `wxc plugin` · [`trial`]: a component that is being tested
+//! - [`admin`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
+//!   that is being tested
 //!
 //! ```text
 //! name -> registry -> artifact (facts) -> manifest -> grants -> link -> Ready
@@ -25,6 +26,7 @@ mod compiler;
 mod embedded;
 mod files;
 mod host;
+mod pack;
 mod wasi;
 
 pub mod admin;

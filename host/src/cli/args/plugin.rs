@@ -65,6 +65,20 @@ pub enum Plugin {
     Remove {
         /// Name of the plugin
         name: String,
+        /// Also when it keeps containers, which then cannot be used until it is back
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Make the file that is installed, of what a toolchain built and a manifest
+    Pack {
+        /// The core module or component
+        built: PathBuf,
+        /// The manifest
+        #[arg(long, value_name = "FILE", default_value = "plugin.toml")]
+        manifest: PathBuf,
+        /// Where to write it [default: NAME.wasm, of the manifest's name]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Try a storage plugin on a scratch pool and tell where it breaks the contract
     Test(PluginTest),
