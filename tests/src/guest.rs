@@ -56,6 +56,30 @@ pub fn built(source: &Path, module: &str, manifest: &Path, component: &Path) -> 
     component.to_owned()
 }
 
+/// `make` in a directory with a guest in C, which has all it needs but the tools.
+///
+/// # Panics
+/// When there is no generator; `needs!(c_guests)` has looked.
+#[must_use]
+pub fn make(source: &Path) -> Run {
+    let mut make = Command::new("make");
+    // Its own words only: this may be running below another make, or cargo's job server.
+    make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("CFLAGS").env_remove("LDFLAGS");
+    make.arg("-C").arg(source).arg(format!("WXC={}", env::wxc().display()));
+    let generator = wit_bindgen().expect("needs!(c_guests)");
+    make.arg(format!("WIT_BINDGEN={}", generator.display()));
+    Run::new(make)
+}
+
+/// The generator of bindings for C: the one that `cargo xtask setup` keeps, or one in the search path.
+#[must_use]
+pub fn wit_bindgen() -> Option<PathBuf> {
+    let ours = root().join("target/tools/bin/wit-bindgen");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let others = std::env::split_paths(&path).map(|folder| folder.join("wit-bindgen"));
+    std::iter::once(ours).chain(others).find(|file| file.is_file())
+}
+
 /// The toolchain of this checkout, also for a copy outside it.
 fn toolchain() -> String {
     std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| {

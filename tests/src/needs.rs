@@ -168,6 +168,32 @@ pub fn wasm_target() -> Option<String> {
         .then(|| "the wasm32-unknown-unknown target is not installed (cargo xtask setup)".into())
 }
 
+/// What a guest in C is made with: make, clang and lld, a C library for WebAssembly, and the generator of bindings.
+#[must_use]
+pub fn c_guests() -> Option<String> {
+    if crate::guest::wit_bindgen().is_none() {
+        return Some("wit-bindgen is not installed (cargo xtask setup)".into());
+    }
+    missing("make", &["--version"], "make is not installed").or_else(linked_for_wasm)
+}
+
+/// A program with an allocator in it: that needs the library, the linker and the compiler's own functions.
+fn linked_for_wasm() -> Option<String> {
+    let mut clang = Command::new("clang")
+        .args(["--target=wasm32-wasi", "-mexec-model=reactor", "-x", "c", "-", "-o", "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok();
+    let reason = "clang, lld or wasi-libc is not installed (cargo xtask setup)".to_owned();
+    let Some(clang) = &mut clang else { return Some(reason) };
+    let program = b"#include <stdlib.h>\nvoid *keep(unsigned size) { return malloc(size); }\n";
+    let told = clang.stdin.take().is_some_and(|mut stdin| stdin.write_all(program).is_ok());
+    let linked = clang.wait().is_ok_and(|status| status.success());
+    (!(told && linked)).then_some(reason)
+}
+
 fn missing(program: &str, args: &[&str], reason: &str) -> Option<String> {
     let status = Command::new(program)
         .args(args)

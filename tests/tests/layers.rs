@@ -87,11 +87,11 @@ fn every_other_module_forbids_unsafe_code() {
 fn plugins_have_the_released_contract() {
     needs!(checkout);
     let mut wrong = Vec::new();
-    for plugin in
-        fs::read_dir(root().join("plugins")).into_iter().flatten().flatten().map(|entry| entry.path())
-    {
+    let folders = ["plugins", "examples"].map(|folder| fs::read_dir(root().join(folder)));
+    for plugin in folders.into_iter().flatten().flatten().flatten().map(|entry| entry.path()) {
         let copy = plugin.join("wit");
-        for file in files(&copy, "wit") {
+        // A world of its own, in no folder, is nobody's copy.
+        for file in files(&copy, "wit").into_iter().filter(|file| file.parent() != Some(&copy)) {
             let part = file.strip_prefix(&copy).unwrap();
             // Dependencies of a package are copies in its deps folder; at the top they stand alone.
             let part = part.strip_prefix("deps").unwrap_or(part);
@@ -232,7 +232,8 @@ fn imports(code: &str) -> Vec<String> {
 
 /// Paths a document names: targets of links, and code words that begin with a folder of ours.
 fn mentioned(text: &str) -> Vec<String> {
-    const FOLDERS: &[&str] = &["host/", "wit/", "plugins/", "tests/", "xtask/", "bench/", "docs/", ".ci/"];
+    const FOLDERS: &[&str] =
+        &["host/", "wit/", "plugins/", "tests/", "xtask/", "bench/", "docs/", ".ci/", "examples/"];
     let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(|target| {
         let target = target.split('#').next().unwrap_or_default();
         if target.contains("://") { "" } else { target }

@@ -9,6 +9,7 @@ mod conformance;
 mod copy;
 mod crash;
 mod ephemeral;
+mod foreign;
 mod harness;
 mod hostile;
 mod images;

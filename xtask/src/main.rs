@@ -1,6 +1,6 @@
 //! The project's tasks: everything a contributor or the CI types, as `cargo xtask TASK`.
 //!
-//! `shell` runs a command and shows it, `setup` installs what is missing, `demo` shows a container,
+//! `shell` runs a command and shows it, `setup` and `tools` install what is missing, `demo` shows a container,
 //! `totals` runs and counts all tests, `install` copies a release, and `ci` and `bench` only start
 //! what lives in `.ci/run` and `bench/`.
 
@@ -11,6 +11,7 @@ mod demo;
 mod install;
 mod setup;
 mod shell;
+mod tools;
 mod totals;
 
 use std::process::{Command, ExitCode};

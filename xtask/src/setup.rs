@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::shell::{Result, output, run};
+use crate::tools;
 
 /// A system package: a file that shows it is there (any of them), its name, and what needs it.
 struct Package {
@@ -40,6 +41,11 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/xz"], name: "xz-utils", needed: Needed::Test, why: "packs a guest" },
     Package { files: &["/usr/bin/strace"], name: "strace", needed: Needed::Test, why: "counts how often a command waits for the disk" },
     Package { files: &["/usr/bin/rsync"], name: "rsync", needed: Needed::Bench, why: "what LXC copies containers with" },
+    Package { files: &["/usr/bin/make"], name: "make", needed: Needed::Test, why: "builds the plugin in C" },
+    Package { files: &["/usr/bin/clang"], name: "clang", needed: Needed::Test, why: "compiles the plugin in C" },
+    Package { files: &["/usr/bin/wasm-ld"], name: "lld", needed: Needed::Test, why: "links the plugin in C" },
+    Package { files: &["/usr/lib/wasm32-wasi/libc.a"], name: "wasi-libc", needed: Needed::Test, why: "the C library of the plugin in C" },
+    Package { files: &["/usr/share/doc/libclang-rt-dev-wasm32"], name: "libclang-rt-dev-wasm32", needed: Needed::Test, why: "the compiler's own functions in the plugin in C" },
     Package { files: &["/usr/bin/lxc-start"], name: "lxc", needed: Needed::Bench, why: "what wxc is measured beside" },
 ];
 
@@ -49,6 +55,9 @@ pub(crate) fn setup(args: &[String]) -> Result<()> {
 
 pub(crate) fn prepare(needed: Needed) -> Result<()> {
     toolchain()?;
+    if needed >= Needed::Test {
+        tools::prepare();
+    }
     let missing: Vec<&Package> = PACKAGES
         .iter()
         .filter(|package| package.needed <= needed)
