@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::mount::Mount;
+use crate::user::User;
 use crate::{Run, fixtures, proc, root};
 
 /// Directories and an environment that no other test and no person shares, and the commands run
@@ -21,6 +23,8 @@ pub struct Env {
     dir: TempDir,
     /// A network namespace that plays the machine's.
     network: Option<PathBuf>,
+    /// Who runs the commands, if that is not root.
+    user: Option<User>,
 }
 
 impl Env {
@@ -35,7 +39,7 @@ impl Env {
         for part in ["c", "run", "home"] {
             fs::create_dir(dir.path().join(part)).expect("a directory for the test");
         }
-        Self { mount: None, dir, network: None }
+        Self { mount: None, dir, network: None, user: None }
     }
 
     /// The same, with the containers on a file system of this type of their own.
@@ -54,6 +58,52 @@ impl Env {
         let mut env = Self::new();
         env.network = Some(namespace);
         env
+    }
+
+    /// The same, with every command run by an ordinary user who has ids for so many containers.
+    ///
+    /// # Panics
+    /// When there cannot be such a user.
+    #[must_use]
+    pub fn of_user(containers: u32) -> Self {
+        let mut env = Self::new();
+        env.hand_to_user(containers);
+        env
+    }
+
+    /// The same, on a file system of this type.
+    #[must_use]
+    pub fn of_user_on(filesystem: &str, containers: u32) -> Self {
+        let mut env = Self::on(filesystem);
+        env.hand_to_user(containers);
+        env
+    }
+
+    fn hand_to_user(&mut self, containers: u32) {
+        let files = self.dir.path().join("accounts");
+        fs::create_dir(&files).expect("a directory for the test");
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.dir.path(), open.clone()).expect("a directory for the test");
+        fs::set_permissions(&files, open).expect("a directory for the test");
+        let user = User::new(files, containers);
+        for part in ["c", "run", "home"] {
+            user.own(&self.dir.path().join(part));
+        }
+        // Theirs to read, wherever the kept one is.
+        let tree = self.dir.path().join("tree");
+        let copied = Command::new("cp").arg("-a").args([fixtures::busybox(), &tree]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "a copy of the busybox tree");
+        user.own(&tree);
+        self.user = Some(user);
+    }
+
+    /// The ordinary user.
+    ///
+    /// # Panics
+    /// When this world is root's.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        self.user.as_ref().expect("a world of an ordinary user")
     }
 
     /// Where its containers are.
@@ -84,15 +134,16 @@ impl Env {
     #[must_use]
     pub fn program<S: AsRef<OsStr>>(&self, program: &Path, args: impl IntoIterator<Item = S>) -> Run {
         // Not `ip netns exec`, which mounts another /sys, without cgroups.
-        let mut command = match &self.network {
-            Some(namespace) => {
+        let mut command = match (&self.network, &self.user) {
+            (None, Some(user)) => user.command(program),
+            (Some(namespace), _) => {
                 let mut nsenter = Command::new("/usr/bin/nsenter");
                 let mut option = OsString::from("--net=");
                 option.push(namespace);
                 nsenter.arg(option).arg(program);
                 nsenter
             }
-            None => Command::new(program),
+            (None, None) => Command::new(program),
         };
         self.fix(&mut command);
         // As a variable, so that a test may say -P itself.
@@ -122,7 +173,10 @@ impl Env {
     pub fn busybox(&self, name: &str, options: &[&str]) {
         let mut args = vec!["create", name, "-t", "local"];
         args.extend(options);
-        let tree = fixtures::busybox();
+        let tree = match self.user {
+            Some(_) => self.dir.path().join("tree"),
+            None => fixtures::busybox().to_owned(),
+        };
         self.wxc(args.into_iter().map(OsStr::new).chain([
             OsStr::new("--"),
             OsStr::new("--directory"),

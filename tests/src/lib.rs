@@ -32,6 +32,9 @@ pub mod pty;
 /// A command with a deadline, and what it gave back.
 pub mod run;
 
+/// An ordinary user, made for a test.
+pub mod user;
+
 pub use env::Env;
 pub use run::{Output, Run};
 

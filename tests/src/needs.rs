@@ -45,6 +45,17 @@ pub fn userns() -> Option<String> {
     missing("unshare", &["--user", "--map-root-user", "true"], "user namespaces are switched off")
 }
 
+/// What an ordinary user needs: the programs of shadow-utils that write maps, and setpriv to become one.
+#[must_use]
+pub fn subordinate_ids() -> Option<String> {
+    let root = root();
+    let setpriv = || missing("setpriv", &["--version"], "setpriv is not installed (util-linux)");
+    let programs = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+    let there = programs.iter().all(|program| Path::new(program).exists());
+    let maps = || (!there).then(|| "newuidmap and newgidmap are not installed (package uidmap)".into());
+    root.or_else(setpriv).or_else(maps).or_else(userns)
+}
+
 /// A cgroup hierarchy in which directories can be made.
 #[must_use]
 pub fn cgroups() -> Option<String> {

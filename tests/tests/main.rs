@@ -20,6 +20,7 @@ mod life;
 mod limits;
 mod network;
 mod plugins;
+mod rootless;
 mod snapshot;
 mod snapshot_running;
 mod storage_btrfs;

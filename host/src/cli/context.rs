@@ -63,9 +63,17 @@ pub(super) fn host(
         settings,
         defaults,
         again,
+        environment: own_files(),
         progress: Arc::new(Shown::new(quiet)),
         cancel: interrupt::flag(),
     })
+}
+
+/// What of the environment says where a user's own files are. Nothing for root, whose places are fixed.
+fn own_files() -> Vec<String> {
+    const VARIABLES: [&str; 4] = ["HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"];
+    let set = |variable: &&str| Some(format!("{variable}={}", env::var(variable).ok()?));
+    if is_root() { Vec::new() } else { VARIABLES.iter().filter_map(set).collect() }
 }
 
 fn is_root() -> bool {

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::destroy::{self, DestroyOptions};
 use super::journal::{self, Claim, Intent, Operation, Survives};
+use super::shift::Shifted;
 use super::start::{self, StartRequest};
 use super::{
     Error, Host, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, store, watch,
@@ -216,7 +217,6 @@ impl Work<'_> {
             let name = self.from.to_string();
             return Err(Error::Running { name, state: state.to_string(), verb: "copy" });
         }
-        refuse_foreign_ids(&original)?;
         let source = method::Volume::of(host, self.from, &original)?;
         let (target, why) = self.storage(&source)?;
         let choice = method::choose(&source, &target, self.here, request.sharing, running.is_some())?;
@@ -249,13 +249,18 @@ impl Work<'_> {
         operation.step("copy.directory")?;
         create::begin(there, self.to, &mark)?;
         operation.step("copy.ids")?;
-        if !original.privileged {
+        if choice.shares_ids {
+            ids::share(there, self.to, &original.ids)?;
+            mark.ids.clone_from(&original.ids);
+        } else if !original.privileged {
             mark.ids = ids::allocate(there, self.to)?;
         }
         operation.step("copy.volume")?;
         let rest = found.running && choice.needs_rest();
         let frozen = if rest { Some(frozen(host, self.from)?) } else { None };
-        let root = method::make(host, choice, operation, source, target, (self.to, self.request.size))?;
+        let policy = Shifted::between(host, original, &mark.ids);
+        let to = (self.to, self.request.size);
+        let root = method::make(host, choice, operation, source, target, to, policy)?;
         drop(frozen);
         host.check_cancelled()?;
 
@@ -358,18 +363,6 @@ impl Work<'_> {
 
 /// The storage that builds on others' directories.
 const OVER: &str = "overlay";
-
-/// A user without privileges keeps files under the ids of the container, and the copy would have to have
-/// them under its own.
-fn refuse_foreign_ids(original: &Container) -> Result<(), Error> {
-    if rustix::process::geteuid().is_root() || original.privileged {
-        return Ok(());
-    }
-    Err(Error::Invalid {
-        message: "its files belong to its own range of ids, and a user without privileges cannot give them to another".into(),
-        hint: "copy it as root".into(),
-    })
-}
 
 /// Freezes a container for as long as the connection is kept.
 fn frozen(host: &Host, name: &Name) -> Result<Client, Error> {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::idregistry::Registry;
 use super::journal::{self, Record};
 use super::lock::Lock;
-use super::{Error, Host, dependents, destroy, ephemeral, leftover, plugins, snapshot};
+use super::{Error, Host, dependents, destroy, ephemeral, ids, leftover, plugins, snapshot};
 use crate::config::Name;
 
 /// Something that was found.
@@ -113,6 +113,7 @@ pub fn examine(host: &Host, only: Option<&Name>) -> Result<Report, Error> {
 /// # Errors
 /// It cannot be done; the finding stands.
 pub fn repair(host: &Host, finding: &Finding) -> Result<(), Error> {
+    ids::act_for_all(host)?;
     match &finding.remedy {
         Remedy::None => Ok(()),
         Remedy::Settle(name) => {

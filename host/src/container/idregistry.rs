@@ -105,6 +105,18 @@ impl Registry {
         Ok(ids)
     }
 
+    /// Gives the container in `container` ids that another one has. They are taken until both are released.
+    ///
+    /// # Errors
+    /// When the registry cannot be read or written.
+    pub fn share(&self, container: &Path, ids: &IdMap) -> Result<(), IdError> {
+        let _locked = self.lock()?;
+        let mut entries = self.read()?;
+        entries.retain(|entry| entry.container != container);
+        entries.push(Entry { container: container.into(), ids: ids.clone() });
+        self.write(&entries)
+    }
+
     /// The container is gone: its ids are free.
     ///
     /// # Errors

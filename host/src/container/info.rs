@@ -136,6 +136,7 @@ fn limit(host: &Host, name: &Name, container: &Container) -> Option<u64> {
 /// The storage cannot tell.
 pub fn disk_usage(host: &Host, name: &Name) -> Result<Disk, Error> {
     let container = store::load(host, name)?;
+    super::ids::act_for_all(host)?;
     let storage = super::plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.unwrap_or_else(|| name.to_string());
     Ok(storage.usage(&volume)?.into())

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
-use super::{Error, Host, copy, ephemeral, leftover, plugins, rename, resize, snapshot, store};
+use super::{Error, Host, copy, ephemeral, ids, leftover, plugins, rename, resize, snapshot, store};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -178,6 +178,7 @@ impl Operation {
 /// # Errors
 /// The record cannot be written; nothing has happened.
 pub fn begin(host: &Host, intent: &Intent, survives: Survives) -> Result<Operation, Error> {
+    ids::act_for_all(host)?;
     let directory = record::directory(host);
     match DirBuilder::new().mode(0o700).create(&directory) {
         Ok(()) if survives == Survives::PowerLoss => store::sync_directory(&host.layout.path)?,
@@ -342,6 +343,7 @@ fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
     let name = intent.subject();
     let failed =
         |source| Error::Unsettled { name: name.to_string(), verb: intent.verb(), source: Box::new(source) };
+    ids::act_for_all(host)?;
     let said = intent.settle(host, &record.operation).map_err(failed)?;
     forget(&record.path)?;
     tracing::info!(operation = record.operation, said, "settled");

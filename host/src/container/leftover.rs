@@ -8,18 +8,14 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::layout::{KEPT, PARTIAL};
-use super::{Error, Host, beneath, dependents, ids, plugins, snapshot};
+use super::{Error, Host, dependents, ids, plugins, snapshot};
 use crate::config::{Container, Name, toml};
-use crate::plan::RootSource;
-use crate::plugin::StoragePlugin;
-use crate::plugin::storage::{Access, Storage as _};
+use crate::plugin::storage::Storage as _;
 use crate::sys::{failpoint, tree};
-use crate::unpack::{self, IdMapMode};
 
 /// What the directory of a name holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +89,7 @@ pub(super) fn foreign(host: &Host, name: &Name) -> Error {
 /// # Errors
 /// Something of it cannot be removed; the mark stays, so the next command tries again.
 pub(super) fn remove(host: &Host, name: &Name, operation: &str, storage: Option<&str>) -> Result<(), Error> {
+    ids::act_for_all(host)?;
     let directory = host.layout.directory(name);
     let mark = directory.join(PARTIAL);
     if directory.join(KEPT).is_file() {
@@ -103,20 +100,15 @@ pub(super) fn remove(host: &Host, name: &Name, operation: &str, storage: Option<
         .ok()
         .filter(|text| !text.is_empty())
         .and_then(|text| toml::parse_unchecked(&text, &mark).ok());
-    let mut known = marked.unwrap_or_else(|| {
+    let known = marked.unwrap_or_else(|| {
         let mut unknown = Container::default();
         if let Some(storage) = storage {
             storage.clone_into(&mut unknown.rootfs.storage);
         }
         unknown
     });
-    if known.ids.is_empty() && !known.privileged && !rustix::process::geteuid().is_root() {
-        // The mark was made before the ids were given; the registry knows them. Only who is not root needs
-        // them to remove files.
-        known.ids = super::ids::allocate(host, name)?;
-    }
     remove_volumes(host, name, operation, &known)?;
-    super::ids::release(host, name)?;
+    ids::release(host, name)?;
     remove_directory(host, name)
 }
 
@@ -140,41 +132,7 @@ fn remove_volumes(host: &Host, name: &Name, operation: &str, container: &Contain
 fn remove_volume(host: &Host, name: &Name, operation: &str, container: &Container) -> Result<(), Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    remove_one(&storage, &volume, operation, container)
-}
-
-/// Removes one volume of a container; succeeds when there is none.
-pub(super) fn remove_one(
-    storage: &StoragePlugin,
-    volume: &str,
-    operation: &str,
-    container: &Container,
-) -> Result<(), Error> {
-    empty_as_owner(storage, volume, container)?;
-    Ok(storage.remove(operation, volume)?)
-}
-
-/// Empties the volume in the container's user namespace, where its files are the caller's to remove:
-/// for a user without privileges they belong to subordinate ids, which no plugin can act as.
-fn empty_as_owner(storage: &StoragePlugin, volume: &str, container: &Container) -> Result<(), Error> {
-    let ids = ids::id_mode(container);
-    if !matches!(ids, IdMapMode::Userns { .. }) || container.ids.is_empty() {
-        return Ok(());
-    }
-    // What cannot be mounted is not there, or not complete: the plugin knows what to do about it. What is sealed
-    // can have children, unless the storage knows no such thing.
-    let able = storage.abilities();
-    let childless = !able.clones && !able.snapshots;
-    let plan = storage.mounts(volume, Access::ReadWrite).ok();
-    let plan = plan.or_else(|| storage.mounts(volume, Access::ReadOnly).ok().filter(|_| childless));
-    let Some(RootSource::Tree { pool, relative }) = plan.and_then(|plan| plan.root().ok()) else {
-        return Ok(());
-    };
-    let (Some(above), Some(last)) = (relative.parent(), relative.file_name()) else { return Ok(()) };
-    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-    let parent = beneath::open(&pool, above)?;
-    unpack::remove(parent.as_fd(), last, ids)?;
-    Ok(())
+    Ok(storage.remove(operation, &volume)?)
 }
 
 /// Removes the container's directory with what is still in it; the mark goes last.

@@ -58,6 +58,8 @@ pub mod options;
 pub mod rename;
 /// Files of a template's `finish`, into the root.
 mod render;
+/// What a copy of a tree changes.
+mod shift;
 /// Volumes, open for the host's own work.
 pub mod volume;
 
@@ -110,6 +112,8 @@ pub struct Host {
     pub progress: Arc<dyn plugin::Progress>,
     /// Options with which a helper process finds this host again.
     pub again: Vec<String>,
+    /// The variables that it also needs, as `KEY=VALUE`: where an ordinary user's own files are.
+    pub environment: Vec<String>,
     /// Set by Ctrl-C: long work ends and takes back what it did.
     pub cancel: &'static AtomicBool,
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::fs::{Gid, Uid, fchown, fstat};
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::{Error, Host, dependents, ephemeral, facts, journal, leftover, plugins, store};
+use super::{Error, Host, beneath, dependents, ephemeral, facts, ids, journal, leftover, plugins, store};
+use crate::config::ids::IdRange;
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
-use crate::plan::{Identity, Plan, ReleaseStep};
+use crate::plan::{Identity, Plan, ReleaseStep, RootSource};
 use crate::plugin::storage::{Access, Storage as _};
 use crate::runtime::{self, LaunchOptions, Launched};
 
@@ -114,12 +116,15 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         }
         other => other?,
     };
+    ids::act_for_all(host)?;
+    hand_over(&plan)?;
     prepare_console_log(&plan)?;
     let options = LaunchOptions {
         foreground: request.foreground,
         streams: request.streams.then(|| [stdin(), stdout(), stderr()]),
         program: None,
         runner: super::release::arguments(host),
+        environment: host.environment.clone(),
         pidfile: request.pidfile.clone(),
     };
     tracing::debug!(%name, ?plan, "planned");
@@ -138,6 +143,27 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
     };
     tracing::info!(%name, init = launched.init, "started");
     Ok(launched)
+}
+
+/// Gives the container's root the directory that its changes go into, and the kernel's work directory, if they are still
+/// the caller's who had them made: without root it is the container's own root who mounts them.
+fn hand_over(plan: &Plan) -> Result<(), Error> {
+    let (RootSource::Overlay { pool, upper: Some(side), .. }, Some(ids)) =
+        (&plan.rootfs.source, plan.ids.as_ref().filter(|_| !plan.rootfs.idmapped))
+    else {
+        return Ok(());
+    };
+    let root = |ranges: &[IdRange]| ranges.iter().find(|r| r.container.0 == 0).map(|r| r.host.0);
+    let own = rustix::process::geteuid();
+    for directory in [&side.upper, &side.work] {
+        let failed = || Error::io("give to the container's root", pool);
+        let fd = beneath::open(pool, directory)?;
+        if fstat(&fd).map_err(|e| failed()(e.into()))?.st_uid == own.as_raw() {
+            let (user, group) = (root(&ids.users).map(Uid::from_raw), root(&ids.groups).map(Gid::from_raw));
+            fchown(&fd, user, group).map_err(|e| failed()(e.into()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds out now, with a clear message, whether the log can be written.

@@ -169,7 +169,9 @@ fn refused(pool: &Path, error: &io::Error) -> Error {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => "only root can mount on the host: run it as root",
+        io::ErrorKind::PermissionDenied => {
+            "only root can mount that: run it as root, or choose another storage with -B best"
+        }
         io::ErrorKind::ResourceBusy => "wait for the command that works on it to end, and try again",
         _ => "the kernel's log (dmesg) may say more",
     }

@@ -135,7 +135,7 @@ fn rootfs(container: &Container, facts: &Facts, source: RootSource) -> Result<Ro
     }
     let in_memory = container.rootfs.in_memory;
     Ok(RootPlan {
-        source: if in_memory { below_memory(source, facts)? } else { source },
+        source: if in_memory { below_memory(source)? } else { source },
         in_memory,
         read_only: container.rootfs.read_only,
         idmapped,
@@ -144,15 +144,8 @@ fn rootfs(container: &Container, facts: &Facts, source: RootSource) -> Result<Ro
 }
 
 /// The source as layers that are only read.
-fn below_memory(source: RootSource, facts: &Facts) -> Result<RootSource, PlanError> {
+fn below_memory(source: RootSource) -> Result<RootSource, PlanError> {
     let key = "rootfs.in-memory";
-    if !facts.caller.is_root() {
-        return Err(PlanError::missing(
-            key,
-            "a user without privileges cannot mount it",
-            "start the container as root, or without that setting",
-        ));
-    }
     match source {
         RootSource::Tree { pool, relative } => {
             Ok(RootSource::Overlay { pool, lower: vec![relative], upper: None })

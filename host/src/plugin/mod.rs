@@ -91,6 +91,11 @@ impl Plugins {
         Self { places }
     }
 
+    /// The directories that code, grants and compiled code are taken from, as far as they are to be trusted.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.places.directories()
+    }
+
     /// A storage plugin with the directory that is its pool. `settings` are the administrator's; keys that the
     /// manifest does not declare are refused.
     ///

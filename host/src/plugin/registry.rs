@@ -110,6 +110,12 @@ impl Places {
         }
     }
 
+    /// All directories that something is loaded from.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        let places = self.in_order().map(|(_, path)| path);
+        places.chain([self.cache.as_path()]).chain(self.grants.parent())
+    }
+
     fn in_order(&self) -> impl Iterator<Item = (Place, &Path)> {
         let given = self.given.as_deref().map(|path| (Place::Given, path));
         let rest = [(Place::Installed, self.installed.as_path()), (Place::System, self.system.as_path())];

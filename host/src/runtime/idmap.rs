@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Writes the maps of a user namespace (user_namespaces(7)).
 //!
-//! Root writes them itself. Anybody else may only map its own id; the ranges that the administrator
+//! Root writes them itself, and so does who is in a namespace of the ids ([`own_ids`]). Anybody else may only map its own id; the ranges that the administrator
 //! gave in `/etc/subuid` and `/etc/subgid` are written by the set-user-ID programs of shadow-utils.
 
 use std::path::{Path, PathBuf};
@@ -11,13 +11,14 @@ use rustix::process::{Pid, getegid, geteuid};
 
 use super::RuntimeError;
 use crate::config::ids::{IdMap, IdRange};
+use crate::sys::own_ids;
 
 /// Where the helpers are looked for: never in `$PATH`, which the caller chose.
 const PROGRAMS: &[&str] = &["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"];
 
 /// Gives the new user namespace of `pid` its maps.
 pub(super) fn write(pid: Pid, map: &IdMap) -> Result<(), RuntimeError> {
-    if geteuid().is_root() {
+    if own_ids::has_power() {
         write_file(pid, "uid_map", &lines(&map.users))?;
         return write_file(pid, "gid_map", &lines(&map.groups));
     }
@@ -37,7 +38,7 @@ pub(super) fn write(pid: Pid, map: &IdMap) -> Result<(), RuntimeError> {
 /// Whether processes in a namespace with this map may choose their groups: not where the caller
 /// mapped its own group and had to give that up.
 pub(super) fn allows_groups(map: &IdMap) -> bool {
-    geteuid().is_root() || !is_self(&map.groups, getegid().as_raw())
+    own_ids::has_power() || !is_self(&map.groups, getegid().as_raw())
 }
 
 fn lines(ranges: &[IdRange]) -> String {

@@ -28,6 +28,8 @@ pub struct LaunchOptions<'a> {
     /// Arguments of the program in its runner role, called with `release`, `pause` or `restart` behind them
     /// and the plan as fd 3, when the container is gone or wants to start again.
     pub runner: Vec<String>,
+    /// Its environment, as `KEY=VALUE`.
+    pub environment: Vec<String>,
     /// Where to write the first process's id.
     pub pidfile: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ pub(super) struct Handover {
     /// The program for later helpers.
     pub(super) program: PathBuf,
     pub(super) runner: Vec<String>,
+    pub(super) environment: Vec<String>,
 }
 
 /// The plan of a container, from the memory that its monitor passes on to a helper.
@@ -111,8 +114,12 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
         foreground: options.foreground,
         streams: options.streams.is_some(),
         // The path, not the link: in the monitor that would be the monitor's image.
-        program: fs::canonicalize(&program).unwrap_or_else(|_| program.clone()),
+        program: match &options.program {
+            Some(program) => fs::canonicalize(program).unwrap_or_else(|_| program.clone()),
+            None => exe::path().to_owned(),
+        },
         runner: options.runner.clone(),
+        environment: options.environment.clone(),
     })?;
     let (ours, theirs) = message::pair(SocketType::SEQPACKET)
         .map_err(|error| RuntimeError::system("make a socket for the monitor", error))?;

@@ -319,7 +319,8 @@ impl Monitor {
         argv.push(event.to_owned());
         let image = Image::Path(&self.handover.program);
         let fds = [self.memory.as_fd()];
-        Helper { image, argv: &argv, environment: &[], fds: &fds, streams: None, detach }.spawn()
+        let environment = &self.handover.environment;
+        Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach }.spawn()
     }
 }
 

@@ -21,6 +21,7 @@ use rustix::mount::{
 };
 
 use super::RuntimeError;
+use crate::config::ids::{IdMap, IdRange};
 use crate::plan::{DeviceNode, MountAttributes, MountSource, Plan, RootSource, Setting};
 use crate::sys::disk::{self, Manner};
 use crate::sys::mount::{self, Change};
@@ -206,7 +207,7 @@ fn root(plan: &Plan) -> Result<Root, RuntimeError> {
             };
             let mut memory = None;
             if plan.rootfs.in_memory {
-                let (tmpfs, sides) = in_memory(layers.lower.first())
+                let (tmpfs, sides) = in_memory(layers.lower.first(), plan)
                     .map_err(|error| RuntimeError::system("make room for changes in memory", error))?;
                 layers.upper = Some(sides);
                 let what = "the changes in memory".to_owned();
@@ -251,6 +252,9 @@ fn child_root(plan: &Plan) -> Result<Root, RuntimeError> {
             below(pool, relative)?;
             Ok(Root::Child { path: pool.join(relative) })
         }
+        RootSource::Overlay { .. } if plan.rootfs.in_memory => Err(RuntimeError::Refused {
+            reason: "rootfs.in-memory needs root, or subordinate ids (subuid(5))".to_owned(),
+        }),
         RootSource::Overlay { .. } => Ok(Root::ChildOverlay),
         RootSource::Disk { pool, relative, .. } => {
             let file = pool.join(relative);
@@ -289,7 +293,7 @@ fn disk_file(pool: &Path, relative: &Path) -> io::Result<OwnedFd> {
 
 /// A writable side that nobody else sees. The root of an overlay is that of its topmost layer, so it
 /// looks like the one below.
-fn in_memory(below: Option<&OwnedFd>) -> io::Result<(OwnedFd, (OwnedFd, OwnedFd))> {
+fn in_memory(below: Option<&OwnedFd>, plan: &Plan) -> io::Result<(OwnedFd, (OwnedFd, OwnedFd))> {
     let mount = filesystem("tmpfs", None, &[])?;
     let directory = |name: &str| {
         mkdirat(&mount, name, Mode::RWXU)?;
@@ -299,10 +303,24 @@ fn in_memory(below: Option<&OwnedFd>) -> io::Result<(OwnedFd, (OwnedFd, OwnedFd)
     let (upper, work) = (directory("upper")?, directory("work")?);
     if let Some(below) = below {
         let stat = statat(below, "", AtFlags::EMPTY_PATH)?;
-        fchown(&upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        let owner = match plan.ids.as_ref().filter(|_| !plan.rootfs.idmapped).and_then(root_of) {
+            // A new layer is the caller's until the container is started with it.
+            Some(root) if stat.st_uid == rustix::process::geteuid().as_raw() => root,
+            _ => (stat.st_uid, stat.st_gid),
+        };
+        // Also the kernel's: who mounts them is the container's root.
+        for side in [&upper, &work] {
+            fchown(side, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
+        }
         fchmod(&upper, Mode::from_raw_mode(stat.st_mode))?;
     }
     Ok((mount, (upper, work)))
+}
+
+/// Who the container's root is on the host.
+fn root_of(ids: &IdMap) -> Option<(u32, u32)> {
+    let root = |ranges: &[IdRange]| ranges.iter().find(|r| r.container.0 == 0).map(|r| r.host.0);
+    Some((root(&ids.users)?, root(&ids.groups)?))
 }
 
 fn layer_of(pool: &OwnedFd, relative: &Path) -> Result<OwnedFd, RuntimeError> {

@@ -19,6 +19,7 @@ use super::sources::Sources;
 use super::{idmap, message as packets};
 use crate::plan::{Namespace, NamespaceAction, Plan, ResourceLimit};
 use crate::sys::clone::{self, Process};
+use crate::sys::own_ids;
 use crate::sys::thread::SingleThreaded;
 
 /// What the monitor does when the child waits for it.
@@ -50,7 +51,7 @@ pub(super) fn start(
     let single =
         SingleThreaded::prove().map_err(|error| RuntimeError::Refused { reason: error.to_string() })?;
     let namespaces = Namespaces::of(plan)?;
-    let mut sources = Sources::open(plan, rustix::process::geteuid().is_root())?;
+    let mut sources = Sources::open(plan, own_ids::has_power())?;
     for warning in sources.warnings.drain(..) {
         attendant.skipped(warning);
     }

@@ -63,8 +63,9 @@ pub fn spawn(program: &Program<'_>, namespaces: u64, cgroup: Option<BorrowedFd<'
     if result == 0 {
         wxc_child::run(program);
     }
-    let pid = i32::try_from(result).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid.filter(|_| result > 0) else { return Err(io::Error::last_os_error()) };
+    // Only then: a negative number is no process, and nothing to make one of.
+    let pid = i32::try_from(result).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Err(io::Error::last_os_error()) };
     // SAFETY: the kernel has just made this fd for us, close-on-exec.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Process { pid, pidfd })

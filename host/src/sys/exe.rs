@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mount::{
@@ -11,6 +12,14 @@ use rustix::mount::{
 
 /// The file that this process runs.
 pub const SELF: &str = "/proc/self/exe";
+
+/// Where that file is, as it was called when this was first asked: in another mount namespace the kernel may no
+/// longer be able to tell.
+#[must_use]
+pub fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| std::fs::canonicalize(SELF).unwrap_or_else(|_| SELF.into()))
+}
 
 /// The seals of a copy: neither it nor the seals can be changed any more.
 const SEALS: SealFlags =

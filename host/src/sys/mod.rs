@@ -38,6 +38,8 @@ pub mod mount;
 pub(crate) mod native;
 /// Several directories, one over the other.
 pub mod overlay;
+/// Power over the files of one's own subordinate ids, for a user without privileges.
+pub mod own_ids;
 /// Programs of the host, run to their end.
 pub mod run;
 /// Signals as events.

@@ -5,11 +5,13 @@
 //! can put another file in place (the rule of sshd's StrictModes). A write right given by an access
 //! list shows in the group bits of the mode (acl(5)), so the mode tells all.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 
@@ -153,18 +155,49 @@ impl TrustedFile {
     }
 }
 
+/// What was root's when it was looked at by [`note`]: device and inode.
+static NOTED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+
+/// Remembers what of these directories, of what is in them and of the way to them is root's. For a process that is
+/// about to enter a user namespace without root: there its files seem to be nobody's (user_namespaces(7)).
+pub fn note<'a>(directories: impl IntoIterator<Item = &'a Path>) {
+    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut look = |path: &Path| {
+        // What is not there now is none of the files that were there.
+        if let Ok(stat) = fs::lstat(path)
+            && stat.st_uid == 0
+        {
+            noted.insert((stat.st_dev, stat.st_ino));
+        }
+    };
+    for directory in directories.into_iter().filter_map(|directory| directory.canonicalize().ok()) {
+        directory.ancestors().for_each(&mut look);
+        let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+        entries.for_each(|entry| look(&entry.path()));
+    }
+}
+
+fn is_roots(stat: &Stat) -> bool {
+    let noted = || NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    stat.st_uid == 0 || stat.st_uid == NOBODY && noted().contains(&(stat.st_dev, stat.st_ino))
+}
+
+/// How an owner is shown who is not in the map of this user namespace.
+const NOBODY: u32 = 65534;
+
 /// Owner and mode of one step.
 fn check(fd: BorrowedFd<'_>, path: &Path) -> Result<Stat, TrustError> {
     let stat = fs::fstat(fd).map_err(|e| TrustError::at(path, e))?;
     let untrusted = |why| Err(TrustError::Untrusted { path: path.to_owned(), why });
     let me = rustix::process::geteuid().as_raw();
-    if stat.st_uid != 0 && stat.st_uid != me {
+    let roots = is_roots(&stat);
+    if !roots && stat.st_uid != me {
         return untrusted("it belongs to another user");
     }
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     // In a sticky directory of root's, such as /tmp, nobody can rename what is not theirs, and the
     // next step checks whose it is.
-    let sticky = directory && stat.st_uid == 0 && stat.st_mode & 0o1000 != 0;
+    let sticky = directory && roots && stat.st_mode & 0o1000 != 0;
     if stat.st_mode & 0o022 != 0 && !sticky {
         return untrusted("its group or everybody can write it");
     }

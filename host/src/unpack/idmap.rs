@@ -10,6 +10,7 @@ use rustix::process::{getegid, geteuid};
 
 use super::error::UnpackError;
 use super::request::MapRange;
+use crate::sys::own_ids;
 
 /// The map with the caller's own id, and where that is inside.
 pub(crate) fn with_own(map: &[MapRange], own: u32) -> (Vec<MapRange>, u32) {
@@ -24,7 +25,7 @@ pub(crate) fn with_own(map: &[MapRange], own: u32) -> (Vec<MapRange>, u32) {
 
 /// Gives the process its map: directly as root or for one's own id alone, with newuidmap(1) otherwise.
 pub(crate) fn write(pid: u32, uids: &[MapRange], gids: &[MapRange]) -> Result<(), UnpackError> {
-    if geteuid().is_root() {
+    if own_ids::has_power() {
         direct(pid, "gid_map", gids)?;
         return direct(pid, "uid_map", uids);
     }

@@ -13,13 +13,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use serde::Serialize;
 
 use super::super::journal::Operation;
+use super::super::shift::Shifted;
 use super::super::volume::{self, OpenVolume};
-use super::super::{Error, Host, dependents, plugins};
+use super::super::{Error, Host, dependents, ids, plugins};
 use super::Sharing;
 use crate::config::{Container, Name};
+use crate::plugin::StoragePlugin;
 use crate::plugin::storage::{Access, CloneTraits, Storage as _};
-use crate::plugin::{Progress, StoragePlugin, Unit};
-use crate::sys::tree::{self, TreeError};
 
 /// How it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,6 +41,8 @@ pub(in crate::container) struct Volume {
     pub(in crate::container) storage_name: String,
     /// The volume's id.
     pub(in crate::container) id: String,
+    /// Its files have the ids of the host that this container alone has: what shares them shares its ids.
+    pub(in crate::container) shifted: bool,
 }
 
 impl Volume {
@@ -51,6 +53,7 @@ impl Volume {
             storage: plugins::load_storage(host, &container.rootfs.storage)?,
             storage_name: container.rootfs.storage.clone(),
             id: container.rootfs.volume.clone().unwrap_or_else(|| name.to_string()),
+            shifted: ids::are_shifted(container),
         })
     }
 }
@@ -68,6 +71,8 @@ pub(super) struct Choice {
     traits: Option<CloneTraits>,
     /// Sharing would have been better, and cannot be.
     second_best: bool,
+    /// The copy has the original's ids, as it has its files.
+    pub(super) shares_ids: bool,
 }
 
 impl Choice {
@@ -85,6 +90,12 @@ impl Choice {
         if self.how == How::Clone && self.traits.is_some_and(|traits| traits.pins_parent) {
             notes.push(format!(
                 "{from} is what the copy is built on: it cannot be started or destroyed until the copy is gone"
+            ));
+        }
+        if self.shares_ids {
+            notes.push(format!(
+                "the copy has the ids of {from}, whose files it shares: without root they cannot be kept apart; a full \
+                 copy has ids of its own"
             ));
         }
         notes
@@ -109,12 +120,16 @@ pub(super) fn choose(
     let (storage, abilities) = (&target.storage, target.storage.abilities());
     let own = source.storage.identity().name == storage.identity().name;
     let same = here && (own || sharing != Sharing::Never && knows(storage, source)?);
+    // With a range of its own a copy shares no file.
+    let same = same && !(source.shifted && sharing == Sharing::Never);
     let clones = (same && abilities.clones).then(|| storage.clone_traits()).transpose()?;
     let live = same && abilities.snapshots && {
         let traits = storage.snapshot_traits()?;
         traits.live && traits.instant
     };
-    decide(sharing, running, clones, live).map_err(|refusal| match refusal {
+    let choice = decide(sharing, running, clones, live)
+        .map(|choice| Choice { shares_ids: source.shifted && choice.how != How::Bytes, ..choice });
+    choice.map_err(|refusal| match refusal {
         Refusal::Running => Error::Invalid {
             message: format!("{} shares only what does not run", storage.identity()),
             hint: "stop the container first, or make a full copy without -s".into(),
@@ -152,10 +167,12 @@ fn decide(
     clones: Option<CloneTraits>,
     live: bool,
 ) -> Result<Choice, Refusal> {
-    let choice = |how| Ok(Choice { how, traits: clones, second_best: false });
+    let choice = |how| Ok(Choice { how, traits: clones, second_best: false, shares_ids: false });
     let bytes = |refusal| match sharing {
         Sharing::Required => Err(refusal),
-        Sharing::Preferred => Ok(Choice { how: How::Bytes, traits: clones, second_best: true }),
+        Sharing::Preferred => {
+            Ok(Choice { how: How::Bytes, traits: clones, second_best: true, shares_ids: false })
+        }
         Sharing::Never => choice(How::Bytes),
     };
     match clones {
@@ -175,9 +192,10 @@ pub(super) fn make(
     source: &Volume,
     target: &Target,
     to: New<'_>,
+    policy: Shifted<'_>,
 ) -> Result<OpenVolume, Error> {
     match choice.how {
-        How::Bytes => bytes(host, operation, source, target, to)?,
+        How::Bytes => bytes(host, operation, source, target, to, policy)?,
         How::Snapshot => snapshot(host, choice, operation, source, target, to)?,
         How::Clone => lend(host, choice, operation, source, target, to)?,
     }
@@ -245,6 +263,7 @@ fn bytes(
     source: &Volume,
     target: &Target,
     to: New<'_>,
+    policy: Shifted<'_>,
 ) -> Result<(), Error> {
     let from = volume::open(&source.storage, &source.id, Access::ReadOnly)?;
     let limited = source.storage.abilities().sizes && target.storage.abilities().sizes;
@@ -252,16 +271,9 @@ fn bytes(
     target.storage.create(operation.id(), to.0.as_str(), size)?;
     let root = volume::open(&target.storage, to.0.as_str(), Access::ReadWrite)?;
     host.progress.phase(&format!("copying {}", source.id));
-    let done = tree::copy_exactly(from.root(), root.root(), &|done| watched(host, &*host.progress, done))
-        .map_err(Error::tree(format!("copy {}", source.id)))?;
+    let done = policy.copy(from.root(), root.root()).map_err(Error::tree(format!("copy {}", source.id)))?;
     tracing::debug!(?done, "copied a tree");
     Ok(())
-}
-
-/// Tells how far it is, until the user asks to stop.
-fn watched(host: &Host, progress: &dyn Progress, done: &tree::Copied) -> Result<(), TreeError> {
-    progress.report(done.bytes, None, Unit::Bytes);
-    host.check_cancelled().map_err(|_| TreeError::Stopped)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ pub(in crate::container) fn sweep(host: &Host, name: &Name, operation: &str) -> 
     }
     let container = store::load(host, name)?;
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
-    remove_each(host, name, operation, &container, &storage, left).map(drop)
+    remove_each(host, name, operation, &storage, left).map(drop)
 }
 
 /// Removes every snapshot of a container that is itself gone or going; those that something is built on stay, and
@@ -153,7 +153,7 @@ pub(in crate::container) fn remove_all(
         return Ok(left);
     }
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
-    remove_each(host, name, operation, container, &storage, left)
+    remove_each(host, name, operation, &storage, left)
 }
 
 /// Removes in whatever order they depend on each other; what something else is built on stays.
@@ -161,14 +161,13 @@ fn remove_each(
     host: &Host,
     name: &Name,
     operation: &str,
-    container: &Container,
     storage: &StoragePlugin,
     left: Vec<Name>,
 ) -> Result<Vec<Name>, Error> {
     let mut queue: VecDeque<Name> = left.into();
     let mut refused = 0;
     while let Some(snapshot) = queue.pop_front() {
-        match remove_volume(host, name, operation, container, storage, &snapshot) {
+        match remove_volume(host, name, operation, storage, &snapshot) {
             Ok(()) => refused = 0,
             Err(Error::Plugin(error)) if error.failure() == Some(FailureKind::InUse) => {
                 refused += 1;
@@ -188,7 +187,6 @@ pub(super) fn remove_volume(
     host: &Host,
     name: &Name,
     operation: &str,
-    container: &Container,
     storage: &StoragePlugin,
     snapshot: &Name,
 ) -> Result<(), Error> {
@@ -196,7 +194,7 @@ pub(super) fn remove_volume(
     if !directory.is_dir() {
         return Ok(());
     }
-    leftover::remove_one(storage, &volume_id(name, snapshot), operation, container)?;
+    storage.remove(operation, &volume_id(name, snapshot))?;
     let shelf = host.layout.snapshots(name);
     let parent = beneath::open(&shelf, Path::new("."))?;
     tree::remove_tree(parent.as_fd(), snapshot.as_str().as_ref())

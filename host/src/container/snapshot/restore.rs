@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::journal::{self, Intent, Operation, Survives};
+use super::super::shift::Shifted;
 use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
 use super::exchange::{Place, Tag};
 use super::{Volume, content, record, remove, volume_id};
@@ -72,7 +73,7 @@ pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Er
         super::take::make_directory(host, name, &fresh)?;
         let tag = match target.native {
             true => None,
-            false => Some(fill(host, name, snapshot, &container, &target, operation)?),
+            false => Some(fill(host, name, snapshot, &target, operation)?),
         };
         host.check_cancelled()?;
         operation.step("restore.note")?;
@@ -151,7 +152,6 @@ fn fill(
     host: &Host,
     name: &Name,
     snapshot: &Name,
-    container: &Container,
     target: &Volume,
     operation: &Operation,
 ) -> Result<Tag, Error> {
@@ -173,7 +173,7 @@ fn fill(
     operation.step("restore.copy")?;
     let from = volume::open(storage, &from_id, Access::ReadOnly)?;
     let to = volume::open(storage, &id, Access::ReadWrite)?;
-    content::copy(host, container, from.root(), to.root(), &shown)?;
+    content::copy(host, Shifted::exact(host), from.root(), to.root(), &shown)?;
     drop(from);
     durable(to)?;
     Place::of(storage, &id)?.tag()
@@ -196,13 +196,13 @@ fn finish(host: &Host, name: &Name, fresh: &Name) -> Result<(), Error> {
         // The content is still the old one, or already the restored one (wit/storage/snapshots.wit). What cannot be
         // done now must not stand in the way of everything else.
         fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        remove::remove_volume(host, name, fresh.as_str(), &container, &target.storage, fresh)?;
+        remove::remove_volume(host, name, fresh.as_str(), &target.storage, fresh)?;
         return Err(error.into());
     }
     step("restore.configuration", &path)?;
     store::replace(&host.layout.config(name), note.configuration.as_bytes())?;
     step("restore.remove", &path)?;
-    remove::remove_volume(host, name, fresh.as_str(), &container, &target.storage, fresh)
+    remove::remove_volume(host, name, fresh.as_str(), &target.storage, fresh)
 }
 
 /// A step that is made again when it was interrupted, so it has no operation of its own at hand.

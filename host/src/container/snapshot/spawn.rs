@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
+use super::super::shift::Shifted;
 use super::super::{Error, Host, carry, create, identity, ids, leftover, store, volume};
 use super::{Volume, content, record, volume_id};
 use crate::config::ids::IdMap;
@@ -40,18 +41,10 @@ pub fn spawn(host: &Host, name: &Name, snapshot: &Name, new: &Name) -> Result<Sp
     super::require(host, name, snapshot)?;
     let text = record::read(host, name, snapshot).configuration()?;
     let then = toml::parse(&text, &super::file(host, name, snapshot))?;
-    if !then.privileged && !rustix::process::geteuid().is_root() {
-        return Err(Error::Invalid {
-            message:
-                "its files belong to the ids of the original, and a user without privileges cannot give \
-                      them to another"
-                    .into(),
-            hint: format!("do it as root, or restore it in place: wxc snapshot {name} -r {snapshot}"),
-        });
-    }
     let source = Volume::of(host, name, &then)?;
     source.storage.open()?;
-    let alone = source.clones_alone()?;
+    // What has a range of its own on disk, too, shares no file with the snapshot.
+    let alone = !ids::are_shifted(&then) && source.clones_alone()?;
     let notes = create::make_room(host, new)?;
     let work = Work { host, name, snapshot, new, then, text, source, alone };
     // All that is left of an interrupted one is an interrupted create.
@@ -88,7 +81,7 @@ impl Work<'_> {
             mark.ids = ids::allocate(host, new)?;
         }
         operation.step("spawn.volume")?;
-        self.volume(operation)?;
+        self.volume(operation, &mark.ids)?;
         self.host.check_cancelled()?;
         let directories = (host.layout.directory(name), host.layout.directory(new));
         let renewed = carry::Renewed {
@@ -127,7 +120,7 @@ impl Work<'_> {
         })
     }
 
-    fn volume(&self, operation: &Operation) -> Result<(), Error> {
+    fn volume(&self, operation: &Operation, own: &IdMap) -> Result<(), Error> {
         let storage = &self.source.storage;
         let (id, new) = (volume_id(self.name, self.snapshot), self.new.as_str());
         if self.alone {
@@ -139,6 +132,7 @@ impl Work<'_> {
         let from = volume::open(storage, &id, Access::ReadOnly)?;
         let to = volume::open(storage, new, Access::ReadWrite)?;
         let shown = self.host.layout.snapshot(self.name, self.snapshot);
-        content::copy(self.host, &self.then, from.root(), to.root(), &shown).map(drop)
+        let policy = Shifted::between(self.host, &self.then, own);
+        content::copy(self.host, policy, from.root(), to.root(), &shown).map(drop)
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
+use super::super::shift::Shifted;
 use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
 use super::meanwhile::{self, Meanwhile, Rest};
 use super::record::{self, Moment, Record};
@@ -68,7 +69,7 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
             Meanwhile::Copied => Some(Rest::begin(host, name, &source, false)?),
         };
         operation.step("snapshot.rest")?;
-        let size = make_volume(host, &container, &source, way, operation, &volume_id(name, &snapshot))?;
+        let size = make_volume(host, &source, way, operation, &volume_id(name, &snapshot))?;
         rest.map_or(Ok(()), Rest::end)?;
         host.check_cancelled()?;
         operation.step("snapshot.file")?;
@@ -160,7 +161,6 @@ fn refused(name: &Name, source: &Volume, state: &str, why: &str) -> Error {
 /// Makes the sealed volume. The bytes that it takes up, where that is known.
 fn make_volume(
     host: &Host,
-    container: &Container,
     source: &Volume,
     way: Way,
     operation: &Operation,
@@ -176,7 +176,13 @@ fn make_volume(
     operation.step("snapshot.copy")?;
     let from = volume::open(storage, &source.id, Access::ReadOnly)?;
     let to = volume::open(storage, id, Access::ReadWrite)?;
-    let bytes = content::copy(host, container, from.root(), to.root(), &host.layout.path.join(&source.id))?;
+    let bytes = content::copy(
+        host,
+        Shifted::exact(host),
+        from.root(),
+        to.root(),
+        &host.layout.path.join(&source.id),
+    )?;
     // A mounted disk cannot be sealed.
     drop((from, to));
     operation.step("snapshot.seal")?;

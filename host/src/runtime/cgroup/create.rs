@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{PermissionsExt as _, lchown},
     path::{Path, PathBuf},
 };
 
@@ -105,9 +107,18 @@ impl Cgroups {
                 })?;
             }
         }
+        // A command of the same user that lets a process in later does not have the power of this one: the files keep
+        // its group. That is of no use to others of the group, who have no write permission above.
+        let by_group = (!rustix::process::geteuid().is_root()).then_some(Permissions::from_mode(0o664));
         for path in delegated(&place.payload) {
-            std::os::unix::fs::lchown(&path, Some(user.0), Some(group.0))
-                .map_err(|source| CgroupError::Delegate { path, source })?;
+            let kept = by_group.as_ref().filter(|_| path != place.payload);
+            let result = match kept {
+                Some(mode) => {
+                    fs::set_permissions(&path, mode.clone()).and_then(|()| lchown(&path, Some(user.0), None))
+                }
+                None => lchown(&path, Some(user.0), Some(group.0)),
+            };
+            result.map_err(|source| CgroupError::Delegate { path, source })?;
         }
         Ok(())
     }
