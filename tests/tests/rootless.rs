@@ -173,6 +173,10 @@ fn a_user_takes_and_restores_snapshots() {
         env.wxc(["snapshot", "web", "-r", "after", "-N", "new"]).ok();
         assert_eq!(once(&env, "new", "cat /later; hostname"), "later\nnew", "{storage}");
         assert_ne!(base(&env, "web"), base(&env, "new"));
+        env.wxc(["copy", "--with-snapshots", "web", "all"]).ok();
+        env.wxc(["snapshot", "all", "-r", "after"]).ok();
+        assert_eq!(once(&env, "all", "cat /later; stat -c %u:%g /later"), "later\n0:0", "{storage}");
+        env.wxc(["destroy", "-s", "all"]).ok();
         env.wxc(["snapshot", "web", "-d", "after"]).ok();
         env.wxc(["destroy", "-s", "web"]).ok();
         env.wxc(["destroy", "new"]).ok();

@@ -3,6 +3,7 @@
 
 use super::super::carry::Carried;
 use super::super::journal::Operation;
+use super::super::shift::Shifted;
 use super::super::{Error, Host, carry, identity, volume};
 use super::{content, file, list, record, volume_id};
 use crate::config::{Container, Name, toml};
@@ -51,7 +52,8 @@ impl Along<'_> {
         operation.step("copy.snapshot")?;
         super::take::make_directory(there, to, snapshot)?;
         let id = volume_id(to, snapshot);
-        moment.size = self.volume(operation, snapshot, &then)?;
+        moment.size =
+            self.volume(operation, snapshot, Shifted::between(host, &then, &carried.container.ids))?;
         let root = volume::open(storage, &id, Access::ReadWrite)?;
         let (old, new) = (carry::host_name(&then, from), carry::host_name(&carried.container, to));
         let renamed = identity::NewName { old: &old, new: &new };
@@ -63,7 +65,12 @@ impl Along<'_> {
     }
 
     /// The volume, still writable. The bytes that were copied, where they were.
-    fn volume(&self, operation: &Operation, snapshot: &Name, then: &Container) -> Result<Option<u64>, Error> {
+    fn volume(
+        &self,
+        operation: &Operation,
+        snapshot: &Name,
+        policy: Shifted<'_>,
+    ) -> Result<Option<u64>, Error> {
         let ((host, from, source), (_, to, target)) = (self.from, self.to);
         let (old, new) = (volume_id(from, snapshot), volume_id(to, snapshot));
         if self.share {
@@ -76,6 +83,6 @@ impl Along<'_> {
         let from_root = volume::open(source, &old, Access::ReadOnly)?;
         let to_root = volume::open(target, &new, Access::ReadWrite)?;
         let shown = host.layout.snapshot(from, snapshot);
-        content::copy(host, then, from_root.root(), to_root.root(), &shown).map(Some)
+        content::copy(host, policy, from_root.root(), to_root.root(), &shown).map(Some)
     }
 }
