@@ -1,7 +1,10 @@
 //! The image cache: unpacked once, cloned from then on.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use wxc_tests::fixtures::Packed;
 use wxc_tests::{Env, fixtures, needs};
@@ -140,4 +143,54 @@ fn a_storage_that_is_said_is_not_replaced_by_the_administrators() {
     assert_eq!(storage("said"), "dir");
     create_where_overlay_is_set(&env, "option", "-B dir");
     assert_eq!(storage("option"), "dir");
+}
+
+/// How often a create reads from the archive itself.
+fn reads(env: &Env, name: &str, archive: &Path) -> usize {
+    let (log, wxc) = (env.file("reads"), wxc_tests::env::wxc());
+    let words = ["-f", "-qq", "--trace=read,pread64", "-P"].map(OsStr::new).into_iter();
+    let words = words.chain([archive.as_os_str(), OsStr::new("-o"), log.as_os_str(), wxc.as_os_str()]);
+    let create = ["create", name, "-B", "overlay", "-t", "local", "--", "--tarball"].map(OsStr::new);
+    let words = words.chain(create).chain([archive.as_os_str()]);
+    env.program(Path::new("/usr/bin/strace"), words).ok();
+    fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains("read")).count()
+}
+
+#[test]
+fn an_archive_is_read_again_when_it_has_changed_and_only_then() {
+    needs!(root, userns, busybox, strace);
+    let env = Env::new();
+    let archive = env.file("guest.tar");
+    fs::copy(fixtures::busybox_archive(Packed::Plain), &archive).unwrap();
+    // What has just been written may still change within one tick of the clock, and is not remembered.
+    std::thread::sleep(Duration::from_millis(2100));
+    create(&env, "one", &archive, &[]);
+    assert_eq!(reads(&env, "two", &archive), 0);
+    assert_eq!(images(&env).len(), 1);
+
+    // Another content of the same length, in the same file, with the same time on it.
+    let times = fs::metadata(&archive).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&archive).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"guest\n").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"other\n");
+    let file = fs::OpenOptions::new().write(true).open(&archive).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    file.set_modified(times).unwrap();
+    drop(file);
+    create(&env, "five", &archive, &[]);
+    assert_eq!(images(&env).len(), 2);
+
+    // A note that is beside another image than it was made for is not believed.
+    std::thread::sleep(Duration::from_millis(2100));
+    create(&env, "six", &archive, &[]);
+    assert_eq!(reads(&env, "seven", &archive), 0);
+    let note = |image: &serde_json::Value| {
+        env.path().join(".images").join(image["key"].as_str().unwrap()).join("seen.json")
+    };
+    let both: Vec<_> = images(&env).iter().map(note).collect();
+    let (first, second) = (fs::read(&both[0]).unwrap(), fs::read(&both[1]).unwrap());
+    fs::write(&both[0], second).unwrap();
+    fs::write(&both[1], first).unwrap();
+    assert!(reads(&env, "eight", &archive) > 0);
+    assert_eq!(images(&env).len(), 2);
 }

@@ -130,6 +130,7 @@ impl Plugins {
             pool: pool.to_owned(),
             settings,
             progress: Watcher(progress),
+            durable_later: false,
             interruption: None,
         })
     }

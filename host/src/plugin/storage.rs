@@ -92,6 +92,8 @@ pub struct StoragePlugin {
     pub(super) pool: PathBuf,
     pub(super) settings: super::Settings,
     pub(super) progress: super::Watcher,
+    /// Whatever it writes is made durable by the caller.
+    pub(super) durable_later: bool,
     /// What strikes in its calls, when it is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
 }
@@ -113,6 +115,15 @@ macro_rules! ask {
             world.$accessor().$call(&mut *store, $($arg),*)
         })
     }};
+}
+
+impl StoragePlugin {
+    /// The same plugin for volumes that belong to a new one: the caller makes all of them durable at once, and removes them
+    /// when it does not come to that, also after a loss of power.
+    #[must_use]
+    pub fn durable_later(&self) -> Self {
+        Self { durable_later: true, ..self.clone() }
+    }
 }
 
 impl Storage for StoragePlugin {
@@ -443,7 +454,7 @@ impl StoragePlugin {
             commands: Arc::clone(&self.ready.commands),
             settings: Arc::clone(&self.settings.0),
             store: Some(self.pool.join(".plugin-state").join(&self.ready.identity.name)),
-            durable_later: MADE_DURABLE.contains(&name),
+            durable_later: self.durable_later || MADE_DURABLE.contains(&name),
             interruption: self.interruption.clone(),
             ..Scope::default()
         };

@@ -80,6 +80,7 @@ impl Trial {
             pool,
             settings: self.settings.clone(),
             progress: Watcher(progress),
+            durable_later: false,
             interruption,
         }
     }

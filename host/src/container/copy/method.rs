@@ -243,7 +243,8 @@ fn snapshot(
     target: &Target,
     to: New<'_>,
 ) -> Result<(), Error> {
-    let storage = &target.storage;
+    // It becomes durable with the copy, by the sync of the pool's file system.
+    let storage = &target.storage.durable_later();
     let id = hidden(&source.id, operation.id());
     let home = host.layout.path.join(&source.id).join("snaps").join(operation.id());
     DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(Error::io("make", &home))?;
