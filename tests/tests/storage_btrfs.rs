@@ -97,6 +97,84 @@ fn what_root_inside_makes_of_it_is_cloned_and_removed() {
     assert_eq!(subvolumes(&env), Vec::<String>::new());
 }
 
+/// Whether a subvolume is read-only.
+fn is_read_only(path: &Path) -> bool {
+    let told = Run::host("btrfs", ["property", "get", "-ts", path.to_str().unwrap(), "ro"]).ok();
+    told.trim() == "ro=true"
+}
+
+#[test]
+fn what_a_container_made_read_only_is_so_in_every_copy_and_nothing_else_is() {
+    needs!(root, userns, busybox, cgroups, btrfs);
+    let env = Env::on("btrfs");
+    env.busybox("web", &["-B", "btrfs"]);
+    nest(&env, "web");
+    let same = |name: &str| {
+        let outer = env.container(name).join("rootfs/var/outer");
+        let inner = outer.join("deep/er/inner");
+        assert_eq!((is_read_only(&outer), is_read_only(&inner)), (false, true), "{name}");
+        assert!(!is_read_only(&env.container(name).join("rootfs")), "{name}");
+        assert_eq!(fs::read_to_string(inner.join("file")).unwrap(), "inside");
+    };
+    // It is sealed for the clone, and unsealed again.
+    env.wxc(["copy", "-s", "web", "clone"]).ok();
+    env.wxc(["copy", "web", "copy"]).ok();
+    ["web", "clone", "copy"].iter().for_each(|name| same(name));
+    env.wxc(["snapshot", "web", "s"]).ok();
+    assert!(is_read_only(&env.container("web").join("snaps/s/rootfs")));
+    env.wxc(["snapshot", "web", "-r", "s", "-N", "spawned"]).ok();
+    env.wxc(["snapshot", "web", "-r", "s"]).ok();
+    env.wxc(["copy", "web", "along", "--with-snapshots"]).ok();
+    env.wxc(["snapshot", "along", "-r", "s"]).ok();
+    ["web", "spawned", "along"].iter().for_each(|name| same(name));
+    env.wxc(["start", "web"]).ok();
+    env.wxc(["snapshot", "web", "running"]).ok();
+    env.wxc(["stop", "-k", "web"]).ok();
+    env.wxc(["snapshot", "web", "-r", "running"]).ok();
+    same("web");
+    // Each of them goes.
+    for name in ["web", "clone", "copy", "spawned", "along"] {
+        env.wxc(["destroy", "-s", name]).ok();
+    }
+    assert_eq!(subvolumes(&env), Vec::<String>::new());
+}
+
+/// Groups that an administrator made, and what is in them, are nobody else's business; those of containers go with them.
+#[test]
+fn quota_groups_of_others_stay_and_ours_go() {
+    needs!(root, busybox, btrfs);
+    let env = Env::on("btrfs");
+    let pool = env.path();
+    let btrfs =
+        |words: &[&str]| Run::host("btrfs", words.iter().copied().chain([pool.to_str().unwrap()])).ok();
+    btrfs(&["quota", "enable"]);
+    btrfs(&["qgroup", "create", "1/7"]);
+    let groups = || -> Vec<String> {
+        let told = btrfs(&["qgroup", "show", "--raw"]);
+        let names = told.lines().filter_map(|line| line.split_whitespace().next());
+        names.filter(|name| name.contains('/')).map(str::to_owned).collect()
+    };
+    let before = groups();
+    env.busybox("web", &["-B", "btrfs", "--size", "64M"]);
+    nest(&env, "web");
+    let id = Run::host(
+        "btrfs",
+        ["inspect-internal", "rootid", env.container("web").join("rootfs").to_str().unwrap()],
+    )
+    .ok();
+    btrfs(&["qgroup", "assign", &format!("0/{}", id.trim()), "1/7"]);
+    env.wxc(["copy", "-s", "web", "two"]).ok();
+    env.wxc(["snapshot", "web"]).ok();
+    env.wxc(["snapshot", "web", "-r", "snap0"]).ok();
+    let info: serde_json::Value = serde_json::from_str(&env.wxc(["info", "web", "--json"]).ok()).unwrap();
+    assert_eq!(info["limit"], 64 << 20, "{info}");
+    env.wxc(["destroy", "-s", "web"]).ok();
+    env.wxc(["destroy", "two"]).ok();
+    assert_eq!(subvolumes(&env), Vec::<String>::new());
+    btrfs(&["subvolume", "sync"]);
+    assert_eq!(groups(), before);
+}
+
 #[test]
 fn a_clone_has_all_of_it_and_needs_nobody() {
     needs!(root, userns, busybox, cgroups, btrfs);
@@ -160,8 +238,8 @@ fn snapshots_of_a_running_container_are_instants_and_bring_everything_back() {
     assert_eq!((&taken["frozen"], &taken["copied"]), (&true.into(), &false.into()), "{taken}");
     let copied = env.container("web").join("snaps/frozen/rootfs/var/outer/deep/er/inner/file");
     assert_eq!(fs::read_to_string(copied).unwrap(), "inside");
-    // A snapshot is only read, and so are those inside it.
-    let inside = env.container("web").join("snaps/nested/rootfs/var/outer/x");
+    // A snapshot is only read.
+    let inside = env.container("web").join("snaps/nested/rootfs/var/x");
     assert_eq!(
         fs::write(inside, "").unwrap_err().raw_os_error(),
         Some(rustix::io::Errno::ROFS.raw_os_error())

@@ -173,7 +173,9 @@ impl Pool for Memory {
             let others = |at: &str| all.iter().any(|o| o != from && Self::at(o, from) && Self::at(at, o));
             let old = self.entries.borrow().clone();
             for (at, node) in old.into_iter().filter(|(at, _)| Self::at(at, from) && !others(at)) {
-                let node = if at == *from { self.fresh(read_only) } else { node };
+                // Those inside stay what they were.
+                let protected = if from == path { read_only } else { self.is_read_only(from) };
+                let node = if at == *from { self.fresh(protected) } else { node };
                 self.entries.borrow_mut().insert(format!("{new}{}", &at[path.len()..]), node);
             }
         }
@@ -190,12 +192,10 @@ impl Pool for Memory {
         Ok(())
     }
 
-    fn set_read_only(&self, path: &str, to: bool) -> Result<(), Error> {
-        for subvolume in self.subvolumes(path).iter().rev() {
-            self.change()?;
-            if let Some(Node::Subvolume { read_only, .. }) = self.entries.borrow_mut().get_mut(subvolume) {
-                *read_only = to;
-            }
+    fn protect(&self, path: &str, to: bool) -> Result<(), Error> {
+        self.change()?;
+        if let Some(Node::Subvolume { read_only, .. }) = self.entries.borrow_mut().get_mut(path) {
+            *read_only = to;
         }
         Ok(())
     }

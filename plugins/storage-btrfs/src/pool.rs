@@ -46,7 +46,7 @@ pub trait Pool {
     fn snapshot(&self, path: &str, new: &str, read_only: bool) -> Result<(), Error>;
     /// Removes a subvolume with those inside it; nothing there is nothing to do.
     fn remove(&self, path: &str) -> Result<(), Error>;
-    fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error>;
+    fn protect(&self, path: &str, read_only: bool) -> Result<(), Error>;
     /// Makes everything in a subvolume durable, and its name.
     fn sync(&self, path: &str) -> Result<(), Error>;
     /// This and the next: none where quota groups are off, or only root may ask.
@@ -132,8 +132,8 @@ impl Pool for Directory {
         found(subvolumes::remove(self, path)).map(drop)
     }
 
-    fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error> {
-        subvolumes::set_read_only(self, path, read_only)
+    fn protect(&self, path: &str, read_only: bool) -> Result<(), Error> {
+        subvolumes::protect(self, path, read_only)
     }
 
     fn sync(&self, path: &str) -> Result<(), Error> {

@@ -61,14 +61,14 @@ pub fn seal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error
         pool.sync(&layout::root(id))?;
         Note::new(Phase::Sealed, operation).save(pool, id)?;
     }
-    pool.set_read_only(&layout::root(id), true)?;
+    pool.protect(&layout::root(id), true)?;
     get(pool, id)
 }
 
 /// The other way round. Nothing ever depends on a volume here: a clone shares blocks, and needs nobody.
 pub fn unseal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error> {
     let phase = get(pool, id)?.phase;
-    pool.set_read_only(&layout::root(id), false)?;
+    pool.protect(&layout::root(id), false)?;
     if phase == Phase::Sealed {
         Note::new(Phase::Writable, operation).save(pool, id)?;
     }

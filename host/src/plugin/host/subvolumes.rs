@@ -98,6 +98,13 @@ impl Host for State {
         })
     }
 
+    fn protect(&mut self, base: Base, path: String, read_only: bool) -> Answer<()> {
+        self.on(&base, &path, Need::Change, |at| {
+            at.pass("subvolumes.protect")?;
+            btrfs::set_read_only(subvolume(at)?.as_fd(), read_only).map_err(|e| at.refused("change", e))
+        })
+    }
+
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
         self.on(&base, &path, Need::Look, |at| {
             syncfs(subvolume(at)?).map_err(|e| at.refused("write to the disk", e))
@@ -202,14 +209,29 @@ fn snapshot(from: &At, to: &At, read_only: bool, nested: bool) -> Result<(), Err
     // Writable until everything is in it.
     btrfs::snapshot(source.as_fd(), parent.as_fd(), name, false).map_err(refused)?;
     to.pass("subvolumes.snapshot.nested")?;
-    let filled = to.open(OFlags::RDONLY | OFlags::DIRECTORY).and_then(|copy| {
-        let each = inside.iter().try_for_each(|one| snapshot_inside(&source, &copy, &one.path));
-        each.and_then(|()| if read_only { set_read_only(&copy, true) } else { Ok(()) }).map_err(refused)
-    });
+    let filled = to
+        .open(OFlags::RDONLY | OFlags::DIRECTORY)
+        .and_then(|copy| fill(&source, &copy, &inside, read_only).map_err(refused));
     filled.inspect_err(|_| {
         // Half of it is of no use under this name; what cannot be removed is still no volume.
         let _removed = remove(to);
     })
+}
+
+/// Puts the subvolumes that are inside `source` into a copy of it, each as read-only as it was.
+fn fill(source: &OwnedFd, copy: &OwnedFd, inside: &[Nested], read_only: bool) -> Result<(), Errno> {
+    inside.iter().try_for_each(|one| snapshot_inside(source, copy, &one.path))?;
+    // The innermost first: nothing can be put into one that is read-only.
+    for Nested { path, .. } in inside.iter().rev() {
+        let made =
+            below(source, path).and_then(|was| Ok((btrfs::is_read_only(was.as_fd())?, below(copy, path)?)));
+        match made {
+            Ok((true, made)) => btrfs::set_read_only(made.as_fd(), true)?,
+            Ok((false, _)) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    if read_only { btrfs::set_read_only(copy.as_fd(), true) } else { Ok(()) }
 }
 
 /// Snapshots one nested subvolume to the same place in a copy of what it is in.
