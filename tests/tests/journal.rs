@@ -36,6 +36,8 @@ const OTHER: &[&str] = &["copy", "-s", "web", "other"];
 const RENAME: &[&str] = &["copy", "-R", "web", "www"];
 const RENAME_BACK: &[&str] = &["copy", "-R", "www", "web"];
 
+const IMPORT: &[&str] = &["import", "FILE", "www", "-B", "STORE"];
+
 const VERBS: &[(&str, Verb)] = &[
     ("create", Verb { before: &[], command: CREATE, back: &[DESTROY] }),
     ("destroy", Verb { before: &[CREATE], command: DESTROY, back: &[CREATE] }),
@@ -46,6 +48,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("copy", Verb { before: &[CREATE], command: COPY, back: &[&["destroy", "copy"]] }),
     // With another clone the original is sealed before and after.
     ("clone", Verb { before: &[CREATE, OTHER], command: CLONE, back: &[&["destroy", "copy"]] }),
+    ("import", Verb { before: &[], command: IMPORT, back: &[&["destroy", "-s", "www"]] }),
     ("rename", Verb { before: &[CREATE], command: RENAME, back: &[RENAME_BACK] }),
 ];
 
@@ -56,6 +59,8 @@ struct Case<'a> {
     env: &'a Env,
     storage: &'a str,
     tree: String,
+    /// A container with a snapshot, exported.
+    file: String,
     verb: &'a Verb,
 }
 
@@ -64,6 +69,7 @@ impl<'a> Case<'a> {
         let word = |word: &&'a str| match *word {
             "STORE" => self.storage,
             "TREE" => &self.tree,
+            "FILE" => &self.file,
             other => other,
         };
         command.iter().map(word).collect()
@@ -116,7 +122,9 @@ fn every_site(name: &str, storage: &str) {
     needs!(root, userns, busybox);
     let env = Env::new();
     let (_, verb) = VERBS.iter().find(|(known, _)| *known == name).expect("a row of the table");
-    let case = Case { env: &env, storage, tree: small_tree(&env), verb };
+    let tree = small_tree(&env);
+    let file = exported(&env, &tree);
+    let case = Case { env: &env, storage, tree, file, verb };
     case.all(verb.before);
     // Once for what is made with the first operation of all and stays: the journal's directory.
     env.wxc(case.words(verb.command)).ok();
@@ -143,6 +151,17 @@ fn small_tree(env: &Env) -> String {
     std::os::unix::fs::symlink("deep/file", tree.join("etc/link")).unwrap();
     fs::set_permissions(tree.join("large"), fs::Permissions::from_mode(0o4755)).unwrap();
     tree.to_str().unwrap().to_owned()
+}
+
+/// The same as an export with a snapshot, of a container that is gone.
+fn exported(env: &Env, tree: &str) -> String {
+    let file = env.file("web.tar.zst").to_str().unwrap().to_owned();
+    env.wxc(["create", "web", "-t", "local", "--", "--directory", tree]).ok();
+    env.wxc(["snapshot", "web", "before"]).ok();
+    fs::write(env.container("web").join("rootfs/etc/later"), "later").unwrap();
+    env.wxc(["export", "web", &file]).ok();
+    env.wxc(["destroy", "-s", "web"]).ok();
+    file
 }
 
 fn world(env: &Env) -> World {
@@ -249,6 +268,11 @@ fn a_clone_is_complete_or_absent_at_every_step() {
 }
 
 #[test]
+fn an_import_is_complete_or_absent_at_every_step() {
+    every_site("import", "dir");
+}
+
+#[test]
 fn a_rename_is_done_or_not_at_every_step() {
     every_site("rename", "dir");
 }
@@ -259,7 +283,7 @@ fn settling_can_be_interrupted_as_well() {
     needs!(root, userns, busybox);
     let env = Env::new();
     let (_, verb) = &VERBS[0];
-    let case = Case { env: &env, storage: "dir", tree: small_tree(&env), verb };
+    let case = Case { env: &env, storage: "dir", tree: small_tree(&env), file: String::new(), verb };
     let create = case.words(CREATE);
     let before = {
         env.wxc(&create).ok();

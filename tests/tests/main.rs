@@ -27,4 +27,5 @@ mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;
 mod syncs;
+mod transfer;
 mod trees;

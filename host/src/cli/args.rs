@@ -10,6 +10,7 @@ mod image;
 mod plugin;
 mod run;
 mod snapshot;
+mod transfer;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use image::Image;
 pub use plugin::{Plugin, PluginTest};
 pub use run::Run;
 pub use snapshot::Snapshot;
+pub use transfer::{Export, Import, Packing};
 
 /// Linux system containers with storage, templates and hooks as sandboxed WASM components.
 #[derive(Debug, Parser)]
@@ -113,6 +115,10 @@ pub enum Verb {
     Destroy(Destroy),
     /// Take, list, restore and remove snapshots of a container
     Snapshot(Snapshot),
+    /// Write a container with its snapshots to one file, or to standard output
+    Export(Export),
+    /// Make a container of a file that export wrote
+    Import(Import),
     /// Look for what interrupted commands left, explain it, and repair it
     Doctor(Doctor),
     /// Change how much a container may take up

@@ -19,6 +19,8 @@ mod progress;
 pub mod report;
 /// Tables.
 mod table;
+/// Containers as files.
+mod transfer;
 
 mod attach;
 mod completions;
@@ -79,6 +81,8 @@ fn command(wxc: Wxc) -> Result<ExitCode, Failure> {
         Verb::Info(args) => info::info(&context, &args),
         Verb::Destroy(args) => destroy::destroy(&context, &args),
         Verb::Snapshot(args) => snapshot::snapshot(&context, &args),
+        Verb::Export(args) => transfer::export(&context, &args),
+        Verb::Import(args) => transfer::import(&context, &args),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Image(verb) => image::image(&context, &verb),
         Verb::Resize(args) => resize::resize(&context, &args),

@@ -96,6 +96,17 @@ pub fn show(text: &str, file: &Path) -> Result<Vec<Shown>, EditError> {
     Ok(shown)
 }
 
+/// What stands in a file, key by key, each value as [`set`] takes it. Rules between keys are not checked.
+///
+/// # Errors
+/// When the file is no TOML.
+pub fn said(text: &str, file: &Path) -> Result<Vec<(String, String)>, EditError> {
+    let document = document(text, file)?;
+    let mut leaves = Vec::new();
+    collect(document.as_item(), &mut Vec::new(), &mut leaves);
+    Ok(leaves.into_iter().map(|(key, _, value)| (key, value)).collect())
+}
+
 /// The file with `key` set to `value`, which is a word of a command line.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ use crate::runtime::{Client, Launched};
 
 use super::snapshot::along::Along;
 pub use method::How;
-pub(super) use method::Volume;
+pub(super) use method::{Volume, hidden};
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]

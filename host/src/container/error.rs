@@ -10,6 +10,7 @@ use thiserror::Error as ThisError;
 use crate::config::name::NameError;
 use crate::config::system::SystemError;
 use crate::sys::tree::TreeError;
+use crate::unpack::UnpackError;
 
 /// A use case failed. Everything it had begun was taken back, unless the message says otherwise.
 #[derive(Debug, ThisError)]
@@ -65,6 +66,9 @@ pub enum Error {
     /// The same, of what the user named.
     #[error("{}: {source}", from.display())]
     Image { from: PathBuf, source: crate::unpack::UnpackError },
+    /// A container could not become a file.
+    #[error("cannot export {name}: {source}")]
+    Export { name: String, source: crate::unpack::UnpackError },
     #[error(transparent)]
     Runtime(#[from] crate::runtime::RuntimeError),
 }
@@ -101,6 +105,7 @@ impl Error {
                     "stop it first (wxc stop {name}), or copy it as it runs with -a: it is frozen as long as that takes"
                 )]
             }
+            Self::Running { name, verb: "export", .. } => vec![format!("stop it first: wxc stop {name}")],
             Self::Running { name, verb: "rename", .. } => vec![format!("stop it first: wxc stop {name}")],
             Self::Running { name, verb: "restore", .. } => {
                 vec![format!(
@@ -150,6 +155,7 @@ impl Error {
             Self::Ids(error) => vec![error.hint()],
             Self::Plan(error) => vec![error.hint().to_string()],
             Self::Plugin(error) => error.hint().into_iter().collect(),
+            Self::Export { source, .. } => export_hint(source).into_iter().collect(),
             Self::Unpack(source) | Self::Image { source, .. } => {
                 source.hint().map(Into::into).into_iter().collect()
             }
@@ -188,6 +194,24 @@ fn tree_hint(error: &TreeError) -> Option<String> {
         TreeError::Io { source: Errno::PERM | Errno::ACCESS, .. } => Some(
             "a user without privileges cannot read or give away files of other users: try it as root".into(),
         ),
+        _ => None,
+    }
+}
+
+/// The same for an export.
+fn export_hint(error: &UnpackError) -> Option<String> {
+    match error {
+        UnpackError::Entry { errno, .. }
+            if [Errno::NOSPC, Errno::DQUOT].map(Errno::raw_os_error).contains(errno) =>
+        {
+            Some("make room for the file, or write it elsewhere; - is standard output".into())
+        }
+        UnpackError::Entry { errno, .. } if *errno == Errno::PIPE.raw_os_error() => {
+            Some("whoever reads the export ended before it".into())
+        }
+        UnpackError::Refused { .. } => {
+            Some("an archive cannot hold this entry as it is: change or remove it, and export again".into())
+        }
         _ => None,
     }
 }

@@ -39,7 +39,9 @@ use serde::{Deserialize, Serialize};
 pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
-use super::{Error, Host, copy, ephemeral, ids, leftover, plugins, rename, resize, snapshot, store};
+use super::{
+    Error, Host, copy, ephemeral, ids, leftover, plugins, rename, resize, snapshot, store, transfer,
+};
 use crate::config::Name;
 use crate::sys::failpoint;
 
@@ -54,6 +56,10 @@ pub enum Intent {
     Destroy { name: Name, storage: String },
     /// As a create; `of` is the original, if it is in the same directory of containers.
     Copy { name: Name, of: Option<Name>, storage: String },
+    /// As a create.
+    Import { name: Name, storage: String },
+    /// Only what is read changes: a snapshot of the volume that it is read from, which goes in any case.
+    Export { name: Name, volume: String },
     /// The moment of truth is that the directory has its new name.
     Rename { from: Name, to: Name, keep_name: bool },
     /// The moment of truth is that `snapshot.toml` is there.
@@ -73,6 +79,8 @@ impl Intent {
         match self {
             Self::Create { name, .. }
             | Self::Destroy { name, .. }
+            | Self::Import { name, .. }
+            | Self::Export { name, .. }
             | Self::Copy { name, .. }
             | Self::Resize { name, .. } => name,
             Self::Rename { from, .. } => from,
@@ -84,7 +92,11 @@ impl Intent {
     #[must_use]
     pub fn containers(&self) -> Vec<&Name> {
         match self {
-            Self::Create { name, .. } | Self::Destroy { name, .. } | Self::Resize { name, .. } => vec![name],
+            Self::Create { name, .. }
+            | Self::Destroy { name, .. }
+            | Self::Import { name, .. }
+            | Self::Export { name, .. }
+            | Self::Resize { name, .. } => vec![name],
             Self::Copy { name, of, .. } => std::iter::once(name).chain(of).collect(),
             Self::Rename { from, to, .. } => vec![from, to],
             Self::Snapshot { of, .. } | Self::Unsnapshot { of, .. } | Self::Restore { of, .. } => vec![of],
@@ -98,6 +110,8 @@ impl Intent {
             Self::Create { .. } => "create",
             Self::Destroy { .. } => "destroy",
             Self::Copy { .. } => "copy",
+            Self::Import { .. } => "import",
+            Self::Export { .. } => "export",
             Self::Rename { .. } => "rename",
             Self::Snapshot { .. } => "snapshot",
             Self::Unsnapshot { .. } => "unsnapshot",
@@ -111,6 +125,9 @@ impl Intent {
         match self {
             Self::Create { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
                 .then(|| format!("removed what an interrupted create had left of {name}"))),
+            Self::Import { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
+                .then(|| format!("removed what an interrupted import had left of {name}"))),
+            Self::Export { name, volume } => transfer::export::settle(host, name, operation, volume),
             Self::Destroy { name, storage } => Ok(leftover::settle(host, name, operation, storage)?
                 .then(|| format!("finished the interrupted destroy of {name}"))),
             Self::Copy { name, of, storage } => {

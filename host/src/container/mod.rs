@@ -66,6 +66,9 @@ pub mod volume;
 /// Snapshots of a container.
 pub mod snapshot;
 
+/// A container as a file, and back.
+pub mod transfer;
+
 /// Work that is due when a container is gone.
 pub mod release;
 /// The most that a container may take up.

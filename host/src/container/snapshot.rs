@@ -18,7 +18,7 @@ mod content;
 /// Two volumes that change places, decided by what is there.
 mod exchange;
 /// What happens to a running container meanwhile.
-mod meanwhile;
+pub(super) mod meanwhile;
 /// `snapshot.toml`.
 pub mod record;
 /// Removing one, or all.
@@ -127,12 +127,12 @@ fn file(host: &Host, name: &Name, snapshot: &Name) -> PathBuf {
     host.layout.snapshot(name, snapshot).join(FILE)
 }
 
-fn volume_id(name: &Name, snapshot: &Name) -> String {
+pub(super) fn volume_id(name: &Name, snapshot: &Name) -> String {
     format!("{name}@{snapshot}")
 }
 
 /// Fails unless there is this snapshot; says which there are.
-fn require(host: &Host, name: &Name, snapshot: &Name) -> Result<(), Error> {
+pub(super) fn require(host: &Host, name: &Name, snapshot: &Name) -> Result<(), Error> {
     if file(host, name, snapshot).is_file() {
         return Ok(());
     }
@@ -146,17 +146,17 @@ fn require(host: &Host, name: &Name, snapshot: &Name) -> Result<(), Error> {
 }
 
 /// The volume of a container, with the plugin that keeps it.
-struct Volume {
-    storage: StoragePlugin,
-    id: String,
+pub(super) struct Volume {
+    pub(super) storage: StoragePlugin,
+    pub(super) id: String,
     /// The plugin itself takes and restores snapshots of it.
-    native: bool,
+    pub(super) native: bool,
     /// The plugin takes snapshots of it while nothing is written to it; and whether at once.
-    at_rest: Option<bool>,
+    pub(super) at_rest: Option<bool>,
 }
 
 impl Volume {
-    fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
+    pub(super) fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
         let storage = plugins::load_storage(host, &container.rootfs.storage)?;
         let id = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
         // A backend's snapshots are named after the volume; those of a volume with a name of its own

@@ -42,6 +42,31 @@ pub(crate) fn from_text(text: &[u8]) -> Option<(Vec<u8>, u64)> {
     Some((list, unnamed))
 }
 
+/// The text form with numbers, entries separated by commas; `None` for what is no list.
+pub(crate) fn to_text(list: &[u8]) -> Option<Vec<u8>> {
+    let (head, entries) = list.split_at_checked(4)?;
+    if head != 2u32.to_le_bytes() || entries.is_empty() || entries.len() % 8 != 0 {
+        return None;
+    }
+    let mut text = Vec::new();
+    for entry in entries.chunks_exact(8) {
+        let bits = u16::from_le_bytes([entry[2], entry[3]]);
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        let (kind, who) = match u16::from_le_bytes([entry[0], entry[1]]) {
+            0x01 => ("user", String::new()),
+            0x02 => ("user", id.to_string()),
+            0x04 => ("group", String::new()),
+            0x08 => ("group", id.to_string()),
+            0x10 => ("mask", String::new()),
+            0x20 => ("other", String::new()),
+            _ => return None,
+        };
+        let bit = |mask, letter| if bits & mask != 0 { letter } else { '-' };
+        text.push(format!("{kind}:{who}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x')));
+    }
+    Some(text.join(",").into_bytes())
+}
+
 fn permissions(text: &str) -> Option<u16> {
     text.chars().try_fold(0, |bits, c| {
         Some(match c {
@@ -77,6 +102,8 @@ mod tests {
             want.extend(u32::to_le_bytes(id));
         }
         assert_eq!(list, want);
+        assert_eq!(from_text(&to_text(&list).unwrap()), Some((list, 0)));
+        assert_eq!(to_text(b"\x02\0\0\0"), None);
     }
 
     #[test]

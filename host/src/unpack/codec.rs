@@ -71,7 +71,7 @@ pub(crate) fn open(archive: File, limits: Limits) -> Result<Input, UnpackError> 
     let codec = detect(&head)?;
     let source = Cursor::new(head).chain(counted);
     let reader = decoder(codec, source).map_err(|e| UnpackError::confine("set up a decoder", e))?;
-    Ok(Input::new(reader, count, limits))
+    Ok(Input::new(Box::new(reader), count, limits))
 }
 
 fn decoder(codec: Codec, source: Source) -> io::Result<Box<dyn BufRead>> {

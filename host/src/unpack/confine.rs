@@ -45,28 +45,43 @@ pub(crate) fn confine(target: BorrowedFd<'_>, options: &Options) -> Result<(), U
         .and_then(|()| chroot("."))
         .and_then(|()| chdir("/"))
         .map_err(failed("enter the target"))?;
+    limit_self(options)?;
+    let mut keep = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::FSETID
+        | CapabilitySet::SETFCAP;
+    if options.devices == Devices::Make {
+        keep |= CapabilitySet::MKNOD;
+    }
+    drop_capabilities(keep)?;
+    restrict(syscalls::Purpose::Files)
+}
+
+/// The same for a process that only passes bytes on: no capability, and no call that takes a path.
+pub(crate) fn confine_coder(options: &Options) -> Result<(), UnpackError> {
+    limit_self(options)?;
+    drop_capabilities(CapabilitySet::empty())?;
+    restrict(syscalls::Purpose::Streams)
+}
+
+fn limit_self(options: &Options) -> Result<(), UnpackError> {
     limit(Resource::Core, 0)?;
     limit(Resource::As, ADDRESS_SPACE + options.limits.memory as u64)?;
     limit(Resource::Nofile, OPEN_FILES)?;
     umask(Mode::empty());
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbid tracing"))?;
     // After the change of ids, which would have cleared it.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("follow the caller's end"))?;
-    drop_capabilities(options.devices)?;
-    let filter = syscalls::filter().map_err(failed("make a list of system calls"))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("follow the caller's end"))
+}
+
+fn restrict(purpose: syscalls::Purpose) -> Result<(), UnpackError> {
+    let filter = syscalls::filter(purpose).map_err(failed("make a list of system calls"))?;
     // Sets no_new_privs, too.
     seccompiler::apply_filter(&filter).map_err(failed("restrict system calls"))
 }
 
-fn drop_capabilities(devices: Devices) -> Result<(), UnpackError> {
-    let mut keep = CapabilitySet::CHOWN
-        | CapabilitySet::DAC_OVERRIDE
-        | CapabilitySet::FOWNER
-        | CapabilitySet::FSETID
-        | CapabilitySet::SETFCAP;
-    if devices == Devices::Make {
-        keep |= CapabilitySet::MKNOD;
-    }
+fn drop_capabilities(keep: CapabilitySet) -> Result<(), UnpackError> {
     let have = capabilities(None).map_err(failed("read capabilities"))?;
     let keep = keep & have.permitted;
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };

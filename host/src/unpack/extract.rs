@@ -11,7 +11,7 @@ use super::member::{Kind, Member, Members};
 use super::place::{Metadata, Place};
 use super::report::{NoteKind, Progress, Report};
 use super::request::{Devices, Options};
-use super::{acl, attrs, codec, names};
+use super::{acl, attrs, codec, names, section};
 
 /// Hears how far it is, and may end it with an error.
 pub(crate) type Listen<'a> = &'a mut dyn FnMut(&Progress) -> Result<(), UnpackError>;
@@ -31,9 +31,12 @@ pub fn extract(
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
         report.progress.total = u64::try_from(stat.st_size).ok();
     }
-    let input = codec::open(archive, options.limits)?;
-    let members = Members::new(input, &options.limits);
-    let place = Place::new(target, options.limits.memory);
+    let members = match &options.section {
+        Some(section) => section::members(archive, &section.before, options.limits),
+        None => Members::new(codec::open(archive, options.limits)?, &options.limits),
+    };
+    let changes = options.section.as_ref().is_some_and(|section| section.removed.is_some());
+    let place = Place::new(target, options.limits.memory, changes);
     let prefix = names::clean(options.prefix.as_bytes(), options.limits.depth)?;
     let mut work = Extract { members, place, options, prefix, found: false, report, listen };
     work.run()?;
@@ -54,12 +57,21 @@ struct Extract<'a> {
 impl Extract<'_> {
     fn run(&mut self) -> Result<(), UnpackError> {
         while let Some(member) = self.members.next()? {
+            if self.options.section.is_some()
+                && let Some(seal) = section::seal(&mut self.members, &member)?
+            {
+                self.report.seal = seal;
+                return Ok(());
+            }
             self.report.progress.entries += 1;
             if self.report.progress.entries > self.options.limits.entries {
                 return Err(UnpackError::limit(&member.name, self.options.limits.entries, "entries"));
             }
             self.member(member)?;
             self.tick()?;
+        }
+        if self.options.section.is_some() {
+            return Err(UnpackError::archive(section::SEAL.as_bytes(), "it is missing: the file is cut off"));
         }
         if self.found || self.prefix.is_empty() {
             return Ok(());
@@ -68,7 +80,7 @@ impl Extract<'_> {
     }
 
     fn finish(mut self) -> Result<Report, UnpackError> {
-        let trailing = self.members.finish()?;
+        let trailing = if self.options.section.is_some() { 0 } else { self.members.finish()? };
         self.report.note(NoteKind::Trailing, trailing, b"the end of the archive");
         let unsupported = self.place.finish()?;
         self.report.note(NoteKind::Unsupported, unsupported, b"the target");
@@ -83,7 +95,16 @@ impl Extract<'_> {
 
     fn member(&mut self, member: Member) -> Result<(), UnpackError> {
         let path = names::clean(&member.name, self.options.limits.depth)?;
-        let Some(path) = names::below(&path, &self.prefix).map(<[u8]>::to_vec) else { return Ok(()) };
+        let path = match &self.options.section {
+            Some(section) => match section::place(&path, section)? {
+                section::Place::Entry(path) => path.to_vec(),
+                section::Place::Gone(path) => return self.place.gone(path),
+            },
+            None => match names::below(&path, &self.prefix) {
+                Some(path) => path.to_vec(),
+                None => return Ok(()),
+            },
+        };
         self.found = true;
         let (uid, gid) = self
             .options
@@ -103,8 +124,8 @@ impl Extract<'_> {
             Kind::Hardlink(target) => {
                 let target = names::clean(&target, self.options.limits.depth)?;
                 let why = "it is a hard link to an entry beside the tree";
-                let target =
-                    names::below(&target, &self.prefix).ok_or_else(|| UnpackError::refused(&path, why))?;
+                let prefix = self.options.section.as_ref().map_or(&*self.prefix, |s| s.prefix.as_bytes());
+                let target = names::below(&target, prefix).ok_or_else(|| UnpackError::refused(&path, why))?;
                 self.place.hardlink(&path, target)
             }
             Kind::Fifo => self.place.node(&path, FileType::Fifo, (0, 0), &meta),

@@ -88,8 +88,8 @@ impl Members {
 
     /// The next member, or `None` at the archive's end marker.
     pub(crate) fn next(&mut self) -> Result<Option<Member>, UnpackError> {
-        self.input.skip(self.data.saturating_add(self.padding), b"")?;
-        (self.data, self.padding) = (0, 0);
+        self.skip_rest()?;
+        self.input.mark();
         let mut extended = self.global.clone();
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
@@ -123,6 +123,13 @@ impl Members {
             return Err(self.input.cut(entry));
         }
         Ok(Data { members: self, n })
+    }
+
+    /// Passes over what nobody has read of the current member.
+    pub(crate) fn skip_rest(&mut self) -> Result<(), UnpackError> {
+        let rest = self.data.saturating_add(self.padding);
+        (self.data, self.padding) = (0, 0);
+        self.input.skip(rest, b"")
     }
 
     /// Reads to the end, which is when a compressed stream's checksum is checked. Returns how many bytes
@@ -316,7 +323,7 @@ impl Extended {
                 b"SCHILY.acl.default" => self.acls[1] = Some(value.to_vec()),
                 _ => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        self.attributes.push((name.to_vec(), value.to_vec()));
+                        self.attributes.push((pax::unquote(name), value.to_vec()));
                     } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                         self.sparse.record(key, value)?;
                     }

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sha2::{Digest as _, Sha256};
+
 use super::error::UnpackError;
 use super::request::Limits;
 
@@ -32,18 +34,56 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Where plain bytes come from.
+pub(crate) trait Supply {
+    /// The next bytes, empty at the end only. What is read ahead beyond `most` is lost to other readers of the source.
+    fn peek(&mut self, most: u64) -> io::Result<&[u8]>;
+    fn consume(&mut self, n: usize);
+}
+
+impl<R: BufRead> Supply for R {
+    fn peek(&mut self, _: u64) -> io::Result<&[u8]> {
+        self.fill_buf()
+    }
+    fn consume(&mut self, n: usize) {
+        BufRead::consume(self, n);
+    }
+}
+
 /// The decompressed archive, under limits.
 pub(crate) struct Input {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn Supply>,
     source: Arc<AtomicU64>,
     limits: Limits,
+    /// Of everything taken, where somebody wants it, and as it was when the current member began.
+    digest: Option<(Sha256, Sha256)>,
     /// Bytes taken so far: the place to name when the archive itself is broken.
     pub(crate) taken: u64,
 }
 
 impl Input {
-    pub(crate) fn new(reader: Box<dyn BufRead>, source: Arc<AtomicU64>, limits: Limits) -> Self {
-        Self { reader, source, limits, taken: 0 }
+    pub(crate) fn new(reader: Box<dyn Supply>, source: Arc<AtomicU64>, limits: Limits) -> Self {
+        Self { reader, source, limits, digest: None, taken: 0 }
+    }
+
+    /// The same with a digest of `before` and everything taken. Such an input is plain already: no ratio holds.
+    pub(crate) fn digested(reader: Box<dyn Supply>, limits: Limits, before: &[u8]) -> Self {
+        let digest = Sha256::new_with_prefix(before);
+        let limits = Limits { ratio: u64::MAX, ..limits };
+        let source = Arc::new(AtomicU64::new(u64::MAX));
+        Self { reader, source, limits, digest: Some((digest.clone(), digest)), taken: 0 }
+    }
+
+    /// A member begins here.
+    pub(crate) fn mark(&mut self) {
+        if let Some((now, at)) = &mut self.digest {
+            at.clone_from(now);
+        }
+    }
+
+    /// The digest up to the current member's first header, as hexadecimal digits; empty if nobody wanted one.
+    pub(crate) fn digest(&self) -> String {
+        self.digest.as_ref().map_or_else(String::new, |(_, at)| format!("{:x}", at.clone().finalize()))
     }
 
     /// Bytes of the source that were read.
@@ -60,13 +100,20 @@ impl Input {
             return Err(UnpackError::limit(entry, self.limits.ratio, "bytes of content per byte of archive"));
         }
         let place = self.taken;
-        match self.reader.fill_buf() {
+        match self.reader.peek(most) {
             Ok(bytes) => Ok(&bytes[..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))]),
             Err(e) => Err(UnpackError::archive(&place_of(entry, place), text(&e))),
         }
     }
 
     pub(crate) fn consume(&mut self, n: usize) {
+        if let Some((now, _)) = &mut self.digest
+            && n > 0
+            // They have been looked at, so they are there.
+            && let Ok(bytes) = self.reader.peek(n as u64)
+        {
+            now.update(&bytes[..n.min(bytes.len())]);
+        }
         self.reader.consume(n);
         self.taken += n as u64;
     }

@@ -13,6 +13,9 @@
 //! [`request`], its attributes in [`attrs`], its sizes in [`meter`], and every file system call that makes
 //! something of it is in [`place`], resolved by the kernel inside the target (`RESOLVE_IN_ROOT`).
 //!
+//! An export ([`PackRequest`], docs/export-format.md) is made and read by the same helper: its sections are packed and
+//! unpacked one after another, and a [`Coder`] compresses or decompresses beside it.
+//!
 //! On disk the tree holds set-id programs and file capabilities as the image has them, so **the
 //! container's directory must be closed to other users of the host** (mode 0700, by whoever makes it).
 //! Durability is the storage's `seal`; what a failed or cancelled run leaves is the caller's to remove
@@ -26,6 +29,15 @@ pub mod report;
 
 /// What went wrong, in words that name the entry.
 pub mod error;
+
+/// Sections of an export, and their seals.
+mod section;
+
+/// A tree as a section of an export.
+mod pack;
+
+/// Compression in a process of its own.
+mod coder;
 
 /// The caller's side: starts the helper, passes handles, hears its answers.
 mod run;
@@ -81,10 +93,13 @@ mod directory;
 /// Files that a template puts into a fresh tree.
 mod render;
 
+pub use coder::{Coder, Compression};
 pub use error::UnpackError;
 pub use extract::extract;
+pub use pack::{close, manifest};
 pub use render::{Node, Render};
 pub use report::{Note, NoteKind, Progress, Report};
-pub use request::{Devices, IdMapMode, Limits, MapRange, Options, Request, Source};
-pub use run::{ROLE, remove, remove_with, render, render_with, run, run_with};
+pub use request::{Devices, IdMapMode, Limits, MapRange, Options, Request, Section, Source};
+pub use run::{PackRequest, ROLE, pack, pack_with, remove, remove_with, render, render_with, run, run_with};
+pub use section::{First, MANIFEST, SEAL, end, first};
 pub use worker::{dispatch, worker_main};

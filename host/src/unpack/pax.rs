@@ -28,6 +28,42 @@ pub(crate) fn records(mut data: &[u8]) -> Result<Vec<Record<'_>>, &'static str> 
     Ok(found)
 }
 
+/// A record as it is written.
+pub(crate) fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    // The length counts its own digits.
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    [format!("{length} ").as_bytes(), key, b"=", value, b"\n"].concat()
+}
+
+/// The name of an attribute within a key, as GNU tar writes it: an equals sign would end the key.
+pub(crate) fn quote(name: &[u8]) -> Vec<u8> {
+    let quoted = |b: &u8| match b {
+        b'=' => b"%3D".to_vec(),
+        b'%' => b"%25".to_vec(),
+        b => vec![*b],
+    };
+    name.iter().flat_map(quoted).collect()
+}
+
+/// The way back.
+pub(crate) fn unquote(mut name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    while let Some((first, rest)) = name.split_first() {
+        let (byte, rest) = match rest {
+            [b'3', b'D', rest @ ..] if *first == b'%' => (b'=', rest),
+            [b'2', b'5', rest @ ..] if *first == b'%' => (b'%', rest),
+            _ => (*first, rest),
+        };
+        plain.push(byte);
+        name = rest;
+    }
+    plain
+}
+
 /// Digits only: no sign, no space, no overflow.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
@@ -89,6 +125,18 @@ mod tests {
         assert_eq!(time(b"1.1234567899999"), Some((1, 123_456_789)));
         for bad in ["", ".", "1e9", "99999999999999999999", "1.x", "--1"] {
             assert_eq!(time(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in [0, 1, 2, 3, 88, 89, 90, 91, 92, 93, 985, 986, 987, 988, 989, 990, 70_000] {
+            let value = vec![b'\n'; length];
+            let text = [record(b"a.b", &value), record(b"path", b"x")].concat();
+            assert_eq!(records(&text).unwrap(), [(&b"a.b"[..], &value[..]), (b"path", b"x")], "{length}");
+        }
+        for name in ["user.a=b", "user.%3D", "user.100%", "%", "plain"] {
+            assert_eq!(unquote(&quote(name.as_bytes())), name.as_bytes());
         }
     }
 }

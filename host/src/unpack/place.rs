@@ -6,21 +6,29 @@
 //! The last component is never followed: what stands in the way is unlinked, never opened.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat,
-    chownat, fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, openat2, statat,
-    symlinkat, unlinkat, utimensat,
+    chownat, fchmod, fchown, flistxattr, fremovexattr, fsetxattr, futimens, linkat, makedev, mkdirat,
+    mknodat, openat, openat2, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::attrs::{ACL_ACCESS, ACL_DEFAULT};
 use super::error::UnpackError;
 use super::names::split;
+use crate::sys::tree::remove_tree;
 
 /// As if the target were the root of everything, and no way into `/proc` or another mount.
 const INSIDE: ResolveFlags =
     ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// How a directory is opened to be changed.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What an entry gets besides its content. Everything in it has been accepted.
 #[derive(Debug, Clone)]
@@ -43,14 +51,29 @@ pub(crate) struct Place<'a> {
     pending: HashMap<Vec<u8>, Metadata>,
     memory: usize,
     limit: usize,
+    /// The tree is there already, and becomes another.
+    changes: bool,
     /// Attributes that the filesystem did not take.
     pub(crate) unsupported: u64,
 }
 
 impl<'a> Place<'a> {
     /// `limit` bounds the bytes kept about directories until the end.
-    pub(crate) fn new(root: BorrowedFd<'a>, limit: usize) -> Self {
-        Self { root, parent: None, pending: HashMap::new(), memory: 0, limit, unsupported: 0 }
+    pub(crate) fn new(root: BorrowedFd<'a>, limit: usize, changes: bool) -> Self {
+        Self { root, parent: None, pending: HashMap::new(), memory: 0, limit, changes, unsupported: 0 }
+    }
+
+    /// Removes an entry with everything below it. One that is not there was left out before: a device, a socket.
+    pub(crate) fn gone(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        let (parent, name) = split(path);
+        self.parent = None;
+        let dir = match self.open_parent(parent) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            other => other.map_err(|e| bad_parent(parent, path, e))?,
+        };
+        let below = [path, b"/"].concat();
+        self.pending.retain(|known, _| known != path && !known.starts_with(&below));
+        Ok(remove_tree(dir.as_fd(), OsStr::from_bytes(name)).map(drop)?)
     }
 
     /// Makes a directory, or keeps the one that is there.
@@ -61,6 +84,9 @@ impl<'a> Place<'a> {
                 other => other,
             });
             made?;
+        }
+        if self.changes {
+            self.strip_default(path)?;
         }
         let attributes: usize = meta.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
         self.memory += path.len() + attributes + 128;
@@ -149,17 +175,48 @@ impl<'a> Place<'a> {
             let root = pending.remove(i);
             pending.push(root);
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, meta) in pending {
             let name = if path.is_empty() { &b"."[..] } else { &path };
-            match retry(|| openat2(self.root, name, flags, Mode::empty(), INSIDE)) {
-                Ok(fd) => self.metadata(&path, fd.as_fd(), &meta)?,
+            match retry(|| openat2(self.root, name, DIRECTORY, Mode::empty(), INSIDE)) {
+                Ok(fd) => {
+                    if self.changes {
+                        self.strip(&path, fd.as_fd(), &meta)?;
+                    }
+                    self.metadata(&path, fd.as_fd(), &meta)?;
+                }
                 // Replaced by something else later in the archive.
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {}
                 Err(e) => return Err(UnpackError::call("open", &path)(e)),
             }
         }
         Ok(self.unsupported)
+    }
+
+    /// The default list that a directory has had would go to everything made in it until it gets its new one.
+    fn strip_default(&self, path: &[u8]) -> Result<(), UnpackError> {
+        let name = if path.is_empty() { &b"."[..] } else { path };
+        let dir = retry(|| openat2(self.root, name, DIRECTORY, Mode::empty(), INSIDE))
+            .map_err(UnpackError::call("open", path))?;
+        match fremovexattr(&dir, ACL_DEFAULT) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+            Err(e) => Err(UnpackError::call("remove an attribute of", path)(e)),
+        }
+    }
+
+    /// Removes attributes that a directory has had and no longer has.
+    fn strip(&self, path: &[u8], fd: BorrowedFd<'_>, meta: &Metadata) -> Result<(), UnpackError> {
+        let mut list = vec![0; 64 << 10];
+        let length = match flistxattr(fd, &mut *list) {
+            Err(Errno::OPNOTSUPP) => 0,
+            other => other.map_err(UnpackError::call("list the attributes of", path))?,
+        };
+        for name in list[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
+            let ours = name.starts_with(b"user.") || name == ACL_ACCESS || name == ACL_DEFAULT;
+            if ours && !meta.attributes.iter().any(|(kept, _)| kept == name) {
+                fremovexattr(fd, name).map_err(UnpackError::call("remove an attribute of", path))?;
+            }
+        }
+        Ok(())
     }
 
     fn metadata(&mut self, path: &[u8], fd: BorrowedFd<'_>, meta: &Metadata) -> Result<(), UnpackError> {

@@ -22,6 +22,8 @@ pub struct Report {
     pub progress: Progress,
     /// What the tree lacks or has otherwise than its source, one note per reason.
     pub notes: Vec<Note>,
+    /// The seal of a section of an export; empty for everything else.
+    pub seal: String,
 }
 
 /// One thing that was left out or changed.

@@ -20,6 +20,8 @@ pub struct Request<'a> {
 pub enum Source<'a> {
     /// A tar archive, plain or compressed, open for reading at its start; a pipe will do.
     Archive(BorrowedFd<'a>),
+    /// One section of an export ([`Options::section`]), plain, and read to its last byte and no further.
+    Section(BorrowedFd<'a>),
     /// A directory, copied with everything below it on the same mount.
     Directory(BorrowedFd<'a>),
 }
@@ -38,6 +40,20 @@ pub struct Options {
     pub prefix: String,
     /// Whether the target may hold something already, for images of several layers.
     pub onto_existing: bool,
+    /// Which part of an export it is; `None` for an archive of another kind.
+    pub section: Option<Section>,
+}
+
+/// A tree's part of an export (docs/export-format.md). The names of its members begin with `prefix`, those of
+/// entries that are to go with `removed`, and its last member is the seal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Directory of the entries.
+    pub prefix: String,
+    /// Directory of the entries that go, if it is a tree of changes.
+    pub removed: Option<String>,
+    /// The seal before it.
+    pub before: String,
 }
 
 impl Options {
@@ -49,6 +65,7 @@ impl Options {
             limits: Limits::default(),
             prefix: String::new(),
             onto_existing: false,
+            section: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::error::UnpackError;
 use super::idmap;
 use super::render::Render;
 use super::report::{Progress, Report};
-use super::request::{IdMapMode, Options, Request, Source};
+use super::request::{IdMapMode, Options, Request, Section, Source};
 use super::wire::{Answer, Order, Task, receive, send};
 use crate::sys::tree::remove_tree;
 
@@ -27,7 +27,7 @@ use crate::sys::tree::remove_tree;
 pub const ROLE: &str = "[wxc unpack]";
 
 /// This program.
-const SELF: &str = "/proc/self/exe";
+pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// How long a set cancel flag can go unnoticed: a tenth of a second.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -54,13 +54,56 @@ pub fn run_with(
     let (source, task) = match request.source {
         Source::Archive(fd) => (fd, Task::Archive),
         Source::Directory(fd) => (fd, Task::Directory),
+        Source::Section(fd) => (fd, Task::Section),
     };
     if matches!(request.options.ids, IdMapMode::Userns { .. }) {
         // A group that the map does not have, inherited from the directory above, would keep the helper out.
         // If this fails, the helper says why it cannot go on.
         let _ = fchown(request.target, None, Some(getegid()));
     }
-    let job = Job { task, source, target: request.target, options: &request.options };
+    let job = Job { task, source, target: request.target, other: None, options: &request.options };
+    job.run(program, progress, cancel)
+}
+
+/// A tree that becomes one section of an export.
+#[derive(Debug, Clone)]
+pub struct PackRequest<'a> {
+    pub tree: BorrowedFd<'a>,
+    /// The tree of the section before: only what is not as it was in it is written.
+    pub since: Option<BorrowedFd<'a>>,
+    /// Where the section goes.
+    pub out: BorrowedFd<'a>,
+    /// Whose ids the files have on disk.
+    pub ids: IdMapMode,
+    pub section: Section,
+}
+
+/// Packs a tree in a confined helper process; the report holds the seal. `progress` and `cancel` as in [`run`].
+///
+/// # Errors
+/// Something of the tree cannot be read or be in an archive, or the section cannot be written.
+pub fn pack(
+    request: &PackRequest<'_>,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<Report, UnpackError> {
+    pack_with(Path::new(SELF), request, progress, cancel)
+}
+
+/// The same with a named program as the helper.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_with(
+    program: &Path,
+    request: &PackRequest<'_>,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<Report, UnpackError> {
+    let mut options = Options::new(request.ids.clone());
+    options.section = Some(request.section.clone());
+    let PackRequest { out, tree, since, .. } = *request;
+    let job = Job { task: Task::Pack, source: out, target: tree, other: since, options: &options };
     job.run(program, progress, cancel)
 }
 
@@ -77,7 +120,8 @@ pub fn render_with(
     files: &[Render],
 ) -> Result<(), UnpackError> {
     let (options, source) = (Options::new(ids), payload(&files)?);
-    let job = Job { task: Task::Render, source: source.as_fd(), target: root, options: &options };
+    let job =
+        Job { task: Task::Render, source: source.as_fd(), target: root, other: None, options: &options };
     job.run(program, &mut |_| {}, &AtomicBool::new(false)).map(drop)
 }
 
@@ -113,7 +157,8 @@ pub fn remove_with(
         other => other.map_err(call("open"))?,
     };
     let options = Options::new(ids);
-    let job = Job { task: Task::Empty, source: top.as_fd(), target: top.as_fd(), options: &options };
+    let job =
+        Job { task: Task::Empty, source: top.as_fd(), target: top.as_fd(), other: None, options: &options };
     let done = job.run(program, &mut |_| {}, &AtomicBool::new(false))?;
     unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(call("remove"))?;
     Ok(done.progress.entries + 1)
@@ -134,6 +179,7 @@ struct Job<'a> {
     task: Task,
     source: BorrowedFd<'a>,
     target: BorrowedFd<'a>,
+    other: Option<BorrowedFd<'a>>,
     options: &'a Options,
 }
 
@@ -144,15 +190,15 @@ impl Job<'_> {
         progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<Report, UnpackError> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(|e| UnpackError::confine("be reached", e))?;
-        let mut helper = Helper { child: start(program, theirs)?, socket: ours };
-        match helper.talk(self, progress, cancel) {
-            // It is about to end by itself, and how it ends is the explanation.
-            Err(Broken::Silent) => Err(UnpackError::Helper { why: died(&helper.child.wait()) }),
-            Err(Broken::Said(error)) => helper.end().and(Err(error)),
-            Ok(report) => helper.end().and(Ok(report)),
+        let maps = Maps::new(&self.options.ids);
+        let handles: Vec<BorrowedFd<'_>> = [self.source, self.target].into_iter().chain(self.other).collect();
+        let mut helper = Helper::start(program)?;
+        // A helper that is gone already is found so below, with the reason.
+        let ordered = helper.order(self.task, maps.own, self.options, &handles);
+        let heard = helper.hear(&maps, progress, cancel);
+        match (ordered, heard) {
+            (Err(error), Err(UnpackError::Helper { .. })) => Err(error),
+            (_, heard) => heard,
         }
     }
 }
@@ -170,9 +216,18 @@ fn start(program: &Path, socket: OwnedFd) -> Result<Child, UnpackError> {
         .map_err(|e| UnpackError::confine("be started", e))
 }
 
-struct Helper {
+/// One helper process. It is killed when nobody waits for it any more.
+#[derive(Debug)]
+pub(crate) struct Helper {
     child: Child,
     socket: OwnedFd,
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // Nothing is left to be told to.
+        drop(self.end());
+    }
 }
 
 /// Why there is no report.
@@ -198,15 +253,58 @@ impl From<std::io::Error> for Broken {
 }
 
 impl Helper {
+    /// Starts one, which waits for its orders.
+    pub(crate) fn start(program: &Path) -> Result<Self, UnpackError> {
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|e| UnpackError::confine("be reached", e))?;
+        Ok(Self { child: start(program, theirs)?, socket })
+    }
+
+    /// Tells it what to do.
+    pub(crate) fn order(
+        &self,
+        task: Task,
+        own: (u32, u32),
+        options: &Options,
+        handles: &[BorrowedFd<'_>],
+    ) -> Result<(), UnpackError> {
+        let order = Order::Work { task, own, options: Box::new(options.clone()) };
+        send(self.socket.as_fd(), &order, handles)
+            .map_err(|error| UnpackError::Helper { why: format!("cannot be told what to do: {error}") })
+    }
+
+    /// Waits for the end of one that needs no map and tells no progress.
+    pub(crate) fn outcome(&mut self, cancel: &AtomicBool) -> Result<Report, UnpackError> {
+        let none = Maps { uids: Vec::new(), gids: Vec::new(), own: (0, 0) };
+        self.hear(&none, &mut |_| {}, cancel)
+    }
+
+    /// The same for no longer than a patient person waits; `None` while it goes on.
+    pub(crate) fn outcome_soon(&mut self) -> Option<Result<Report, UnpackError>> {
+        (0..20).any(|_| self.ready()).then(|| self.outcome(&AtomicBool::new(false)))
+    }
+
+    fn hear(
+        &mut self,
+        maps: &Maps,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<Report, UnpackError> {
+        match self.talk(maps, progress, cancel) {
+            // It is about to end by itself, and how it ends is the explanation.
+            Err(Broken::Silent) => Err(UnpackError::Helper { why: died(&self.child.wait()) }),
+            Err(Broken::Said(error)) => self.end().and(Err(error)),
+            Ok(report) => self.end().and(Ok(report)),
+        }
+    }
+
     fn talk(
         &mut self,
-        job: &Job<'_>,
+        maps: &Maps,
         progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<Report, Broken> {
-        let maps = Maps::new(&job.options.ids);
-        let order = Order::Work { task: job.task, own: maps.own, options: job.options.clone() };
-        send(self.socket.as_fd(), &order, &[job.source, job.target])?;
         loop {
             if cancel.load(Ordering::Relaxed) {
                 return Err(UnpackError::Cancelled.into());

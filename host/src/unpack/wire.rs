@@ -14,6 +14,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::coder::Compression;
 use super::error::UnpackError;
 use super::report::{Progress, Report};
 use super::request::Options;
@@ -21,20 +22,20 @@ use super::request::Options;
 /// Bytes of one packet; the kernel takes about 200 KiB.
 const PACKET: usize = 64 << 10;
 
-/// The source and the target.
-const HANDLES: usize = 2;
+/// The source and the target, and another tree to compare with.
+const HANDLES: usize = 3;
 
 /// What the helper is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// What to do; the source and the target directory are attached.
+    /// What to do; the source and the target are attached.
     Work {
-        /// What the source is, and what becomes of it.
+        /// What the handles are, and what becomes of it.
         task: Task,
         /// The caller's own ids as the helper's namespace shows them.
         own: (u32, u32),
         /// The rest.
-        options: Options,
+        options: Box<Options>,
     },
     /// The id map is written.
     Mapped,
@@ -51,12 +52,26 @@ pub(crate) enum Task {
     Render,
     /// Nothing: everything in the target is removed.
     Empty,
+    /// A stream with one section of an export, to unpack into the target.
+    Section,
+    /// Where the target is written to as one section of an export: as what changed since the third handle's tree, if
+    /// there is one.
+    Pack,
+    /// An archive whose plain content is written to the target, which is no directory.
+    Decode,
+    /// Plain content that is written compressed to the target.
+    Encode(Compression),
 }
 
 impl Task {
     /// Whether the target becomes a new tree.
     pub(crate) fn makes_tree(self) -> bool {
-        matches!(self, Self::Archive | Self::Directory)
+        matches!(self, Self::Archive | Self::Directory | Self::Section)
+    }
+
+    /// Whether its handles are streams and nothing else.
+    pub(crate) fn is_coding(self) -> bool {
+        matches!(self, Self::Decode | Self::Encode(_))
     }
 }
 

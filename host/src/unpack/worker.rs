@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Dir, Gid, Mode, OFlags, Uid, fchown, openat};
 use serde::de::DeserializeOwned;
 
-use super::confine::{become_root, confine, enter_userns};
+use super::confine::{become_root, confine, confine_coder, enter_userns};
 use super::error::UnpackError;
 use super::report::{Progress, Report};
 use super::request::{IdMapMode, Options};
 use super::wire::{Answer, Order, Task, receive, receive_handles, send};
-use super::{Render, directory, extract, render};
+use super::{Render, coder, directory, extract, pack, render};
 use crate::sys::leave::close_inherited;
 use crate::sys::rootfs::Rootfs;
 use crate::sys::tree::empty_tree;
@@ -51,11 +51,15 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
     let protocol = |e: std::io::Error| UnpackError::Helper { why: format!("did not get its orders: {e}") };
     let silence = || UnpackError::Helper { why: "did not get its orders".to_owned() };
     let (order, handles) = receive_handles(socket).map_err(protocol)?.ok_or_else(silence)?;
-    let (Order::Work { task, own, options }, Ok([source, target])) =
-        (order, <[OwnedFd; 2]>::try_from(handles))
-    else {
-        return Err(silence());
-    };
+    let Order::Work { task, own, options } = order else { return Err(silence()) };
+    let mut handles = handles.into_iter();
+    let (Some(source), Some(target)) = (handles.next(), handles.next()) else { return Err(silence()) };
+    let other = handles.next();
+    if task.is_coding() {
+        confine_coder(&options)?;
+        coder::work(task, File::from(source), File::from(target), options.limits)?;
+        return Ok(Report::default());
+    }
     let userns = matches!(options.ids, IdMapMode::Userns { .. });
     if userns {
         enter_userns()?;
@@ -75,12 +79,12 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
     if task.makes_tree() && !options.onto_existing {
         check_empty(target.as_fd())?;
     }
-    unpack(socket, source, task, own, target.as_fd(), &options)
+    unpack(socket, (source, other), task, own, target.as_fd(), &options)
 }
 
 fn unpack(
     socket: BorrowedFd<'_>,
-    source: OwnedFd,
+    (source, other): (OwnedFd, Option<OwnedFd>),
     task: Task,
     own: (u32, u32),
     target: BorrowedFd<'_>,
@@ -96,12 +100,18 @@ fn unpack(
         send(socket, &Answer::Progress(*progress), &[]).map_err(|_| UnpackError::Cancelled)
     };
     match task {
-        Task::Archive => extract(File::from(source), target, options, &mut listen),
+        Task::Archive | Task::Section => extract(File::from(source), target, options, &mut listen),
         Task::Directory => directory::copy(source.as_fd(), target, options, own, &mut listen),
         Task::Render => {
             let files: Vec<Render> = payload(source)?;
             render::apply(Rootfs::new(target), &options.ids, &files).map(|()| Report::default())
         }
+        Task::Pack => {
+            let old = other.as_ref().map(AsFd::as_fd);
+            pack::pack(File::from(source), target, old, options, own, &mut listen)
+        }
+        // Done before there was a target directory.
+        Task::Decode | Task::Encode(_) => Err(UnpackError::Helper { why: "got no streams".to_owned() }),
         Task::Empty => {
             let mut report = Report::default();
             report.progress.entries = empty_tree(target)?;

@@ -19,6 +19,9 @@ mod trees;
 /// What a template renders, and removing.
 mod render;
 
+/// Sections of an export.
+mod export;
+
 /// A caller without privileges.
 mod unprivileged;
 

@@ -230,7 +230,7 @@ fn lend(
 }
 
 /// The snapshot that an operation makes for itself.
-pub(super) fn hidden(of: &str, operation: &str) -> String {
+pub(in crate::container) fn hidden(of: &str, operation: &str) -> String {
     format!("{of}@{operation}")
 }
 

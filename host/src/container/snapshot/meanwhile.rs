@@ -15,7 +15,7 @@ use crate::sys::disk;
 
 /// What has to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meanwhile {
+pub(in crate::container) enum Meanwhile {
     /// It runs on.
     RunsOn,
     /// It is frozen, and its storage takes the snapshot; where it is on a disk, the file system is frozen, too.
@@ -31,7 +31,11 @@ pub(super) enum Meanwhile {
 ///
 /// A backend that says neither may well need the volume unmounted, to rename what it consists of: it is never asked
 /// for a snapshot of one that is in use, and the host copies instead where it can.
-pub(super) fn decide(native: Option<SnapshotTraits>, at_rest: bool, plan: &MountPlan) -> Meanwhile {
+pub(in crate::container) fn decide(
+    native: Option<SnapshotTraits>,
+    at_rest: bool,
+    plan: &MountPlan,
+) -> Meanwhile {
     match plan.mounts.first().map(|mount| &mount.source) {
         _ if native.is_some_and(|traits| traits.live) => Meanwhile::RunsOn,
         Some(source) if at_rest && plan.mounts.len() == 1 => {
@@ -51,7 +55,7 @@ pub(super) fn decide(native: Option<SnapshotTraits>, at_rest: bool, plan: &Mount
 /// A container that is frozen as long as this is there, also when this process is killed: its monitor lets it go
 /// on when the connection ends. One that somebody froze stays frozen.
 #[derive(Debug)]
-pub(super) struct Rest {
+pub(in crate::container) struct Rest {
     client: Client,
     name: Name,
     /// Its disk, whose file system is frozen, too.
@@ -59,7 +63,12 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn begin(host: &Host, name: &Name, source: &Volume, with_disk: bool) -> Result<Self, Error> {
+    pub(in crate::container) fn begin(
+        host: &Host,
+        name: &Name,
+        source: &Volume,
+        with_disk: bool,
+    ) -> Result<Self, Error> {
         let client = watch::connect(host, name)?;
         let disk = if with_disk {
             // The same file system as the container's, whatever its processes have mounted over it.
@@ -85,7 +94,7 @@ impl Rest {
     }
 
     /// Lets go, if it was frozen all the time.
-    pub(super) fn end(mut self) -> Result<(), Error> {
+    pub(in crate::container) fn end(mut self) -> Result<(), Error> {
         let frozen = self.client.state()? == State::Frozen;
         self.thaw();
         if frozen {

@@ -39,7 +39,7 @@ pub(super) struct Moment {
 }
 
 /// A file that was read, or why it could not be.
-pub(super) struct Found {
+pub(in crate::container) struct Found {
     name: Name,
     content: Result<(Moment, String), String>,
 }
@@ -56,7 +56,7 @@ impl Found {
     }
 
     /// The container's configuration of that moment.
-    pub(super) fn configuration(self) -> Result<String, Error> {
+    pub(in crate::container) fn configuration(self) -> Result<String, Error> {
         self.content().map(|(_, text)| text)
     }
 
@@ -70,7 +70,7 @@ impl Found {
 }
 
 /// Reads the file of a snapshot.
-pub(super) fn read(host: &Host, name: &Name, snapshot: &Name) -> Found {
+pub(in crate::container) fn read(host: &Host, name: &Name, snapshot: &Name) -> Found {
     let path = super::file(host, name, snapshot);
     let content = fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| split(&text));
     let content = content.map_err(|why| format!("{} is not the file of a snapshot: {why}", path.display()));
@@ -94,7 +94,7 @@ pub(super) fn write(
 }
 
 /// Now, as files and lists say it.
-pub(super) fn now() -> String {
+pub(in crate::container) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 

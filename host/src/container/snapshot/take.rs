@@ -94,6 +94,15 @@ enum Way {
 }
 
 impl Way {
+    /// Of what nobody writes to.
+    fn of_stopped(source: &Volume) -> Self {
+        match (source.native, source.at_rest) {
+            (true, _) => Self::Native,
+            (false, Some(_)) => Self::AtRest,
+            (false, None) => Self::Copy,
+        }
+    }
+
     /// Whether it takes the longer, the more there is.
     fn copies(self, source: &Volume) -> bool {
         match self {
@@ -111,11 +120,7 @@ fn choose(
     container: &Container,
     source: &Volume,
 ) -> Result<(Meanwhile, Way), Error> {
-    let stopped = match (source.native, source.at_rest) {
-        (true, _) => Way::Native,
-        (false, Some(_)) => Way::AtRest,
-        (false, None) => Way::Copy,
-    };
+    let stopped = Way::of_stopped(source);
     let Some(running) = watch::snapshot(host, name) else {
         // What is copied by the host is only read.
         if stopped != Way::Copy {
@@ -132,6 +137,22 @@ fn choose(
         Meanwhile::Copied => Ok((meanwhile, Way::Copy)),
         Meanwhile::Refused(why) => Err(refused(name, source, &running.state.to_string(), why)),
     }
+}
+
+/// A snapshot of a container in the making, which belongs to the making's own operation. `configuration` is that of
+/// its moment.
+pub(in crate::container) fn adopt(
+    host: &Host,
+    (name, container): (&Name, &Container),
+    operation: &Operation,
+    (snapshot, created, comment): (&Name, &str, Option<&str>),
+    configuration: &str,
+) -> Result<(), Error> {
+    let source = Volume::of(host, name, container)?;
+    make_directory(host, name, snapshot)?;
+    let size = make_volume(host, &source, Way::of_stopped(&source), operation, &volume_id(name, snapshot))?;
+    let moment = Moment { created: created.into(), comment: comment.map(Into::into), size };
+    record::write(host, name, snapshot, &moment, configuration)
 }
 
 /// Takes back what was interrupted: without its file it is no snapshot.
