@@ -368,6 +368,23 @@ fn what_is_made_to_do_harm_does_none() {
     let tree = |members: &[Vec<u8>]| [&[member(b'5', "tree/", "", "")][..], members].concat().concat();
     let file = |name: &str| member(b'0', name, "", "evil");
     let honest = tree(&[file("tree/file")]);
+    // Much of nothing, as a file that is not sparse: refused compressed, long before it fills the disk.
+    let bomb = env.file("bomb.tar.zst");
+    let script = "{ cat \"$1\"; head -c 6G /dev/zero; } | zstd -q > \"$2\"";
+    let head = sealed(&[manifest(own)]);
+    let mut head = head[..head.len() - 1024].to_vec();
+    head.extend(member(b'5', "tree/", "", ""));
+    let mut large = member(b'0', "tree/large", "", "");
+    large[124..136].copy_from_slice(b"60000000000\0");
+    large[148..156].copy_from_slice(b"        ");
+    let sum: u32 = large.iter().map(|byte| u32::from(*byte)).sum();
+    large[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    head.extend(large);
+    fs::write(env.file("head"), head).unwrap();
+    Run::host("sh", ["-c", script, "sh", path(&env.file("head")), path(&bomb)]).ok();
+    let told = env.wxc(["import", path(&bomb)]).fails(1);
+    assert!(told.contains("per byte of archive") && told.contains("zstd -dc"), "{told}");
+    assert!(!env.container("web").exists());
     let refused = |sections: &[Vec<u8>], why: &str| {
         let out = try_it(sections);
         assert!(out.code() == 1 && out.stderr.contains(why), "{why}: {}", out.told());
@@ -507,4 +524,47 @@ fn a_killed_export_leaves_no_half_file() {
     assert!(file.exists() || files(&env).is_empty());
     assert_eq!(env.state("web"), "RUNNING");
     assert!(!env.container("web").join("snaps").exists());
+}
+
+/// A user's files belong to ids of his; in the file they belong to those of the container, so that anybody has them.
+#[test]
+fn a_user_moves_containers_as_root_does() {
+    needs!(subordinate_ids, busybox, cgroups);
+    const CHANGE: &str =
+        "echo new > /etc/new; chown 12:34 /etc/new; chmod 4750 /etc/new; mkdir -m 700 /closed
+        echo s > /closed/file; chown -R 1000:1000 /closed; rm /etc/passwd";
+    const SHOW: &str = "stat -c '%u:%g %a' /etc/new /closed /closed/file; cat /etc/new /closed/file; test -e /etc/passwd || \
+         echo gone; hostname";
+    let shown = |name: &str| format!("12:34 4750\n1000:1000 700\n1000:1000 644\nnew\ns\ngone\n{name}");
+    let once = |env: &Env, name: &str, script: &str| {
+        env.wxc(["start", name]).ok();
+        let out = env.inside(name, script);
+        env.wxc(["stop", "-k", name]).ok();
+        out
+    };
+    for storage in ["dir", "overlay"] {
+        let env = Env::of_user(4);
+        env.busybox("web", &["-B", storage]);
+        env.wxc(["snapshot", "web", "before"]).ok();
+        once(&env, "web", CHANGE);
+        let file = env.file("home").join("web.tar");
+        env.wxc(["export", "web", path(&file)]).ok();
+        let listed = Run::host("tar", ["--numeric-owner", "-tvf", path(&file)]).ok();
+        assert!(listed.contains("-rwsr-x--- 12/34"), "{listed}");
+        env.wxc(["import", path(&file), "moved", "-B", storage, "--new-identity"]).ok();
+        assert_eq!(once(&env, "moved", SHOW), shown("moved"), "{storage}");
+        env.wxc(["snapshot", "moved", "-r", "before"]).ok();
+        let back = "test -e /etc/new || cat /etc/hostname; test -e /etc/passwd && echo there";
+        assert_eq!(once(&env, "moved", back), "web\nthere", "{storage}");
+        for name in ["web", "moved"] {
+            env.wxc(["destroy", "-s", name]).ok();
+        }
+        let left = fs::read_dir(env.path()).unwrap().flatten();
+        let left: Vec<_> = left.filter(|at| !at.file_name().to_string_lossy().starts_with('.')).collect();
+        assert!(left.is_empty(), "{left:?}");
+        // Root has other ids, and the container does not know.
+        let roots = Env::new();
+        roots.wxc(["import", path(&file), "-B", storage]).ok();
+        assert_eq!(once(&roots, "web", SHOW), shown("web"), "{storage}");
+    }
 }

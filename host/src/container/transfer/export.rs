@@ -67,6 +67,7 @@ pub fn export(host: &Host, request: &ExportRequest, to: To<'_>) -> Result<Export
     if leftover::look(host, name) != leftover::Kind::Complete {
         return Err(store::not_found(host, name));
     }
+    ids::act_for_all(host)?;
     let text = store::text(host, name)?;
     let container = toml::parse(&text, &host.layout.config(name))?;
     let source = Volume::of(host, name, &container)?;
@@ -196,11 +197,11 @@ impl Work<'_> {
         let (name, volume) = (self.request.name.clone(), self.source.id.clone());
         let intent = Intent::Export { name, volume };
         journal::perform(self.host, &intent, Survives::PowerLoss, |operation| {
-            self.from_moment(operation, rest, out)
+            self.at_moment(operation, rest, out)
         })
     }
 
-    fn from_moment(
+    fn at_moment(
         &self,
         operation: &Operation,
         rest: Option<bool>,

@@ -87,6 +87,15 @@ pub fn import(
 fn image(shown: &Path, source: UnpackError) -> Error {
     match source {
         UnpackError::Cancelled => Error::Cancelled,
+        // A plain stream can hold no more than it is long.
+        source @ UnpackError::Limit { .. } if source.to_string().contains("per byte of archive") => {
+            Error::Invalid {
+                message: format!("{}: {source}", shown.display()),
+                hint: "if it is a file of your own, with much that is alike in it, decompress it yourself: \
+                       zstd -dc FILE | wxc import -"
+                    .into(),
+            }
+        }
         source => Error::Image { from: shown.to_owned(), source },
     }
 }
