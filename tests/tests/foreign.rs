@@ -47,8 +47,14 @@ fn a_backend_in_c_passes() {
     let _pools = Mount::new(&env.file("pools"), "size=1G,mode=755");
     let out = env.wxc(["plugin", "test", plugin, "--pool", "pools"]).within(600).ok();
     assert!(out.contains("passed   clone-independent") && out.contains("passed   cut-restore"), "{out}");
+    // What it does not export, and what memory cannot show, and nothing else.
+    let reasons = [
+        "does not export `sizes`",
+        "does not export `snapshots-at-rest`",
+        "does not tell what is on the disk",
+    ];
     for line in out.lines().filter(|line| line.starts_with("skipped")) {
-        assert!(line.contains("`sizes`") || line.contains("does not tell what is on the disk"), "{line}");
+        assert!(reasons.iter().any(|reason| line.contains(reason)), "{line}");
     }
     assert!(out.contains(" 0 failed"), "{out}");
 }
@@ -88,6 +94,53 @@ fn what_the_page_shows_of_it_is_in_it() {
     let named =
         page.split("wit-bindgen-cli --version ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     assert!(tools.contains(&format!("version: \"{named}\"")), "{named}");
+}
+
+/// What the guest of `tests/homesick` does with its C library, and what it gets.
+const HOMESICK: &[(&str, &str)] = &[
+    ("print", "volumes.open: printed"),
+    ("environment", "variables: 0, HOME: not set"),
+    ("files", "files found: 0"),
+    ("input", "first character: -1"),
+    ("clock", "clocks: run"),
+    ("random", "random: yes"),
+    ("exit", "it exited (with success) in the middle of a call"),
+    ("leave", "it exited (with failure) in the middle of a call"),
+    ("abort", "storage-homesick 0.1.0 crashed in volumes.open"),
+];
+
+#[test]
+fn a_guest_with_a_c_library_gets_nothing_of_the_machine() {
+    needs!(root, checkout, c_guests);
+    let env = Env::new();
+    let source = env.file("homesick");
+    let ours = root().join("tests/homesick");
+    Run::host("cp", ["-r".as_ref(), ours.as_os_str(), source.as_os_str()]).ok();
+    Run::host(
+        "cp",
+        ["-r".as_ref(), root().join(EXAMPLE).join("wit/deps").as_os_str(), source.join("wit").as_os_str()],
+    )
+    .ok();
+    fs::copy(root().join(EXAMPLE).join("Makefile"), source.join("Makefile")).unwrap();
+    let component = made(&source);
+    let shown = env.wxc(["plugin", "show", component.to_str().unwrap()]).ok();
+    assert!(shown.contains("nothing: it computes answers"), "{shown}");
+    for (does, got) in HOMESICK {
+        let set = format!("does={does}");
+        let test = ["-v", "plugin", "test", component.to_str().unwrap(), "--case", "open", "-s", &set];
+        let output = env.wxc(test).input("some input\n").run();
+        assert_eq!(output.code(), 1, "{does}: {}", output.told());
+        assert!(output.stdout.contains(got), "{does}: {}", output.told());
+        if *does == "print" {
+            let log = &output.stderr;
+            assert!(
+                log.contains("to standard output, number 1") && log.contains("to standard error"),
+                "{log}"
+            );
+            // Its escape sequences reach no terminal.
+            assert!(log.contains("\\u{1b}[31mred") && !log.contains('\x1b'), "{log}");
+        }
+    }
 }
 
 /// An installed plugin, which is gone when this is dropped.

@@ -55,6 +55,17 @@ bool exports_wxc_storage_snapshots_take(string *operation, string *of, string *s
          && new_copy(pool, *operation, *of, *snapshot, "sealed", ret, err);
 }
 
+bool exports_wxc_storage_snapshots_at_rest_describe(exports_wxc_storage_snapshots_at_rest_traits_t *ret, failure *err) {
+  (void)err;
+  *ret = (exports_wxc_storage_snapshots_at_rest_traits_t){.instant = false};
+  return true;
+}
+
+/* The same as without a container in it: only read from, the volume may be mounted. */
+bool exports_wxc_storage_snapshots_at_rest_take(string *operation, string *of, string *snapshot, volume *ret, failure *err) {
+  return exports_wxc_storage_snapshots_take(operation, of, snapshot, ret, err);
+}
+
 /* Copies depend on nothing, so nothing is ever in the way. */
 bool exports_wxc_storage_snapshots_restore_blockers(string *snapshot, exports_wxc_storage_snapshots_list_volume_id_t *ret,
                                                     failure *err) {

@@ -1,5 +1,8 @@
 //! From what a guest's toolchain makes to the one file that is installed.
 
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as LIBC,
+};
 use wasm_encoder::{ComponentSection as _, CustomSection};
 use wasmparser::Parser;
 use wit_component::ComponentEncoder;
@@ -24,12 +27,19 @@ pub(crate) enum EncodeError {
 }
 
 /// Makes a component of a core module (a component stays as it is) and puts the manifest into it.
+///
+/// What a C library expects of its system (`printf`, `time`) is put between it and the interfaces of WASI 0.2 by an adapter,
+/// the usual one; what those answer is the host's affair. It is left out where nothing is expected.
 pub(crate) fn encode(wasm: &[u8], manifest: &str) -> Result<Vec<u8>, EncodeError> {
     let mut component = if Parser::is_component(wasm) {
         wasm.to_vec()
     } else if Parser::is_core_wasm(wasm) {
         let describe = |e| EncodeError::Component(format!("{e:#}"));
-        let mut encoder = ComponentEncoder::default().validate(true).module(wasm).map_err(describe)?;
+        let mut encoder = ComponentEncoder::default()
+            .validate(true)
+            .module(wasm)
+            .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, LIBC))
+            .map_err(describe)?;
         encoder.encode().map_err(describe)?
     } else {
         return Err(EncodeError::NotWasm);

@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
 //! What the toolchains of guests import of WASI 0.2, answered by a world that is empty.
 //!
-//! Standard output and error go into the log, the environment and the arguments are empty, there are
-//! no directories, `exit` ends the call. The clocks and random numbers are real. Functions that none of
+//! Standard output and error go into the log, standard input is at its end, the environment and the arguments are empty, there are
+//! no directories and no terminals, `exit` ends the call. A C library asks for all of these when it writes its first line, so each has
+//! an answer. The clocks and random numbers are real. Functions that none of
 //! this needs end the guest when they are called. Sockets and HTTP are not offered at all: what a
 //! plugin may reach is a permission, and this is none.
 
@@ -25,6 +26,9 @@ pub(super) fn answers(import: &str) -> bool {
 /// An output stream: into the log.
 struct Stream;
 
+/// An input stream: at its end.
+struct Input;
+
 /// What a stream is waited for with.
 struct Pollable;
 
@@ -44,10 +48,29 @@ pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::
             "wasi:cli/stderr" => {
                 instance.func_wrap("get-stderr", |_: Caller<'_>, ()| Ok((stream(2),)))?;
             }
-            "wasi:io/streams" => streams(&mut instance)?,
+            "wasi:cli/stdin" => {
+                instance.func_wrap("get-stdin", |_: Caller<'_>, ()| Ok((Resource::<Input>::new_own(0),)))?;
+            }
+            "wasi:cli/terminal-stdin" => nothing(&mut instance, "get-terminal-stdin")?,
+            "wasi:cli/terminal-stdout" => nothing(&mut instance, "get-terminal-stdout")?,
+            "wasi:cli/terminal-stderr" => nothing(&mut instance, "get-terminal-stderr")?,
+            "wasi:filesystem/preopens" => {
+                instance.func_new("get-directories", |_, _, _, out| {
+                    out[0] = Val::List(Vec::new());
+                    Ok(())
+                })?;
+            }
+            "wasi:io/streams" => {
+                streams(&mut instance)?;
+                input(&mut instance)?;
+            }
             "wasi:io/poll" => poll(&mut instance)?,
             "wasi:clocks/monotonic-clock" => monotonic_clock(&mut instance)?,
             "wasi:clocks/wall-clock" => wall_clock(&mut instance)?,
+            "wasi:random/insecure-seed" => {
+                let seed = |_: Caller<'_>, ()| Ok(((random_number()?, random_number()?),));
+                instance.func_wrap("insecure-seed", seed)?;
+            }
             "wasi:random/random" | "wasi:random/insecure" => random(&mut instance)?,
             _ => {}
         }
@@ -55,7 +78,7 @@ pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::
     Ok(())
 }
 
-/// Resources of which no guest ever gets one: descriptors, terminals, input streams.
+/// Resources of which no guest ever gets one: descriptors, terminals.
 struct Absent;
 
 /// What answered interfaces have besides: types that have to be there, and functions that end the guest when
@@ -158,6 +181,27 @@ fn streams(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// A stream that has nothing more to give, from the start.
+fn input(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
+    for name in ["read", "blocking-read", "skip", "blocking-skip"] {
+        instance.func_new(&format!("[method]input-stream.{name}"), |store, _, args, out| {
+            out[0] = closed();
+            give_back(store, args)
+        })?;
+    }
+    let subscribe = |_: Caller<'_>, (_,): (Resource<Input>,)| Ok((Resource::<Pollable>::new_own(1),));
+    instance.func_wrap("[method]input-stream.subscribe", subscribe)
+}
+
+/// A function without arguments that answers an option with none.
+fn nothing(instance: &mut LinkerInstance<'_, State>, name: &str) -> wasmtime::Result<()> {
+    instance.func_new(name, |_, _, _, out| {
+        out[0] = Val::Option(None);
+        Ok(())
+    })
+}
+
 /// Ends the loan of the stream that a method was called on: a dynamic handle is not dropped by itself.
 fn give_back(store: Caller<'_>, args: &[Val]) -> wasmtime::Result<()> {
     match args.first() {
@@ -198,14 +242,15 @@ fn wall_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
 
 fn random(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     let bytes = |_: Caller<'_>, (length,): (u64,)| Ok((random_bytes(length)?,));
-    let number = |_: Caller<'_>, ()| {
-        let bytes = random_bytes(8)?;
-        Ok((u64::from_le_bytes(bytes.try_into().unwrap_or_default()),))
-    };
+    let number = |_: Caller<'_>, ()| Ok((random_number()?,));
     instance.func_wrap("get-random-bytes", bytes)?;
     instance.func_wrap("get-random-u64", number)?;
     instance.func_wrap("get-insecure-random-bytes", bytes)?;
     instance.func_wrap("get-insecure-random-u64", number)
+}
+
+fn random_number() -> wasmtime::Result<u64> {
+    Ok(u64::from_le_bytes(random_bytes(8)?.try_into().unwrap_or_default()))
 }
 
 fn random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
