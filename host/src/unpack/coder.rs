@@ -20,6 +20,8 @@ use super::wire::Task;
 /// Bytes that wait in the pipe.
 const PIPE: usize = 1 << 20;
 const PIECE: usize = 256 << 10;
+/// More would only take memory: eight megabytes each.
+const THREADS: usize = 8;
 
 /// How an export is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +181,9 @@ fn encode(source: File, target: File, how: Compression) -> Result<(), UnpackErro
         Compression::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(target, 3).map_err(failed("write"))?;
             encoder.include_checksum(true).map_err(failed("write"))?;
+            // Compressing is several times as slow as reading, and the tree's reader has a process of its own.
+            let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
+            encoder.multithread(u32::try_from(threads).unwrap_or(1)).map_err(failed("write"))?;
             pump(source, &mut encoder)?;
             encoder.finish().map_err(failed("write"))?
         }
