@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod copy;
 mod crash;
+mod doctor;
 mod ephemeral;
 mod foreign;
 mod harness;

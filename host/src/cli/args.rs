@@ -405,7 +405,7 @@ pub struct Info {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The exit code is 0 when nothing is wrong or all of it was repaired, and 1 otherwise.\n\nExamples:\n  wxc doctor               looks at everything and changes nothing\n  wxc doctor web           at one container\n  wxc doctor --repair      does what the first one said"
+    after_help = "The exit code is 0 when nothing is wrong or all of it was repaired, and 1 otherwise.\n\nExamples:\n  wxc doctor               looks at everything and changes nothing\n  wxc doctor web           at one container\n  wxc doctor --repair      does what the first one said; on a terminal it asks each time"
 )]
 pub struct Doctor {
     /// Name of the container [default: all of them]
@@ -414,9 +414,12 @@ pub struct Doctor {
     /// Name of the container, as an option
     #[arg(short = 'n', long = "name", value_name = "NAME")]
     pub name_option: Option<String>,
-    /// Put right what can be put right without a decision
+    /// Put right what can be put right; on a terminal each is asked for
     #[arg(long)]
     pub repair: bool,
+    /// Repair without asking, also what removes data that no container has
+    #[arg(short = 'y', long, requires = "repair")]
+    pub yes: bool,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,

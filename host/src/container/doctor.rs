@@ -6,6 +6,8 @@
 //! the moment are left out: what looks unfinished there is under way.
 
 /// What the storage says, beside what the configurations say.
+mod images;
+mod remains;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -36,6 +38,14 @@ pub struct Finding {
     remedy: Remedy,
 }
 
+impl Finding {
+    /// Whether the repair removes what may be a person's only copy of something.
+    #[must_use]
+    pub fn removes_data(&self) -> bool {
+        matches!(self.remedy, Remedy::Volume { .. })
+    }
+}
+
 /// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +70,12 @@ pub enum Problem {
     NoVolume,
     /// A volume that is built on one that is not there.
     NoParent,
+    /// An image that was half unpacked or half removed.
+    UnfinishedImage,
+    /// An image whose description cannot be read.
+    DamagedImage,
+    /// Run-time state and cgroups of a container whose monitor was killed.
+    Remains,
     /// A storage that cannot be asked.
     UnknownStorage,
 }
@@ -76,6 +92,13 @@ enum Remedy {
     Sweep(Name),
     /// Give the ids back.
     Release(PathBuf),
+    /// Remove what is no image.
+    Image {
+        key: String,
+        storage: Option<String>,
+    },
+    /// Remove what a killed monitor left.
+    Remains(Name),
     /// Remove a volume by its id.
     Volume {
         storage: String,
@@ -102,6 +125,8 @@ pub fn examine(host: &Host, only: Option<&Name>) -> Result<Report, Error> {
     look.directories()?;
     look.ids()?;
     look.volumes()?;
+    look.images()?;
+    look.remains()?;
     let Look { busy, mut findings, .. } = look;
     findings.retain(|finding| only.is_none_or(|name| finding.container.as_deref() == Some(name.as_str())));
     let busy = busy.into_iter().filter(|name| only.is_none_or(|only| only == name)).collect();
@@ -137,6 +162,11 @@ pub fn repair(host: &Host, finding: &Finding) -> Result<(), Error> {
         }
         Remedy::Release(directory) => Ok(Registry::open(&host.registry)?.release_gone(directory)?),
         Remedy::Volume { storage, id } => volumes::remove(host, storage, id),
+        Remedy::Image { key, storage } => super::images::remove_broken(host, key, storage.as_deref()),
+        Remedy::Remains(name) => {
+            let _claim = journal::claim(host, &[name], "doctor")?;
+            Ok(crate::runtime::clean_up(&host.layout.run_directory(name), name.as_str())?)
+        }
     }
 }
 

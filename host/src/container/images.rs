@@ -70,7 +70,7 @@ pub(super) struct Image {
     _lock: Lock,
 }
 
-fn volume_of(key: &str) -> String {
+pub(super) fn volume_of(key: &str) -> String {
     format!("{IMAGES}@{key}")
 }
 
@@ -305,7 +305,7 @@ pub fn short(key: &str) -> &str {
     key.get(..12).unwrap_or(key)
 }
 
-fn load(host: &Host, key: &str) -> Result<Option<Record>, Error> {
+pub(super) fn load(host: &Host, key: &str) -> Result<Option<Record>, Error> {
     let path = directory(host, key).join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -318,6 +318,42 @@ fn load(host: &Host, key: &str) -> Result<Option<Record>, Error> {
         Ok(_) => Err(damaged(&path, "it describes another image")),
         Err(error) => Err(damaged(&path, error.message())),
     }
+}
+
+/// The storages that images are said to be on, as far as that can be read.
+pub(super) fn recorded(host: &Host) -> Vec<String> {
+    let keys = fs::read_dir(host.layout.path.join(IMAGES)).into_iter().flatten().flatten();
+    let record = |entry: fs::DirEntry| load(host, entry.file_name().to_str()?).ok().flatten();
+    keys.filter_map(record).map(|record| record.storage).collect()
+}
+
+/// Whether a command makes or removes it at this moment.
+pub(super) fn is_busy(host: &Host, key: &str) -> bool {
+    Lock::is_held_file(&lock_file(host, key))
+}
+
+/// Removes what is no image, if that is still so and nothing is built on it. `storage` has its volume, if there is one.
+pub(super) fn remove_broken(host: &Host, key: &str, storage: Option<&str>) -> Result<(), Error> {
+    let lock = lock(host, key)?;
+    let path = directory(host, key);
+    if let Ok(Some(record)) = load(host, key)
+        && let Ok(plugin) = plugins::load_storage(host, &record.storage)
+        && dependents::volumes(&plugin)?.iter().any(|volume| volume.id == record.volume())
+    {
+        return Ok(());
+    }
+    match storage {
+        Some(storage) => clear(host, &plugins::load_storage(host, storage)?, key)?,
+        None => {
+            // No storage knows a volume in it: what is left are files of the host's.
+            for file in [FILE, "image.new", seen::FILE, "seen.new"] {
+                drop(fs::remove_file(path.join(file)));
+            }
+            fs::remove_dir(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    lock.discard();
+    Ok(())
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
@@ -348,11 +384,11 @@ fn directory(host: &Host, key: &str) -> PathBuf {
     host.layout.path.join(IMAGES).join(key)
 }
 
+fn lock_file(host: &Host, key: &str) -> PathBuf {
+    host.layout.run.join(format!(".image-{key}.lock"))
+}
+
 /// One command at a time makes or removes an image: the others wait and find it done.
 fn lock(host: &Host, key: &str) -> Result<Lock, Error> {
-    Lock::take_file(
-        &host.layout.run.join(format!(".image-{key}.lock")),
-        &format!("image {}", short(key)),
-        "create",
-    )
+    Lock::take_file(&lock_file(host, key), &format!("image {}", short(key)), "create")
 }

@@ -65,8 +65,13 @@ impl Lock {
     /// Whether somebody has it at this moment; makes and changes nothing.
     #[must_use]
     pub fn is_held(layout: &Layout, name: &Name) -> bool {
+        Self::is_held_file(&of(layout, name))
+    }
+
+    /// The same of a lock that is no container's.
+    pub(super) fn is_held_file(path: &Path) -> bool {
         let options = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).to_owned();
-        let Ok(file) = options.open(layout.run.join(format!("{name}.lock"))) else { return false };
+        let Ok(file) = options.open(path) else { return false };
         // Shared, so that two who only ask do not find each other; let go with the file.
         matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK))
     }

@@ -44,6 +44,8 @@ mod monitor;
 pub mod net;
 /// Operations, their data, and what they are called.
 mod program;
+/// What a killed monitor left behind.
+mod remains;
 /// What else this program can be than a command.
 pub mod roles;
 /// The directory of a running container.
@@ -65,4 +67,5 @@ pub use attach::{AttachRequest, Elevated, TerminalUse, attach, attach_with};
 pub use client::Client;
 pub use error::RuntimeError;
 pub use launch::{LaunchOptions, Launched, launch, plan_handed_over};
+pub use remains::{abandoned_cgroups, clean_up, is_abandoned};
 pub use state::{Exit, State};

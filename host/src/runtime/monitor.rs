@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions};
@@ -16,6 +16,7 @@ use super::console::Console;
 use super::events;
 use super::helper::{Helper, Image, borrow};
 use super::launch::{Handover, Report};
+use super::remains::{self, PATIENCE};
 use super::run_directory::{self, RunDirectory};
 use super::spawn::{self, Attendant};
 use super::state::{Exit, Snapshot, State};
@@ -32,9 +33,6 @@ const STREAMS: [i32; 3] = [5, 6, 7];
 
 /// Faults of this program itself; everything else is an event or goes on to the first process.
 const FAULTS: [i32; 5] = [libc::SIGBUS, libc::SIGILL, libc::SIGSEGV, libc::SIGFPE, libc::SIGTRAP];
-
-/// How long the kernel may take to end or thaw processes.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The monitor role.
 pub(super) fn main() -> ExitCode {
@@ -141,7 +139,7 @@ impl Monitor {
         let signals = signals.map_err(|error| RuntimeError::system("block the signals", error))?;
         let run = RunDirectory::take(&plan.container.run, &plan.container.name)?;
         if let Some(stale) = run_directory::read(&plan.container.run) {
-            clean_up_after(&stale);
+            remains::clean_up_after(&stale);
         }
         run.write_boot_id(&plan.container.boot_id())?;
         let control = run.listen()?;
@@ -293,7 +291,7 @@ impl Monitor {
     /// Takes back what was made on the host, in reverse order.
     fn undo(&mut self) {
         net::remove(&self.snapshot.links).ok();
-        remove_cgroups(&self.snapshot.cgroups);
+        remains::remove_cgroups(&self.snapshot.cgroups);
     }
 
     fn let_go(&mut self) {
@@ -354,19 +352,6 @@ impl Attendant for Monitor {
 /// (`/proc/sysrq-trigger`, `/proc/irq`): there is nothing to protect, and nothing to tell.
 fn is_nothing_to_cover(warning: &RuntimeError) -> bool {
     matches!(warning, RuntimeError::Step { what, errno: libc::ENOENT, .. } if what.starts_with("bind the container's "))
-}
-
-/// What a killed monitor has left. Its container is dead or dying, as init dies with it.
-fn clean_up_after(stale: &Snapshot) {
-    net::remove(&stale.links).ok();
-    remove_cgroups(&stale.cgroups);
-}
-
-/// With everything that is still in them, such as what shared the host's process namespace. What
-/// cannot be removed has no container any more, and is in nobody's way: names are chosen anew.
-fn remove_cgroups(cgroups: &Cgroups) {
-    cgroups.kill(PATIENCE).ok();
-    cgroups.remove().ok();
 }
 
 fn cgroups(error: CgroupError) -> RuntimeError {

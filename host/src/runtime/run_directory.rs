@@ -130,6 +130,11 @@ pub(super) fn is_held(path: &Path) -> bool {
     flock(&lock, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
 }
 
+/// Whether a monitor was here that is no more.
+pub(super) fn is_abandoned(path: &Path) -> bool {
+    path.join(LOCK).is_file() && !is_held(path)
+}
+
 /// A connection to the monitor.
 pub(super) fn connect_to(path: &Path) -> io::Result<OwnedFd> {
     let directory = open_directory(path)?;
