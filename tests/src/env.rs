@@ -20,6 +20,7 @@ pub struct Env {
     /// The file system that the containers are on, if it is not the machine's. Before the directory, as fields
     /// are dropped in this order.
     mount: Option<Mount>,
+    filesystem: Option<String>,
     dir: TempDir,
     /// A network namespace that plays the machine's.
     network: Option<PathBuf>,
@@ -39,7 +40,7 @@ impl Env {
         for part in ["c", "run", "home"] {
             fs::create_dir(dir.path().join(part)).expect("a directory for the test");
         }
-        Self { mount: None, dir, network: None, user: None }
+        Self { mount: None, filesystem: None, dir, network: None, user: None }
     }
 
     /// The same, with the containers on a file system of this type of their own.
@@ -48,6 +49,17 @@ impl Env {
         let mut env = Self::new();
         fs::remove_dir(env.path()).expect("an empty directory");
         env.mount = Some(Mount::disk(&env.path(), filesystem, 1 << 30));
+        env.filesystem = Some(filesystem.to_owned());
+        env
+    }
+
+    /// The same, in memory: for many commands, each of which waits for its disk.
+    #[must_use]
+    pub fn in_memory(filesystem: &str) -> Self {
+        let mut env = Self::new();
+        fs::remove_dir(env.path()).expect("an empty directory");
+        env.mount = Some(Mount::memory_disk(&env.path(), filesystem, 1 << 30));
+        env.filesystem = Some(filesystem.to_owned());
         env
     }
 
@@ -104,6 +116,12 @@ impl Env {
     #[must_use]
     pub fn user(&self) -> &User {
         self.user.as_ref().expect("a world of an ordinary user")
+    }
+
+    /// The type of the file system that it has of its own.
+    #[must_use]
+    pub fn filesystem(&self) -> Option<&str> {
+        self.filesystem.as_deref()
     }
 
     /// Where its containers are.

@@ -1,5 +1,6 @@
 //! The program with places to be killed at, and what is done there (`docs/testing.md`).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +48,7 @@ impl Fault {
 /// # Panics
 /// When the program does not build.
 #[must_use]
-pub fn with_fault(env: &Env, args: &[&str], fault: Fault, site: &str) -> Output {
+pub fn with_fault<S: AsRef<OsStr>>(env: &Env, args: &[S], fault: Fault, site: &str) -> Output {
     env.program(program(), args).env("WXC_FAILPOINT", format!("{}:{site}", fault.word())).run()
 }
 
@@ -56,7 +57,7 @@ pub fn with_fault(env: &Env, args: &[&str], fault: Fault, site: &str) -> Output 
 /// # Panics
 /// When the command fails or passes none.
 #[must_use]
-pub fn sites(env: &Env, args: &[&str]) -> Vec<String> {
+pub fn sites<S: AsRef<OsStr>>(env: &Env, args: &[S]) -> Vec<String> {
     // Also an ordinary user can make it there.
     let file = env.file("home").join("passed");
     env.program(program(), args).env("WXC_FAILPOINTS_PASSED", &file).ok();

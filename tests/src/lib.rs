@@ -35,6 +35,12 @@ pub mod run;
 /// An ordinary user, made for a test.
 pub mod user;
 
+/// Random commands, killed at random instants.
+pub mod torture;
+
+/// Everything that there is, to be compared.
+pub mod world;
+
 pub use env::Env;
 pub use run::{Output, Run};
 

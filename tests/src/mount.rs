@@ -38,6 +38,45 @@ impl Mount {
         Self(target.to_owned())
     }
 
+    /// The same in memory: the file has no name once it is mounted, and goes with the mount.
+    ///
+    /// # Panics
+    /// As [`Mount::disk`].
+    #[must_use]
+    pub fn memory_disk(target: &Path, filesystem: &str, bytes: u64) -> Self {
+        let disk =
+            tempfile::Builder::new().prefix("wxc-t").tempfile_in("/dev/shm").expect("a file in memory");
+        disk.as_file().set_len(bytes).expect("a sparse file");
+        fs::create_dir(target).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
+        Run::host(&format!("mkfs.{filesystem}"), [OsStr::new("-q"), disk.path().as_os_str()]).ok();
+        let words = ["-t", filesystem, "-o", "loop"].map(OsStr::new);
+        Run::host("mount", words.into_iter().chain([disk.path().as_os_str(), target.as_os_str()])).ok();
+        Self(target.to_owned())
+    }
+
+    /// An overlay, on a directory of its own that goes with it.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    #[must_use]
+    pub fn overlay(options: &str) -> Self {
+        let target = tempfile::Builder::new().prefix("wxc-t").tempdir().expect("a directory").keep();
+        Run::host("mount", ["-t", "overlay", "-o", options, "overlay", &target.to_string_lossy()]).ok();
+        Self(target)
+    }
+
+    /// What is in a disk, to be looked at, on a directory of its own that goes with it.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    #[must_use]
+    pub fn inside(disk: &Path, options: &str) -> Self {
+        let target = tempfile::Builder::new().prefix("wxc-t").tempdir().expect("a directory").keep();
+        let words = ["-o", options].map(OsStr::new);
+        Run::host("mount", words.into_iter().chain([disk.as_os_str(), target.as_os_str()])).ok();
+        Self(target)
+    }
+
     #[must_use]
     pub fn path(&self) -> &OsStr {
         self.0.as_os_str()
@@ -47,5 +86,6 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _removed = fs::remove_dir(&self.0);
     }
 }

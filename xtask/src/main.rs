@@ -27,6 +27,7 @@ const TASKS: &[Task] = &[
     Task("test", "run all tests and print their totals [--mirror URL] [NAME]", totals::test),
     Task("ci", "what a change must pass: format, lints, tests (.ci/run)", ci),
     Task("bench", "measure wxc beside LXC, into bench/RESULTS.md [-n RUNS]", bench),
+    Task("torture", "kill random commands at random instants [--minutes N] [--seed S] [-B STORAGE]", torture),
     Task("install", "build a release and copy it [--prefix DIR, default /usr/local]", install::install),
 ];
 
@@ -56,6 +57,14 @@ fn main() -> ExitCode {
 
 fn ci(_: &[String]) -> Result<()> {
     run(Command::new(root().join(".ci/run")))
+}
+
+fn torture(args: &[String]) -> Result<()> {
+    setup::prepare(setup::Needed::Test)?;
+    let mut torture = shell::cargo();
+    torture.args(["run", "--package", "wxc-tests", "--bin", "wxc-torture", "--"]).args(args);
+    torture.env("WXC_BIN", shell::build("wxc", false)?);
+    run(torture)
 }
 
 fn bench(args: &[String]) -> Result<()> {

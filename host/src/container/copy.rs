@@ -172,11 +172,17 @@ pub(super) fn settle(
 ) -> Result<bool, Error> {
     let is_made = host.layout.exists(name);
     let removed = leftover::settle(host, name, operation, storage)?;
-    // The snapshot that it was to be a clone of. One that was only sealed is unsealed by whoever needs it next.
+    // The snapshot that it was to be a clone of, or the seal of the original.
     if let Some(of) = of.filter(|of| !is_made && host.layout.exists(of)) {
-        let original = method::Volume::of(host, of, &store::load(host, of)?)?;
+        let container = store::load(host, of)?;
+        let original = method::Volume::of(host, of, &container)?;
         let id = method::hidden(&original.id, operation);
         dependents::remove_hidden(host, &original.storage, &id)?;
+        match dependents::reclaim(host, of, &container, "unsealed") {
+            // Sealed for others.
+            Err(Error::InUse { .. }) => {}
+            other => other?,
+        }
     }
     Ok(removed)
 }

@@ -264,6 +264,7 @@ pub(super) fn remove_hidden(host: &Host, storage: &impl Storage, id: &str) -> Re
     let Some((of, snapshot)) = id.split_once('@') else { return Ok(()) };
     let shelf = host.layout.path.join(of).join("snaps");
     let home = shelf.join(snapshot);
+    store::sweep(&home)?;
     match fs::remove_dir(&home) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::io("remove", &home)(error));

@@ -120,7 +120,7 @@ pub struct Report {
 /// # Errors
 /// The directory or the registry of ids cannot be read.
 pub fn examine(host: &Host, only: Option<&Name>) -> Result<Report, Error> {
-    let mut look = Look { host, busy: BTreeSet::new(), findings: Vec::new() };
+    let mut look = Look { host, busy: BTreeSet::new(), unfinished: BTreeSet::new(), findings: Vec::new() };
     look.journal()?;
     look.directories()?;
     look.ids()?;
@@ -174,6 +174,8 @@ pub fn repair(host: &Host, finding: &Finding) -> Result<(), Error> {
 struct Look<'a> {
     host: &'a Host,
     busy: BTreeSet<Name>,
+    /// What is unfinished about these, the journal has told.
+    unfinished: BTreeSet<Name>,
     findings: Vec<Finding>,
 }
 
@@ -216,6 +218,7 @@ impl Look<'_> {
     fn record(&mut self, record: &Record) {
         let name = record.containers.first();
         let shown = name.map(Name::as_str);
+        self.unfinished.extend(record.containers.iter().cloned());
         match &record.intent {
             Ok(intent) => {
                 let what = format!("{} of {} was interrupted", an(intent.verb()), intent.subject());
@@ -269,7 +272,8 @@ impl Look<'_> {
 
     /// Whether the journal has said already what is with it.
     fn is_known(&self, name: &Name) -> bool {
-        self.findings.iter().any(|finding| finding.container.as_deref() == Some(name.as_str()))
+        self.unfinished.contains(name)
+            || self.findings.iter().any(|finding| finding.container.as_deref() == Some(name.as_str()))
     }
 
     /// What was kept for clones goes with the last of them, unless that command was killed.

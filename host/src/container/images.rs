@@ -377,6 +377,7 @@ fn clear(host: &Host, storage: &StoragePlugin, key: &str) -> Result<(), Error> {
     for file in [FILE, "image.new", seen::FILE, "seen.new"] {
         drop(fs::remove_file(directory.join(file)));
     }
+    store::sweep(&directory)?;
     fs::remove_dir(&directory).map_err(Error::io("remove", &directory))
 }
 

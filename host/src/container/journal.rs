@@ -63,7 +63,12 @@ pub enum Intent {
     /// The moment of truth is that the directory has its new name.
     Rename { from: Name, to: Name, keep_name: bool },
     /// The moment of truth is that `snapshot.toml` is there.
-    Snapshot { of: Name, snapshot: Name },
+    Snapshot {
+        of: Name,
+        snapshot: Name,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
     /// The moment of truth is that `snapshot.toml` is not there.
     Unsnapshot { of: Name, snapshots: Vec<Name> },
     /// The moment of truth is that `restore.json` is there, in the directory of the operation.
@@ -138,7 +143,9 @@ impl Intent {
                 Ok(rename::settle(host, from, to, *keep_name, operation)?
                     .then(|| format!("finished renaming {from} to {to}")))
             }
-            Self::Snapshot { of, snapshot } => snapshot::take::settle(host, of, snapshot, operation),
+            Self::Snapshot { of, snapshot, comment } => {
+                snapshot::take::settle(host, of, snapshot, comment.as_ref(), operation)
+            }
             Self::Unsnapshot { of, snapshots } => snapshot::remove::settle(host, of, snapshots, operation),
             Self::Restore { of, snapshot } => snapshot::restore::settle(host, of, snapshot, operation),
             Self::Resize { name, storage, volume, size } => {
@@ -362,6 +369,12 @@ fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
         |source| Error::Unsettled { name: name.to_string(), verb: intent.verb(), source: Box::new(source) };
     ids::act_for_all(host)?;
     let said = intent.settle(host, &record.operation).map_err(failed)?;
+    for name in &record.containers {
+        store::sweep(&host.layout.directory(name))?;
+        for snapshot in snapshot::names(host, name)? {
+            store::sweep(&host.layout.snapshot(name, &snapshot))?;
+        }
+    }
     forget(&record.path)?;
     tracing::info!(operation = record.operation, said, "settled");
     let Some(said) = said else { return Ok(None) };

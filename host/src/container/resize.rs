@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::journal::{self, Intent, Survives};
-use super::{Error, Host, plugins, store, watch};
+use super::{Error, Host, dependents, plugins, store, watch};
 use crate::config::Name;
 use crate::config::size::Size;
 use crate::plugin::storage::{SizeTraits, Storage};
@@ -54,6 +54,9 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
         hint: format!("say how much it may be altogether: wxc resize {name} 20G"),
     })?;
     let running = watch::snapshot(host, name).is_some();
+    if !running {
+        dependents::regain(host, name, &container, &storage, "resized")?;
+    }
     if let Some((message, hint)) = refusal(storage.size_traits()?, running, before, target) {
         let message = format!("{} {message}", storage.identity());
         return Err(Error::Invalid { message, hint: hint.replace("NAME", name.as_str()) });
@@ -65,13 +68,11 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
         volume: volume.clone(),
         size: target,
     };
-    let operation = journal::begin(host, &intent, Survives::PowerLoss)?;
-    operation.step("resize.volume")?;
-    let set = storage.set_size(operation.id(), &volume, target);
-    operation.step("resize.set")?;
-    // Refused or done: what a storage answers, it has tidied up. Only what never answered is unfinished.
-    operation.commit()?;
-    set?;
+    journal::perform(host, &intent, Survives::PowerLoss, |operation| {
+        operation.step("resize.volume")?;
+        storage.set_size(operation.id(), &volume, target)?;
+        operation.step("resize.set")
+    })?;
     let after = storage.size(&volume)?;
     tracing::info!(%name, ?before, ?after, "resized");
     Ok(Resized { name: name.clone(), storage: storage_name, before, after })

@@ -80,6 +80,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
+/// The same, except that only the content is durable: for a file that gets its name afterwards.
+///
+/// # Errors
+/// It cannot be written; the old content stands.
+pub(super) fn stage(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, File::sync_all)
+}
+
 /// A new file, durably: the name is given before the content is waited for, so that one commit of the file system takes
 /// both. After a loss of power in between it may be empty, which whoever reads it has to expect.
 ///
@@ -123,6 +131,28 @@ fn put(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>) ->
         drop(fs::remove_file(&new));
         failed()(error)
     })
+}
+
+/// Removes what was cut short of files that were to get their names at the end: a plugin's (`.NAME.part`). Nobody
+/// works in `directory`; it need not be there.
+///
+/// # Errors
+/// One cannot be removed.
+pub(super) fn sweep(directory: &Path) -> Result<(), Error> {
+    let failed = || Error::io("tidy up", directory);
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed())?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let of_a_volume = name.starts_with(".rootfs") || name.starts_with(".rootdev");
+        if of_a_volume && name.ends_with(".part") {
+            fs::remove_file(&path).map_err(failed())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes names in a directory durable (fsync(2) on the directory).

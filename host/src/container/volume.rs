@@ -18,7 +18,7 @@ use super::{Error, beneath};
 use crate::plan::{OverlayUpper, RootSource};
 use crate::plugin::storage::{Access, Storage};
 use crate::sys::disk::{self, Manner};
-use crate::sys::overlay;
+use crate::sys::{failpoint, overlay};
 
 /// The root directory of a volume. Dropping it lets the volume go.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ impl OpenVolume {
     /// As syncfs(2): what the file system could not write since it was last asked.
     pub fn sync(&self) -> io::Result<()> {
         // An overlay writes nothing itself, and tells less about errors than the file system below it.
+        failpoint::pass("volume.sync")?;
         Ok(syncfs(self.upper.as_ref().unwrap_or(&self.root))?)
     }
 }
@@ -75,6 +76,7 @@ pub fn open(storage: &impl Storage, id: &str, access: Access) -> Result<OpenVolu
         message: format!("{} keeps volume {id} in a way that cannot be opened: {why}", storage.identity()),
         hint: "choose another storage with -B".into(),
     })?;
+    failpoint::pass("volume.open").map_err(Error::io("open", Path::new(id)))?;
     open_root(&root, access)
 }
 

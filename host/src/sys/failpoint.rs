@@ -14,6 +14,14 @@ pub const fn pass(_site: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The same where errors are numbers.
+///
+/// # Errors
+/// As [`pass`].
+pub fn pass_errno(site: &'static str) -> Result<(), rustix::io::Errno> {
+    pass(site).map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
+}
+
 #[cfg(feature = "failpoints")]
 pub use armed::pass;
 

@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::failpoint;
 use super::tree::TreeError;
 
 /// As if the tree's root were the root of everything; no links of `/proc`.
@@ -114,7 +115,8 @@ impl<'a> Rootfs<'a> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         discard(dir.as_fd());
         let fd = openat(&dir, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(TreeError::io("create", path))?;
-        put(&fd, data)
+        failpoint::pass_errno("rootfs.write")
+            .and_then(|()| put(&fd, data))
             .and_then(|()| fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))))
             // After the owner, whose change clears set-id bits.
             .and_then(|()| fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)))

@@ -26,8 +26,7 @@ pub fn take(pool: &impl Pool, operation: &str, of: &str, snapshot: &str) -> Resu
     pool.sync(&path)?;
     Note::new(Phase::Sealed, operation, found.parent()).save(pool, snapshot)?;
     let next = Next { parent: snapshot.to_owned(), operation: None };
-    prepare(pool, of, found.note, next, of)?;
-    pool.rename(&path, &layout::layer(snapshot, layer))?;
+    exchange(pool, of, found.note, next, of, (&path, &layout::layer(snapshot, layer)))?;
     // With its own name the name of the layer beside it is on the disk.
     pool.sync(&layout::note(snapshot))?;
     volume::settle(pool, of)?;
@@ -71,26 +70,42 @@ pub fn restore(pool: &impl Pool, operation: &str, snapshot: &str) -> Result<Volu
         }
         Some(_) => {}
     }
-    let found = writable(pool, of)?;
-    if found.note.operation.as_deref() != Some(operation) {
-        pool.remove_tree(&layout::removed(of))?;
-        let path = layout::layer(of, found.layer.unwrap_or(NEXT));
-        let next = Next { parent: snapshot.to_owned(), operation: Some(operation.to_owned()) };
-        prepare(pool, of, found.note, next, snapshot)?;
-        pool.rename(&path, &layout::removed(of))?;
-        volume::settle(pool, of)?;
+    if volume::present(pool, of)?.note.operation.as_deref() == Some(operation) {
+        // Restored by an earlier call. What cannot be tidied up now, the next change of the volume does.
+        let _tidied = volume::settle(pool, of).and_then(|_| pool.remove_tree(&layout::removed(of)));
+        return volume::get(pool, of);
     }
+    let found = writable(pool, of)?;
+    pool.remove_tree(&layout::removed(of))?;
+    let path = layout::layer(of, found.layer.unwrap_or(NEXT));
+    let next = Next { parent: snapshot.to_owned(), operation: Some(operation.to_owned()) };
+    exchange(pool, of, found.note, next, snapshot, (&path, &layout::removed(of)))?;
+    volume::settle(pool, of)?;
     pool.remove_tree(&layout::removed(of))?;
     volume::get(pool, of)
 }
 
-/// Everything that the volume is made of from the rename on, and on the disk before it. The empty layer gets the
-/// permissions of the one of `like`.
-fn prepare(pool: &impl Pool, of: &str, note: Note, next: Next, like: &str) -> Result<(), Error> {
-    Note { next: Some(next), ..note }.save(pool, of)?;
-    make_work(pool, of)?;
-    make_layer(pool, like, &layout::layer(of, NEXT))?;
-    pool.sync(&layout::layer(of, NEXT))
+/// Moves the layer of a volume away, to another name, when everything that it is made of from then on is beside it and on the
+/// disk. The empty layer gets the permissions of the one of `like`.
+fn exchange(
+    pool: &impl Pool,
+    of: &str,
+    note: Note,
+    next: Next,
+    like: &str,
+    (layer, away): (&str, &str),
+) -> Result<(), Error> {
+    let prepare = || {
+        Note { next: Some(next), ..note }.save(pool, of)?;
+        make_work(pool, of)?;
+        make_layer(pool, like, &layout::layer(of, NEXT))?;
+        pool.sync(&layout::layer(of, NEXT))?;
+        pool.rename(layer, away)
+    };
+    prepare().inspect_err(|_| {
+        // Of no use to anybody; if it stays, because the disk is full or worse, the next one who changes the volume removes it.
+        let _removed = volume::settle(pool, of);
+    })
 }
 
 fn writable(pool: &impl Pool, of: &str) -> Result<Found, Error> {

@@ -65,7 +65,11 @@ pub fn seal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error
 }
 
 pub fn remove(pool: &impl Pool, id: &str) -> Result<(), Error> {
-    let removed = layout::removed(id);
+    let (removed, of) = (layout::removed(id), layout::container(id));
+    // A snapshot that was begun and never taken: its volume still waits for its layer to be moved away.
+    if of != id && find(pool, of)?.is_some_and(|found| found.layer.is_some()) {
+        settle(pool, of)?;
+    }
     if let Some(layer) = find(pool, id)?.and_then(|found| found.layer) {
         // Also, an empty layer that waits for this one to be moved away must not take its place.
         let found = settle(pool, id)?;

@@ -14,6 +14,7 @@ use super::super::{Error, Host, dependents, leftover, plugins, store, volume, wa
 use super::exchange::{Place, Tag};
 use super::{Volume, content, record, remove, volume_id};
 use crate::config::{Container, Name, toml, write};
+use crate::plugin::PluginError;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::sys::failpoint;
 
@@ -192,7 +193,7 @@ fn finish(host: &Host, name: &Name, fresh: &Name) -> Result<(), Error> {
         if place.tag()? != tag {
             place.exchange(&Place::of(&target.storage, &volume_id(name, fresh))?)?;
         }
-    } else if let Err(error) = target.storage.restore(fresh.as_str(), &volume_id(name, &note.snapshot)) {
+    } else if let Err(error) = restore_natively(&target, &volume_id(name, &note.snapshot), fresh) {
         // The content is still the old one, or already the restored one (wit/storage/snapshots.wit). What cannot be
         // done now must not stand in the way of everything else.
         fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -203,6 +204,16 @@ fn finish(host: &Host, name: &Name, fresh: &Name) -> Result<(), Error> {
     store::replace(&host.layout.config(name), note.configuration.as_bytes())?;
     step("restore.remove", &path)?;
     remove::remove_volume(host, name, fresh.as_str(), &target.storage, fresh)
+}
+
+/// A storage that fails half-way is asked once more: repeated, the call ends with the restored content, or it has taken
+/// back what it did.
+fn restore_natively(target: &Volume, snapshot: &str, operation: &Name) -> Result<(), PluginError> {
+    let once = || target.storage.restore(operation.as_str(), snapshot).map(drop);
+    once().or_else(|error| {
+        tracing::debug!(%error, "failed, asking again");
+        once()
+    })
 }
 
 /// A step that is made again when it was interrupted, so it has no operation of its own at hand.

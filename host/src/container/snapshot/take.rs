@@ -58,7 +58,8 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
         None => lowest(host, name)?,
     };
     let (meanwhile, way) = choose(host, name, &container, &source)?;
-    let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone() };
+    let comment = request.comment.clone();
+    let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone(), comment };
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         operation.step("snapshot.directory")?;
         make_directory(host, name, &snapshot)?;
@@ -75,6 +76,11 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
         operation.step("snapshot.file")?;
         let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
         record::write(host, name, &snapshot, &moment, &text)
+    })
+    .inspect_err(|_| {
+        if super::file(host, name, &snapshot).is_file() {
+            host.progress.note(&format!("the snapshot {snapshot} of {name} is complete all the same"));
+        }
     })?;
     let (copied, frozen) = (way.copies(&source), meanwhile != Meanwhile::RunsOn);
     tracing::info!(%name, %snapshot, copied, frozen, "took a snapshot");
@@ -160,12 +166,19 @@ pub(in crate::container) fn settle(
     host: &Host,
     name: &Name,
     snapshot: &Name,
+    comment: Option<&String>,
     operation: &str,
 ) -> Result<Option<String>, Error> {
     if !host.layout.snapshot(name, snapshot).is_dir() || super::file(host, name, snapshot).is_file() {
         return Ok(None);
     }
     remove::sweep(host, name, operation)?;
+    if host.layout.snapshot(name, snapshot).is_dir() {
+        // The container is built on it already, and has not changed since: the only way out is forward.
+        let moment = Moment { created: record::now(), comment: comment.cloned(), size: None };
+        record::write(host, name, snapshot, &moment, &store::text(host, name)?)?;
+        return Ok(Some(format!("finished the interrupted snapshot {snapshot} of {name}")));
+    }
     Ok(Some(format!("removed what an interrupted snapshot had left of {snapshot} of {name}")))
 }
 

@@ -20,6 +20,7 @@ use crate::plugin::bindings::host::wxc::host::handles::{ByteSink, ByteSource};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind, Outcome};
 use crate::plugin::command_line::{Bound, CommandLine, Value};
 use crate::plugin::manifest::{self, Manifest};
+use crate::sys::failpoint;
 use crate::sys::run::{self, Ended, How, Invocation};
 
 /// A template that may be run.
@@ -102,7 +103,9 @@ impl State {
         let (deadline, capture) = (template.deadline, template.capture);
         let invocation = Invocation { program: &path, argv: &argv, inherit: &inherit, deadline, capture };
         tracing::debug!(plugin = %self.plugin, ?argv, "running");
-        let ended = run::run(&invocation, &|| self.progress.cancelled());
+        let ended = failpoint::pass("commands.run")
+            .and_then(|()| run::run(&invocation, &|| self.progress.cancelled()))
+            .and_then(|ended| failpoint::pass("commands.ran").map(|()| ended));
         Ok(match ended {
             Err(error) => Err(failure(ErrorKind::Failed, format!("cannot run {program}: {error}"))),
             Ok(ended) => outcome(&program, template, ended),

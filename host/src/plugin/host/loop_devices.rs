@@ -17,6 +17,7 @@ use crate::plugin::bindings::host::wxc::host::loop_devices::Host;
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::plugin::mounts::FILESYSTEMS;
 use crate::sys::disk::{self, Manner};
+use crate::sys::failpoint;
 use crate::sys::loopdev::LoopDevice;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -58,7 +59,9 @@ impl Host for State {
             Ok(file) => file,
             Err(error) => return Ok(Err(error)),
         };
-        match LoopDevice::attach(file.as_fd(), read_only) {
+        let attached =
+            failpoint::pass("loop-devices.attach").and_then(|()| LoopDevice::attach(file.as_fd(), read_only));
+        match attached {
             Ok(device) => self.mint_device(device).map(Ok),
             Err(error) => Ok(Err(failed("attach", &path, &error))),
         }
@@ -84,7 +87,8 @@ impl Host for State {
 
     fn refresh_size(&mut self, device: Resource<BlockDevice>) -> Answer<()> {
         self.enter()?;
-        let refreshed = self.block_device(&device)?.refresh_size();
+        let device = self.block_device(&device)?;
+        let refreshed = failpoint::pass("loop-devices.refresh-size").and_then(|()| device.refresh_size());
         Ok(refreshed.map_err(|error| failed("take over the length of", "the device", &error)))
     }
 
@@ -121,6 +125,9 @@ impl Host for State {
             Ok(mount) => mount,
             Err(error) => return Ok(Err(failed("mount", &what, &error))),
         };
-        Ok(disk::resize(mount.as_fd(), &filesystem, size).map_err(|error| failed("resize", &what, &error)))
+        let resized = failpoint::pass("loop-devices.resize-filesystem")
+            .and_then(|()| disk::resize(mount.as_fd(), &filesystem, size))
+            .and_then(|()| failpoint::pass("loop-devices.resized"));
+        Ok(resized.map_err(|error| failed("resize", &what, &error)))
     }
 }

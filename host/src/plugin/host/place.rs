@@ -149,10 +149,7 @@ impl At {
 
     /// A place where a test may kill the process or make the verb fail.
     pub(super) fn pass(&self, site: &'static str) -> Result<(), Error> {
-        failpoint::pass(site).map_err(|error| {
-            let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
-            self.refused("change", errno)
-        })
+        failpoint::pass_errno(site).map_err(|errno| self.refused("change", errno))
     }
 
     pub(super) fn refused(&self, doing: &str, errno: rustix::io::Errno) -> Error {

@@ -23,7 +23,7 @@ use crate::plugin::bindings::host::wxc::host::handles::{ByteSink, ByteSource};
 use crate::plugin::bindings::host::wxc::host::subvolumes::{Host, Subvolume, SubvolumeUsage};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::sys::btrfs::{self, Nested};
-use crate::sys::tree;
+use crate::sys::{failpoint, tree};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 type Base = Resource<Directory>;
@@ -107,7 +107,9 @@ impl Host for State {
 
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
         self.on(&base, &path, Need::Look, |at| {
-            syncfs(subvolume(at)?).map_err(|e| at.refused("write to the disk", e))
+            let subvolume = subvolume(at)?;
+            at.pass("subvolumes.sync")?;
+            syncfs(subvolume).map_err(|e| at.refused("write to the disk", e))
         })
     }
 
@@ -220,7 +222,10 @@ fn snapshot(from: &At, to: &At, read_only: bool, nested: bool) -> Result<(), Err
 
 /// Puts the subvolumes that are inside `source` into a copy of it, each as read-only as it was.
 fn fill(source: &OwnedFd, copy: &OwnedFd, inside: &[Nested], read_only: bool) -> Result<(), Errno> {
-    inside.iter().try_for_each(|one| snapshot_inside(source, copy, &one.path))?;
+    for one in inside {
+        failpoint::pass_errno("subvolumes.snapshot.inside")?;
+        snapshot_inside(source, copy, &one.path)?;
+    }
     // The innermost first: nothing can be put into one that is read-only.
     for Nested { path, .. } in inside.iter().rev() {
         let made =
@@ -306,7 +311,10 @@ fn remove(at: &At) -> Result<(), Error> {
 fn destroy(top: &OwnedFd, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     for _ in 0..ATTEMPTS {
         match btrfs::nested(top.as_fd()) {
-            Ok(inside) => inside.iter().rev().try_for_each(|one| destroy_inside(top, &one.path))?,
+            Ok(inside) => inside.iter().rev().try_for_each(|one| {
+                failpoint::pass_errno("subvolumes.remove.inside")?;
+                destroy_inside(top, &one.path)
+            })?,
             // A container can put one deeper than any path leads.
             Err(Errno::NAMETOOLONG) => btrfs::destroy_below(top.as_fd())?,
             Err(errno) => return Err(errno),
@@ -356,6 +364,7 @@ fn set_limit(at: &At, bytes: Option<u64>) -> Result<(), Error> {
         return Err(failure(ErrorKind::Invalid, "a limit is a number of bytes above zero"));
     }
     let fd = subvolume(at)?;
+    at.pass("subvolumes.set-limit")?;
     let set = match btrfs::set_limit(fd.as_fd(), bytes) {
         Err(Errno::NOTCONN) if bytes.is_none() => Ok(()),
         // Whoever asks for a limit asks for what it takes; the kernel counts once what is there.

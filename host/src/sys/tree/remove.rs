@@ -15,6 +15,7 @@ use rustix::io::{Errno, Result};
 use super::listing::{Listing, Place, Scratch};
 use super::team::{self, Hand};
 use super::{TreeError, is_component, open_child};
+use crate::sys::failpoint;
 
 /// Directories open at once. What lies deeper is moved up to the top first, so that a guest's tree of a
 /// hundred thousand levels needs neither as many descriptors nor a `..` that someone could redirect.
@@ -164,6 +165,7 @@ impl<'a> Removal<'a> {
         let at = dir.fd()?;
         let name = OsStr::from_bytes(name.to_bytes());
         if kind != FileType::Directory {
+            failpoint::pass_errno("remove.entry")?;
             match unlink(at, name, AtFlags::empty()) {
                 Ok(()) => self.gone(),
                 Err(Errno::NOENT) => {}

@@ -11,6 +11,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::sys::failpoint;
+
 use super::super::listing::{Listing, Place};
 use super::super::{copy_data, open_child};
 use super::{Fault, Level, Worker, inode, when};
@@ -19,6 +21,7 @@ impl Worker<'_> {
     /// Copies one entry; a directory is made and handed back to be walked.
     pub(super) fn entry(&mut self, level: &Level, name: &CStr, path: &Path) -> Result<Option<Level>, Fault> {
         let (from, to, shared) = (level.from.fd()?, level.to.fd()?, self.shared);
+        failpoint::pass_errno("copy.entry")?;
         let stat = when("examine", statat(from, name, AtFlags::SYMLINK_NOFOLLOW))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
