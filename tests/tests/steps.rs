@@ -219,7 +219,9 @@ fn every_site(row: &Row) {
     env.wxc(case.words(row.command)).ok();
     case.all(row.back);
     let before = world(&env);
-    let sites = failpoints::sites(&env, &case.words(row.command));
+    let mut sites = failpoints::sites(&env, &case.words(row.command));
+    // One entry of a tree is as good as another: before the first, and among them.
+    sites.retain(|site| !site.contains(".entry#") || site.ends_with("#1") || site.ends_with("#4"));
     let after = world(&env);
     assert_ne!(before, after, "the verb does something");
     let half = match row.half {

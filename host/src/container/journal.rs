@@ -246,7 +246,9 @@ pub fn perform<T>(
             intent.settle(host, &operation.id).map(drop)
         }
     };
-    // Whether it was done is decided: what is wrong with the record now must not hide that.
+    // Whether it was done is decided: what is wrong with the record now must not hide that. A command that has done what was asked
+    // for succeeds: whoever repeats it because it failed would find the name taken, or do it twice. The record that stays is
+    // looked at by the next command, which finds that there is nothing to do.
     if let Err(error) = settled.and_then(|()| operation.commit()) {
         let name = intent.subject();
         host.progress.note(&format!("the next command on {name} has to tidy up: {}", chain(&error)));

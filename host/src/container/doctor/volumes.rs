@@ -76,6 +76,11 @@ impl Look<'_> {
         }
     }
 
+    /// Whether a volume may have another name soon, or has one already: what names it follows.
+    fn is_in_question(&self, owner: &str) -> bool {
+        owner.parse::<Name>().is_ok_and(|name| self.is_known(&name) || self.busy.contains(&name))
+    }
+
     fn volume(&mut self, storage: &str, expected: &Expected, there: &BTreeSet<&str>, volume: &Volume) {
         let Volume { id, phase, parent, .. } = volume;
         let owner = base(id);
@@ -102,7 +107,8 @@ impl Look<'_> {
             let what = format!("volume {id} of {storage} was being {doing} when a command was killed");
             self.add(Problem::UnfinishedVolume, Some(owner), at.clone(), what, None);
         }
-        if let Some(parent) = parent.as_ref().filter(|parent| !there.contains(parent.as_str())) {
+        let lost = |parent: &&String| !there.contains(parent.as_str()) && !self.is_in_question(base(parent));
+        if let Some(parent) = parent.as_ref().filter(lost) {
             let what = format!("volume {id} of {storage} is built on {parent}, which is not there");
             self.add(Problem::NoParent, Some(owner), at, what, None);
         }
