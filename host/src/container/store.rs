@@ -80,14 +80,6 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
-/// The same, except that only the content is durable: for a file that gets its name afterwards.
-///
-/// # Errors
-/// It cannot be written; the old content stands.
-pub(super) fn stage(path: &Path, content: &[u8]) -> Result<(), Error> {
-    put(path, content, File::sync_all)
-}
-
 /// A new file, durably: the name is given before the content is waited for, so that one commit of the file system takes
 /// both. After a loss of power in between it may be empty, which whoever reads it has to expect.
 ///
