@@ -101,7 +101,7 @@ fn walk(top: &Path, directory: &Path, prefix: &str, world: &mut World) {
         // A shelf without a snapshot on it is nothing.
         let is_empty = || fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
         // And what only saves a look.
-        if file == "seen.json"
+        if file.starts_with("seen.")
             || file == "overlay-work"
             || file == "lost+found"
             || file == "snaps" && is_empty()
@@ -160,7 +160,7 @@ fn stable(file: &str, content: &[u8]) -> String {
         }
         "rootfs.volume" | "rootdev.volume" => {
             // The phase, and what it is built on; an operation ends with a time, and a UUID with twelve digits.
-            let time = |word: &&str| word.rsplit('-').next().is_some_and(|last| last.len() >= 12);
+            let time = |word: &&str| word.rsplit_once('-').is_some_and(|(_, last)| last.len() >= 12);
             let words = text.split_whitespace().filter(|word| !time(word));
             words.map(|word| format!("{word} ")).collect()
         }

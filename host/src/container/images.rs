@@ -31,6 +31,8 @@ use crate::unpack::IdMapMode;
 
 /// The directory of the pool that images live in, which no container can have as a name.
 pub const IMAGES: &str = ".images";
+/// Storages that come with wxc and make images.
+pub(super) const USUAL: [&str; 2] = ["storage-overlay", "storage-btrfs"];
 /// What makes it an image.
 const FILE: &str = "image.toml";
 
@@ -345,11 +347,11 @@ pub(super) fn remove_broken(host: &Host, key: &str, storage: Option<&str>) -> Re
     match storage {
         Some(storage) => clear(host, &plugins::load_storage(host, storage)?, key)?,
         None => {
-            // No storage knows a volume in it: what is left are files of the host's.
-            for file in [FILE, "image.new", seen::FILE, "seen.new"] {
-                drop(fs::remove_file(path.join(file)));
+            // No storage knows a volume in it: what is left are files of the host's, and the note of a volume that was to be made.
+            for plugin in USUAL.iter().filter_map(|name| plugins::load_storage(host, name).ok()) {
+                drop(plugin.remove(&plugins::operation("image"), &volume_of(key)));
             }
-            fs::remove_dir(&path).map_err(Error::io("remove", &path))?;
+            remove_directory(&path)?;
         }
     }
     lock.discard();
@@ -373,12 +375,16 @@ fn clear(host: &Host, storage: &StoragePlugin, key: &str) -> Result<(), Error> {
         Err(error) if error.failure() != Some(FailureKind::NotFound) => return Err(error.into()),
         _ => {}
     }
-    // What the host put beside the volume.
+    remove_directory(&directory)
+}
+
+/// Removes what the host put beside a volume, and the directory.
+fn remove_directory(directory: &Path) -> Result<(), Error> {
     for file in [FILE, "image.new", seen::FILE, "seen.new"] {
         drop(fs::remove_file(directory.join(file)));
     }
-    store::sweep(&directory)?;
-    fs::remove_dir(&directory).map_err(Error::io("remove", &directory))
+    store::sweep(directory)?;
+    fs::remove_dir(directory).map_err(Error::io("remove", directory))
 }
 
 fn directory(host: &Host, key: &str) -> PathBuf {

@@ -8,9 +8,6 @@ use super::{Error, Host, Look, Problem, Remedy};
 use crate::container::{dependents, images, plugins};
 use crate::plugin::storage::Storage as _;
 
-/// Storages that come with wxc and make images: they are asked also when no container says that it uses them.
-const USUAL: [&str; 2] = ["storage-overlay", "storage-btrfs"];
-
 impl Look<'_> {
     /// Looks at each directory of images.
     pub(super) fn images(&mut self) -> Result<(), Error> {
@@ -93,7 +90,8 @@ fn volumes(host: &Host) -> Volumes {
     let mut all = Volumes::default();
     let named = images::recorded(host).into_iter().chain(host.settings.storage.clone());
     let mut storages: Vec<String> = named.map(|storage| plugins::prefixed("storage", &storage)).collect();
-    storages.extend(USUAL.map(str::to_owned));
+    // They are asked also when no container says that it uses them.
+    storages.extend(images::USUAL.map(str::to_owned));
     storages.sort();
     storages.dedup();
     for storage in storages {
@@ -108,7 +106,8 @@ fn volumes(host: &Host) -> Volumes {
                 all.users.entry(parent).or_default().push(volume.id.clone());
             }
             if volume.id.starts_with(images::IMAGES) {
-                all.storages.insert(volume.id, storage.clone());
+                // The first one, which is btrfs: its subvolumes look like directories to the others.
+                all.storages.entry(volume.id).or_insert_with(|| storage.clone());
             }
         }
         all.asked.push(storage);
