@@ -103,6 +103,9 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("take-anew", "snapshot-again", "took another snapshot"),
     ("restore-in-place", "cut-restore", "scan does not list a volume that is there"),
     ("restore-once", "snapshot-restore-again", "did not end with the restored content"),
+    ("rest-anew", "rest-again", "took another snapshot"),
+    ("rest-forgets", "rest-content", "a snapshot is not what its volume was"),
+    ("rest-moves", "rest-stays", "taking a snapshot of what is mounted changes it"),
     ("limit-ignored", "size-holds", "more fits into a volume than its size"),
 ];
 

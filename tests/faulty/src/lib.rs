@@ -10,14 +10,21 @@ mod volume;
 mod bindings {
     wit_bindgen::generate!({
         path: ["../../wit/host", "../../wit/storage"],
-        world: "wxc:storage/storage-plugin-cow",
+        inline: "
+            package wxc:storage-faulty;
+            world plugin {
+                include wxc:storage/storage-plugin-cow@0.1.0;
+                export wxc:storage/snapshots-at-rest@0.1.0;
+            }
+        ",
+        world: "wxc:storage-faulty/plugin",
         generate_all,
     });
     export!(Faulty with_types_in self);
     use super::Faulty;
 }
 
-use bindings::exports::wxc::storage::{clones, sizes, snapshots, volumes};
+use bindings::exports::wxc::storage::{clones, sizes, snapshots, snapshots_at_rest, volumes};
 use bindings::wxc::host::types::{Error, ErrorKind};
 use bindings::wxc::host::{settings, tree};
 use bindings::wxc::storage::scope;
@@ -155,6 +162,27 @@ impl snapshots::Guest for Faulty {
 
     fn restore(operation: String, snapshot: String) -> Result<Volume, Error> {
         store()?.restore(&operation, &snapshot)
+    }
+}
+
+impl snapshots_at_rest::Guest for Faulty {
+    fn describe() -> Result<snapshots_at_rest::Traits, Error> {
+        Ok(snapshots_at_rest::Traits { instant: false })
+    }
+
+    fn take(operation: String, of: String, snapshot: String) -> Result<Volume, Error> {
+        let store = store()?;
+        if fault("rest-anew") {
+            store.remove(&snapshot)?;
+        }
+        let taken = store.copy(&operation, &of, &snapshot, Phase::Sealed, None)?;
+        if fault("rest-moves") {
+            tree::exchange(&store.0, &root(&of), &root(&snapshot))?;
+        }
+        if fault("rest-forgets") {
+            tree::remove(&store.0, &(root(&snapshot) + "/tool"))?;
+        }
+        Ok(taken)
     }
 }
 
