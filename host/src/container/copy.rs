@@ -20,12 +20,11 @@ use super::{
 use crate::config::ids::IdMap;
 use crate::config::mounts::Mount;
 use crate::config::{Container, Name};
-
 use crate::plugin::storage::Storage as _;
-use crate::runtime::control::Request;
-use crate::runtime::{Client, Launched};
+use crate::runtime::Launched;
 
 use super::snapshot::along::Along;
+use super::snapshot::meanwhile::Rest;
 pub use method::How;
 pub(super) use method::{Volume, hidden};
 
@@ -263,11 +262,11 @@ impl Work<'_> {
         }
         operation.step("copy.volume")?;
         let rest = found.running && choice.needs_rest();
-        let frozen = if rest { Some(frozen(host, self.from)?) } else { None };
+        let rest = if rest { Some(Rest::begin(host, self.from)?) } else { None };
         let policy = Shifted::between(host, original, &mark.ids);
         let to = (self.to, self.request.size);
         let root = method::make(host, choice, operation, source, target, to, policy)?;
-        drop(frozen);
+        rest.map_or(Ok(()), Rest::end)?;
         host.check_cancelled()?;
 
         operation.step("copy.identity")?;
@@ -369,10 +368,3 @@ impl Work<'_> {
 
 /// The storage that builds on others' directories.
 const OVER: &str = "overlay";
-
-/// Freezes a container for as long as the connection is kept.
-fn frozen(host: &Host, name: &Name) -> Result<Client, Error> {
-    let client = watch::connect(host, name)?;
-    client.order(&Request::Hold)?;
-    Ok(client)
-}

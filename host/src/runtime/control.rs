@@ -48,6 +48,7 @@ pub enum Request {
     /// Comes with an fd: the root of the container's disk, whose file system the caller is about to freeze. It is thawed
     /// when this connection ends, or by [`Request::Thaw`].
     Quiet,
+    /// Let go of what this connection has frozen; answered when it goes on.
     Thaw,
     /// Comes with an fd: for tty 0 a stream of the console, else the terminal itself, this
     /// connection's as long as it lives. `None`: the first free one.

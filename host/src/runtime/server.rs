@@ -141,10 +141,7 @@ impl Server {
             Request::Unfreeze => self.unfreeze(monitor),
             Request::Hold => self.hold(index, monitor),
             Request::Quiet => refuse_quiet(),
-            Request::Thaw => {
-                self.connections.get_mut(index).into_iter().for_each(Connection::thaw);
-                done()
-            }
+            Request::Thaw => self.let_go(index, monitor),
             Request::Console { tty: Some(0) } => {
                 let stream = monitor.console()?.connect(false);
                 let stream = stream.map_err(|error| RuntimeError::system("connect the console", error))?;
@@ -199,6 +196,15 @@ impl Server {
             connection.holds = true;
         }
         Ok(frozen)
+    }
+
+    /// The same as the end of the connection, for somebody who wants to know when it has happened.
+    fn let_go(&mut self, index: usize, monitor: &mut Monitor) -> Answer {
+        let Some(connection) = self.connections.get_mut(index) else { return done() };
+        // First what processes would have to wait for.
+        connection.thaw();
+        let held = std::mem::take(&mut connection.holds);
+        if held && !self.is_held() { self.unfreeze(monitor) } else { done() }
     }
 
     /// Remembers what has to be thawed when the connection ends.

@@ -63,63 +63,60 @@ pub(in crate::container) struct Rest {
 }
 
 impl Rest {
-    pub(in crate::container) fn begin(
-        host: &Host,
-        name: &Name,
-        source: &Volume,
-        with_disk: bool,
-    ) -> Result<Self, Error> {
+    /// Its processes rest. What they wrote need not be on a disk yet.
+    pub(in crate::container) fn begin(host: &Host, name: &Name) -> Result<Self, Error> {
         let client = watch::connect(host, name)?;
-        let disk = if with_disk {
-            // The same file system as the container's, whatever its processes have mounted over it.
-            let opened = volume::open(&source.storage, &source.id, Access::ReadWrite)?;
-            // What is written now need not be waited for while it rests.
-            opened.sync().map_err(Error::io("write out what is in memory of", &host.layout.path))?;
-            Some(opened)
-        } else {
-            None
-        };
         client.order(&Request::Hold)?;
-        let mut rest = Self { client, name: name.clone(), disk: None };
-        if let Some(opened) = disk {
-            rest.client.quiet(opened.root())?;
-            match disk::freeze(opened.root()) {
-                Err(error) if Errno::from_io_error(&error) != Some(Errno::BUSY) => {
-                    return Err(Error::io("freeze the file system of", &host.layout.directory(name))(error));
-                }
-                _ => rest.disk = Some(opened),
+        Ok(Self { client, name: name.clone(), disk: None })
+    }
+
+    /// Its processes rest, and so does the file system on its disk, with all that was written on it.
+    pub(in crate::container) fn with_disk(host: &Host, name: &Name, source: &Volume) -> Result<Self, Error> {
+        // The same file system as the container's, whatever its processes have mounted over it.
+        let opened = volume::open(&source.storage, &source.id, Access::ReadWrite)?;
+        // What is written now need not be waited for while it rests.
+        opened.sync().map_err(Error::io("write out what is in memory of", &host.layout.path))?;
+        let mut rest = Self::begin(host, name)?;
+        rest.client.quiet(opened.root())?;
+        match disk::freeze(opened.root()) {
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::BUSY) => {
+                return Err(Error::io("freeze the file system of", &host.layout.directory(name))(error));
             }
+            _ => rest.disk = Some(opened),
         }
         Ok(rest)
     }
 
-    /// Lets go, if it was frozen all the time.
+    /// Lets go, if it was frozen all the time. Whoever looks then finds it running.
     pub(in crate::container) fn end(mut self) -> Result<(), Error> {
         let frozen = self.client.state()? == State::Frozen;
-        self.thaw();
+        self.thaw()?;
         if frozen {
             return Ok(());
         }
         Err(Error::Invalid {
-            message: format!("{} was unfrozen while the snapshot was taken", self.name),
-            hint: "leave it frozen until the snapshot is taken, or stop it first".into(),
+            message: format!("{} was unfrozen while it was copied", self.name),
+            hint: "leave it frozen until that is done, or stop it first".into(),
         })
     }
 
     /// By its monitor, which then knows that nothing is left to thaw; by ourselves if that is gone.
-    fn thaw(&mut self) {
+    fn thaw(&mut self) -> Result<(), Error> {
+        let done = self.client.order(&Request::Thaw);
         if let Some(opened) = self.disk.take()
-            && self.client.order(&Request::Thaw).is_err()
+            && done.is_err()
             && let Err(error) = disk::thaw(opened.root())
         {
             tracing::warn!(name = %self.name, "cannot thaw the file system: {error}");
         }
+        Ok(done?)
     }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.thaw();
+        // Once more changes nothing.
+        drop(self.thaw());
     }
 }
 

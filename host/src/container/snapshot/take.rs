@@ -66,8 +66,8 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
         operation.step("snapshot.volume")?;
         let rest = match meanwhile {
             Meanwhile::RunsOn | Meanwhile::Refused(_) => None,
-            Meanwhile::Rests { disk } => Some(Rest::begin(host, name, &source, disk)?),
-            Meanwhile::Copied => Some(Rest::begin(host, name, &source, false)?),
+            Meanwhile::Rests { disk: true } => Some(Rest::with_disk(host, name, &source)?),
+            Meanwhile::Rests { disk: false } | Meanwhile::Copied => Some(Rest::begin(host, name)?),
         };
         operation.step("snapshot.rest")?;
         let size = make_volume(host, &source, way, operation, &volume_id(name, &snapshot))?;

@@ -176,7 +176,7 @@ impl Work<'_> {
                 Ok((self.by_snapshot(Some(disk), out)?, true))
             }
             Meanwhile::Rests { .. } | Meanwhile::Copied => {
-                let rest = Rest::begin(host, name, source, false)?;
+                let rest = Rest::begin(host, name)?;
                 Ok((self.write(out, &source.id, Some(rest))?, true))
             }
             Meanwhile::Refused(why) => Err(Error::Invalid {
@@ -215,7 +215,8 @@ impl Work<'_> {
         match rest {
             None => source.storage.snapshot(operation.id(), &source.id, &id)?,
             Some(disk) => {
-                let rest = Rest::begin(host, &self.request.name, source, disk)?;
+                let name = &self.request.name;
+                let rest = if disk { Rest::with_disk(host, name, source) } else { Rest::begin(host, name) }?;
                 let taken = source.storage.snapshot_at_rest(operation.id(), &source.id, &id)?;
                 rest.end()?;
                 taken
