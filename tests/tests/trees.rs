@@ -335,3 +335,103 @@ fn memory_does_not_grow_with_the_number_of_files() {
     }
     env.wxc(["destroy", "web"]).within(120).ok();
 }
+
+/// Directories with limits: a file system of this type with project quotas, if the kernel has them.
+fn limited(filesystem: &str) {
+    let env = Env::new();
+    let disk = env.file("quota.disk");
+    fs::File::create(&disk).unwrap().set_len(1 << 30).unwrap();
+    let options: &[&str] =
+        if filesystem == "ext4" { &["-O", "quota,project", "-E", "quotatype=prjquota"] } else { &[] };
+    let words = ["-q"].iter().chain(options).map(OsStr::new).chain([disk.as_os_str()]);
+    Run::host(&format!("mkfs.{filesystem}"), words).ok();
+    let at = env.path();
+    let words = ["-o", "loop,prjquota"].map(OsStr::new);
+    let mounted = Run::host("mount", words.into_iter().chain([disk.as_os_str(), at.as_os_str()])).run();
+    if !mounted.status.success() {
+        wxc_tests::needs::skip(&format!("this kernel has no project quotas on {filesystem}"));
+        return;
+    }
+    let _unmount = Unmount(at);
+    let told = |line: &str| env.wxc(line.split(' ')).ok();
+    let json = |line: &str| serde_json::from_str::<serde_json::Value>(&told(line)).unwrap();
+    const MIB: u64 = 1 << 20;
+    env.busybox("web", &["--size", "64M"]);
+    assert_eq!(json("info web --json")["limit"], 64 * MIB);
+    told("start web");
+    let size = |name: &str| {
+        env.inside(name, "df -k / | tail -n 1 | awk '{print $2}'").parse::<u64>().unwrap() * 1024
+    };
+    assert_eq!(size("web"), 64 * MIB);
+    let full = env.inside("web", "dd if=/dev/zero of=/big bs=1M count=100 2>&1; true");
+    assert!(full.contains("o space left") || full.contains("quota exceeded"), "{full}");
+    // Another one is not limited by it, and a limit changes while its container runs.
+    env.busybox("db", &[]);
+    assert_eq!(json("info db --json")["limit"], serde_json::Value::Null);
+    told("resize web 200M");
+    assert_eq!(size("web"), 200 * MIB);
+    env.inside("web", "dd if=/dev/urandom of=/big bs=1M count=100 2>/dev/null && sync");
+    let refused = env.wxc(["resize", "web", "50M"]).fails(1);
+    assert!(refused.contains("does not fit"), "{refused}");
+    told("stop -k web");
+    // A copy has a project and a limit of its own; a snapshot comes back with both.
+    told("copy web copy");
+    assert_eq!(json("info copy --json")["limit"], 200 * MIB);
+    told("resize web 150M");
+    assert_eq!(json("info copy --json")["limit"], 200 * MIB);
+    told("snapshot web");
+    told("snapshot -r snap0 web");
+    assert_eq!(json("info web --json")["limit"], 150 * MIB);
+    told("resize web none");
+    assert_eq!(json("info web --json")["limit"], serde_json::Value::Null);
+    // What was there before is told apart from what has been counted from the start.
+    fs::create_dir_all(env.container("db").join("other")).unwrap();
+    fs::remove_dir_all(env.container("db").join("rootfs")).unwrap();
+    fs::create_dir(env.container("db").join("rootfs")).unwrap();
+    fs::write(env.container("db").join("rootfs/file"), "made by somebody else").unwrap();
+    let refused = env.wxc(["resize", "db", "1G"]).fails(1);
+    assert!(refused.contains("a copy of it can have a limit"), "{refused}");
+    let out =
+        env.wxc(["plugin", "test", "storage-dir", "--pool", env.path().to_str().unwrap()]).within(500).run();
+    assert!(out.status.success(), "{}", out.told());
+    assert!(!out.stdout.contains("this pool has no sizes"), "{}", out.stdout);
+    for name in ["web", "copy", "db"] {
+        told(&format!("destroy -s {name}"));
+    }
+}
+
+/// A file system that a test has mounted itself.
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _gone = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn directories_on_ext4_have_limits() {
+    needs!(root, userns, cgroups, busybox, mkfs_ext4, loop_devices);
+    limited("ext4");
+}
+
+#[test]
+fn directories_on_xfs_have_limits() {
+    needs!(root, userns, cgroups, busybox, mkfs_xfs, loop_devices);
+    limited("xfs");
+}
+
+#[test]
+fn where_nothing_limits_a_directory_people_are_told_what_would() {
+    needs!(root, busybox, mkfs_xfs, loop_devices);
+    let env = Env::on("xfs");
+    let tree = wxc_tests::fixtures::busybox().to_str().unwrap();
+    let args = ["create", "web", "--size", "1G", "-t", "local", "--", "--directory", tree];
+    let refused = env.wxc(args).fails(1);
+    assert!(refused.contains("mount option `prjquota`"), "{refused}");
+    assert!(!env.container("web").exists());
+    env.busybox("web", &[]);
+    let refused = env.wxc(["resize", "web", "1G"]).fails(1);
+    assert!(refused.contains("mount option `prjquota`"), "{refused}");
+    env.wxc(["resize", "web", "none"]).ok();
+}

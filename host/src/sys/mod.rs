@@ -14,6 +14,8 @@ pub mod extents;
 pub mod mountinfo;
 /// A socket for network configuration, here or in another network namespace.
 pub mod netlink;
+/// Limits on directory trees.
+pub mod project;
 /// Whole directory trees: copied and removed from directory handles.
 pub mod tree;
 

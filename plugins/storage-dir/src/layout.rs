@@ -24,6 +24,11 @@ pub fn note(id: &str) -> String {
     home(id) + "/rootfs.volume"
 }
 
+/// Where a root is made, before it has its limit.
+pub fn new(id: &str) -> String {
+    home(id) + "/rootfs.new"
+}
+
 /// Where a root goes that is being removed.
 pub fn removed(id: &str) -> String {
     home(id) + "/rootfs.removed"

@@ -1,6 +1,6 @@
 //! Storage in ordinary directories: the smallest useful backend, and the first one to read.
 //!
-//! It exports the core alone, so the host copies where other backends clone. Reading order:
+//! It exports the core and `sizes`, so the host copies where other backends clone. Reading order:
 //! `plugin.toml`, this file beside `wit/storage/volumes.wit`, then `volume.rs`.
 #![deny(unsafe_code)]
 
@@ -17,13 +17,21 @@ mod volume;
 mod bindings {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/storage"],
-        world: "wxc:storage/storage-plugin",
+        inline: "
+            package wxc:storage-dir;
+            world plugin {
+                include wxc:storage/storage-plugin@0.1.0;
+                export wxc:storage/sizes@0.1.0;
+            }
+        ",
+        world: "wxc:storage-dir/plugin",
         generate_all,
     });
     export!(Dir with_types_in self);
     use super::Dir;
 }
 
+use bindings::exports::wxc::storage::sizes;
 use bindings::exports::wxc::storage::volumes::Guest;
 use bindings::wxc::host::tree;
 use bindings::wxc::host::types::{Error, ErrorKind};
@@ -44,10 +52,7 @@ impl Guest for Dir {
     }
 
     fn create(operation: String, id: String, size: Option<u64>) -> Result<Volume, Error> {
-        if size.is_some() {
-            return Err(error(ErrorKind::Unsupported, "a directory has no size of its own"));
-        }
-        volume::create(&scope::pool()?, &operation, &id)
+        volume::create(&scope::pool()?, &operation, &id, size)
     }
 
     fn seal(operation: String, id: String) -> Result<Volume, Error> {
@@ -77,5 +82,20 @@ impl Guest for Dir {
 
     fn remove(_operation: String, id: String) -> Result<(), Error> {
         volume::remove(&scope::pool()?, &id)
+    }
+}
+
+impl sizes::Guest for Dir {
+    fn describe() -> Result<sizes::Traits, Error> {
+        // Not strict: root of a privileged container can give its files to another project.
+        Ok(sizes::Traits { strict: false, grows_live: true, shrinks: true, always: false })
+    }
+
+    fn get(id: String) -> Result<Option<u64>, Error> {
+        volume::size(&scope::pool()?, &id)
+    }
+
+    fn set(_operation: String, id: String, size: Option<u64>) -> Result<(), Error> {
+        volume::set_size(&scope::pool()?, &id, size)
     }
 }

@@ -1,7 +1,7 @@
 //! The pool as the host gives it: each method is one call of `wxc:host/tree`.
 
 use crate::bindings::wxc::host::handles::Directory;
-use crate::bindings::wxc::host::tree::{self, NodeKind};
+use crate::bindings::wxc::host::tree::{self, NodeKind, Quota};
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::volume::{Pool, error};
 
@@ -57,6 +57,18 @@ impl Pool for Directory {
 
     fn sync(&self, path: &str) -> Result<(), Error> {
         tree::sync(self, path)
+    }
+
+    fn limit(&self, path: &str) -> Result<Option<u64>, Error> {
+        tree::quota_of(self, path).map(|quota| quota.bytes)
+    }
+
+    fn set_limit(&self, path: &str, bytes: Option<u64>) -> Result<(), Error> {
+        tree::set_quota(self, path, Quota { bytes, entries: None })
+    }
+
+    fn used(&self, path: &str) -> Result<u64, Error> {
+        tree::usage(self, path).map(|usage| usage.bytes)
     }
 }
 

@@ -27,19 +27,67 @@ pub trait Pool {
     fn remove_tree(&self, path: &str) -> Result<(), Error>;
     /// Makes a tree durable.
     fn sync(&self, path: &str) -> Result<(), Error>;
+    /// The most bytes that a tree may take up; this and the next: `unsupported` where the file system limits nothing.
+    fn limit(&self, path: &str) -> Result<Option<u64>, Error>;
+    /// Changes that. One that never had any has to be empty.
+    fn set_limit(&self, path: &str, bytes: Option<u64>) -> Result<(), Error>;
+    /// The bytes that a tree takes up.
+    fn used(&self, path: &str) -> Result<u64, Error>;
 }
 
-pub fn create(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error> {
+pub fn create(pool: &impl Pool, operation: &str, id: &str, size: Option<u64>) -> Result<Volume, Error> {
     match find(pool, id)? {
         None => {}
         Some(volume) if volume.phase == Phase::Removing => remove(pool, id)?,
         Some(volume) if volume.operation.as_deref() == Some(operation) => return Ok(volume),
         Some(_) => return Err(error(ErrorKind::AlreadyExists, format!("volume {id} exists already"))),
     }
+    let (root, new) = (layout::root(id), layout::new(id));
+    pool.remove_tree(&new)?;
+    pool.make(&new)?;
+    // Without a size, too: the file system then counts what the volume takes up, and can limit it later.
+    if let Err(refused) = limit(pool, &new, size) {
+        pool.remove_tree(&new)?;
+        return Err(refused);
+    }
     Note::new(Phase::Writable, operation).save(pool, id)?;
-    pool.make(&layout::root(id))?;
-    pool.sync(&layout::root(id))?;
+    pool.rename(&new, &root)?;
+    pool.sync(&root)?;
     get(pool, id)
+}
+
+/// The most that a volume may take up; none also where there are no limits.
+pub fn size(pool: &impl Pool, id: &str) -> Result<Option<u64>, Error> {
+    get(pool, id)?;
+    match pool.limit(&layout::root(id)) {
+        Err(refused) if refused.kind == ErrorKind::Unsupported => Ok(None),
+        other => other,
+    }
+}
+
+pub fn set_size(pool: &impl Pool, id: &str, size: Option<u64>) -> Result<(), Error> {
+    if get(pool, id)?.phase == Phase::Sealed {
+        return Err(error(ErrorKind::Invalid, format!("volume {id} is sealed: it cannot be changed")));
+    }
+    let root = layout::root(id);
+    if let Some(size) = size {
+        // Looked at first: counting a tree that could not be limited anyway may take long.
+        let smaller = pool.limit(&root)?.is_none_or(|limit| size < limit);
+        let used = if smaller { pool.used(&root)? } else { 0 };
+        if used > size {
+            let message = format!("volume {id} takes up {used} bytes: it does not fit into {size}");
+            return Err(error(ErrorKind::Invalid, message));
+        }
+    }
+    limit(pool, &root, size)
+}
+
+/// No limit is nothing to do where none can be set.
+fn limit(pool: &impl Pool, path: &str, size: Option<u64>) -> Result<(), Error> {
+    match pool.set_limit(path, size) {
+        Err(refused) if refused.kind == ErrorKind::Unsupported && size.is_none() => Ok(()),
+        other => other,
+    }
 }
 
 pub fn seal(pool: &impl Pool, operation: &str, id: &str) -> Result<Volume, Error> {
@@ -58,6 +106,11 @@ pub fn remove(pool: &impl Pool, id: &str) -> Result<(), Error> {
         pool.rename(&root, &removed)?;
     }
     pool.remove(&layout::note(id))?;
+    if pool.is_directory(&removed)? {
+        // Nothing is to be remembered of it when it is gone.
+        limit(pool, &removed, None)?;
+    }
+    pool.remove_tree(&layout::new(id))?;
     pool.remove_tree(&removed)
 }
 
@@ -117,6 +170,9 @@ mod tests {
         entries: RefCell<BTreeMap<String, Option<String>>>,
         changes: Cell<usize>,
         cut: Cell<Option<usize>>,
+        /// Whether it has quotas, and what is limited.
+        limits: Option<RefCell<BTreeMap<String, Option<u64>>>>,
+        used: Cell<u64>,
     }
 
     impl Memory {
@@ -182,6 +238,10 @@ mod tests {
                 true => format!("{new}{}", &entry[path.len()..]),
                 false => entry,
             };
+            if let Some(limits) = &self.limits {
+                let limit = limits.borrow_mut().remove(path).flatten();
+                limits.borrow_mut().insert(new.to_owned(), limit);
+            }
             *self.entries.borrow_mut() = old.into_iter().map(|(entry, text)| (moved(entry), text)).collect();
             Ok(())
         }
@@ -201,6 +261,22 @@ mod tests {
         fn sync(&self, _path: &str) -> Result<(), Error> {
             self.change()
         }
+
+        fn limit(&self, path: &str) -> Result<Option<u64>, Error> {
+            let limits = self.limits.as_ref().ok_or_else(|| error(ErrorKind::Unsupported, "no quotas"))?;
+            Ok(limits.borrow().get(path).copied().flatten())
+        }
+
+        fn set_limit(&self, path: &str, bytes: Option<u64>) -> Result<(), Error> {
+            let limits = self.limits.as_ref().ok_or_else(|| error(ErrorKind::Unsupported, "no quotas"))?;
+            self.change()?;
+            limits.borrow_mut().insert(path.to_owned(), bytes);
+            Ok(())
+        }
+
+        fn used(&self, _path: &str) -> Result<u64, Error> {
+            Ok(self.used.get())
+        }
     }
 
     fn ids(pool: &Memory) -> Vec<String> {
@@ -210,7 +286,7 @@ mod tests {
     #[test]
     fn a_volume_is_created_sealed_and_removed() {
         let pool = Memory::with(&["web"]);
-        assert_eq!(create(&pool, "op1", "web").unwrap().phase, Phase::Writable);
+        assert_eq!(create(&pool, "op1", "web", None).unwrap().phase, Phase::Writable);
         assert_eq!(seal(&pool, "op2", "web").unwrap().phase, Phase::Sealed);
         assert_eq!(scan(&pool, None, 9).unwrap()[0].phase, Phase::Sealed);
         remove(&pool, "web").unwrap();
@@ -221,9 +297,9 @@ mod tests {
     #[test]
     fn the_same_operation_converges_and_another_one_is_refused() {
         let pool = Memory::with(&["web"]);
-        create(&pool, "op1", "web").unwrap();
-        assert_eq!(create(&pool, "op1", "web").unwrap().operation.as_deref(), Some("op1"));
-        assert_eq!(create(&pool, "op2", "web").unwrap_err().kind, ErrorKind::AlreadyExists);
+        create(&pool, "op1", "web", None).unwrap();
+        assert_eq!(create(&pool, "op1", "web", None).unwrap().operation.as_deref(), Some("op1"));
+        assert_eq!(create(&pool, "op2", "web", None).unwrap_err().kind, ErrorKind::AlreadyExists);
         remove(&pool, "web").unwrap();
         remove(&pool, "web").unwrap();
     }
@@ -249,7 +325,8 @@ mod tests {
         for cut in 0.. {
             let pool = Memory::with(&["web"]);
             pool.cut.set(Some(cut));
-            let interrupted = create(&pool, "op", "web").and_then(|_| seal(&pool, "op2", "web")).is_err();
+            let interrupted =
+                create(&pool, "op", "web", None).and_then(|_| seal(&pool, "op2", "web")).is_err();
             pool.cut.set(None);
             if !interrupted {
                 break;
@@ -257,7 +334,7 @@ mod tests {
             if pool.is_directory("web/rootfs").unwrap() {
                 assert_eq!(get(&pool, "web").unwrap().operation.as_deref(), Some("op"), "cut {cut}");
             }
-            create(&pool, "op", "web").unwrap();
+            create(&pool, "op", "web", None).unwrap();
             assert_eq!(seal(&pool, "op2", "web").unwrap().phase, Phase::Sealed, "cut {cut}");
         }
     }
@@ -283,7 +360,7 @@ mod tests {
     #[test]
     fn a_new_volume_takes_the_place_of_one_half_removed() {
         let pool = Memory::with(&["web/rootfs.removed/bin"]);
-        assert_eq!(create(&pool, "op", "web").unwrap().phase, Phase::Writable);
+        assert_eq!(create(&pool, "op", "web", None).unwrap().phase, Phase::Writable);
         assert_eq!(pool.directories("web").unwrap(), ["rootfs"]);
     }
 
@@ -292,5 +369,32 @@ mod tests {
         let pool = Memory::with(&["old/rootfs"]);
         let volume = get(&pool, "old").unwrap();
         assert_eq!((volume.phase, volume.operation), (Phase::Writable, None));
+    }
+
+    #[test]
+    fn a_limit_is_there_before_the_volume_and_gone_after_it() {
+        let pool = Memory { limits: Some(RefCell::default()), ..Memory::with(&["web"]) };
+        create(&pool, "op", "web", Some(100)).unwrap();
+        assert_eq!(size(&pool, "web").unwrap(), Some(100));
+        pool.used.set(60);
+        assert_eq!(set_size(&pool, "web", Some(50)).unwrap_err().kind, ErrorKind::Invalid);
+        set_size(&pool, "web", Some(200)).unwrap();
+        set_size(&pool, "web", Some(70)).unwrap();
+        set_size(&pool, "web", None).unwrap();
+        assert_eq!(size(&pool, "web").unwrap(), None);
+        set_size(&pool, "web", Some(80)).unwrap();
+        remove(&pool, "web").unwrap();
+        assert_eq!(pool.limits.unwrap().borrow().values().copied().flatten().next(), None);
+    }
+
+    #[test]
+    fn a_file_system_without_limits_refuses_one_and_nothing_is_left() {
+        let pool = Memory::with(&["web"]);
+        assert_eq!(create(&pool, "op", "web", Some(1)).unwrap_err().kind, ErrorKind::Unsupported);
+        assert_eq!(pool.entries.borrow().keys().collect::<Vec<_>>(), ["web"]);
+        create(&pool, "op", "web", None).unwrap();
+        assert_eq!(size(&pool, "web").unwrap(), None);
+        set_size(&pool, "web", None).unwrap();
+        assert_eq!(set_size(&pool, "web", Some(1)).unwrap_err().kind, ErrorKind::Unsupported);
     }
 }

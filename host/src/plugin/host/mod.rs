@@ -5,7 +5,7 @@
 //! - [`place`]: from a path of a guest to a descriptor and a name; which parts of a pool it may see
 //! - [`log`], [`progress`], [`settings`]: a voice, and the plugin's own configuration
 //! - [`scope`]: which handles the running call gets
-//! - [`tree`], with [`measure`]: files and directories of a pool
+//! - [`tree`], with [`measure`] and [`quota`]: files and directories of a pool
 //! - [`loop_devices`]: files of a pool as block devices
 //! - [`commands`]: programs of the host, from declared templates
 //! - [`subvolumes`]: btrfs subvolumes of a pool
@@ -26,6 +26,7 @@ mod loop_devices;
 mod measure;
 pub(super) mod place;
 mod progress;
+mod quota;
 mod scope;
 mod settings;
 mod store;

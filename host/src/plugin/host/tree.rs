@@ -21,6 +21,7 @@ use super::handles::Directory;
 use super::measure::{self, Stop};
 use super::place::{At, CONFINED, Class, Need, parts};
 use super::progress::{Progress, Unit};
+use super::quota;
 use crate::plugin::bindings::host::wxc::host::tree::{Entry, Host, NodeKind, Quota, Room, Status, TreeUsage};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::sys::failpoint;
@@ -203,6 +204,9 @@ impl Host for State {
     fn usage(&mut self, base: Base, path: String) -> Answer<TreeUsage> {
         let at = attempt!(self.at(&base, &path, Need::Look)?);
         let fd = attempt!(at.open(OFlags::RDONLY));
+        if let Some(account) = quota::counted(&at, fd.as_fd()) {
+            return Ok(Ok(TreeUsage { bytes: account.bytes, entries: account.entries }));
+        }
         let progress = self.progress.clone();
         Ok(match measure::measure(fd, &|| progress.cancelled()) {
             Ok(measured) => Ok(TreeUsage { bytes: measured.bytes, entries: measured.entries }),
@@ -227,19 +231,15 @@ impl Host for State {
             .map_err(|e| at.refused("ask for the type of", e)))
     }
 
-    fn set_quota(&mut self, base: Base, path: String, _: Quota) -> Answer<()> {
-        attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(Err(no_quota()))
+    fn set_quota(&mut self, base: Base, path: String, quota: Quota) -> Answer<()> {
+        let at = attempt!(self.at(&base, &path, Need::Change)?);
+        Ok(quota::set(&at, quota))
     }
 
     fn quota_of(&mut self, base: Base, path: String) -> Answer<Quota> {
-        attempt!(self.at(&base, &path, Need::Look)?);
-        Ok(Err(no_quota()))
+        let at = attempt!(self.at(&base, &path, Need::Look)?);
+        Ok(quota::get(&at))
     }
-}
-
-fn no_quota() -> Error {
-    failure(ErrorKind::Unsupported, "this wxc does not set project quotas")
 }
 
 fn kind_of(kind: FileType) -> NodeKind {
@@ -440,7 +440,7 @@ fn shares_blocks(at: &At) -> Result<bool, Error> {
 }
 
 /// The kernel's spelling for a magic number of statfs(2). ext2 and ext3 are ext4 to the kernel of today.
-fn filesystem_name(magic: rustix::fs::FsWord) -> String {
+pub(super) fn filesystem_name(magic: rustix::fs::FsWord) -> String {
     const NAMES: &[(i64, &str)] = &[
         (0xef53, "ext4"),
         (0x9123_683e, "btrfs"),
