@@ -110,14 +110,14 @@ pub fn assign(directory: BorrowedFd<'_>, project: u32) -> Result<()> {
 /// Whether the file system counts what projects take up and holds them to their limits.
 ///
 /// # Errors
-/// `ENOSYS` on a kernel before 5.14, `EPERM` without `CAP_SYS_ADMIN`.
+/// `EPERM` without `CAP_SYS_ADMIN`.
 pub fn enforced(filesystem: BorrowedFd<'_>) -> Result<bool> {
     let mut state = State { version: 1, reserved: 0, flags: 0, rest: [0; 32] };
     // SAFETY: the kernel reads the version and writes a `struct fs_quota_statv`, which is shorter than `State`.
     match unsafe { quotactl(filesystem, Q_XGETQSTATV, 0, (&raw mut state).cast()) } {
         Ok(()) => Ok(state.flags & COUNTED_AND_HELD == COUNTED_AND_HELD),
-        // No quotas of any kind, or none in this kernel.
-        Err(Errno::SRCH | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTTY) => Ok(false),
+        // No quotas of any kind; `ENOSYS` where this type of file system has none in this kernel, and before Linux 5.14.
+        Err(Errno::SRCH | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS) => Ok(false),
         Err(errno) => Err(errno),
     }
 }

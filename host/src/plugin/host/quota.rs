@@ -117,9 +117,6 @@ fn available(at: &At, fd: BorrowedFd<'_>) -> Result<(), Error> {
     let why = match project::enforced(fd) {
         Ok(true) => return Ok(()),
         Err(Errno::PERM) => "only root may set project quotas".to_owned(),
-        Err(Errno::NOSYS) => {
-            "this kernel sets no project quotas through a descriptor (Linux 5.14 does)".to_owned()
-        }
         Ok(false) => needed(&fstatfs(fd).map(|s| filesystem_name(s.f_type)).unwrap_or_default()),
         Err(errno) => return Err(at.refused("ask for the quotas of", errno)),
     };
