@@ -255,7 +255,7 @@ impl Default for Env {
 impl Drop for Env {
     fn drop(&mut self) {
         for name in self.names() {
-            let mut destroy = self.wxc(["destroy", "-f", &name]).into_command();
+            let mut destroy = self.wxc(["destroy", "-f", "-s", &name]).into_command();
             // A test may have broken it on purpose; what matters is checked below.
             let _status = destroy.output();
         }

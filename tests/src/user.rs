@@ -89,6 +89,14 @@ impl User {
         command
     }
 
+    /// The names of the cgroups that there are in the delegated one.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<String> {
+        let entries = self.cgroup.iter().flat_map(fs::read_dir).flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
     /// Gives a directory of the test's to the user, with all that is in it.
     ///
     /// # Panics

@@ -1,8 +1,10 @@
 //! What is unfinished: told by the doctor, settled by the next command, left alone while somebody works on it.
 
 use std::fs;
+use std::time::Duration;
 
 use wxc_tests::failpoints::{self, Fault};
+use wxc_tests::mount::Mount;
 use wxc_tests::world::world;
 use wxc_tests::{Env, needs};
 
@@ -33,6 +35,33 @@ fn settling_can_be_interrupted_as_well() {
         env.wxc(["doctor", "--repair"]).ok();
         assert_eq!(world(&env), before, "{site}");
     }
+}
+
+/// A helper of a killed command ends after it, and what it had mounted later still: the next command waits for that.
+#[test]
+fn what_is_still_mounted_is_waited_for() {
+    needs!(root, userns, busybox, disks);
+    let env = Env::on("ext4");
+    fs::create_dir_all(env.file("tree/etc")).unwrap();
+    let tree = env.file("tree").display().to_string();
+    let create = ["create", "web", "-t", "local", "-B", "loop", "--size", "16M", "--", "--directory", &tree];
+    let sites = failpoints::sites(&env, &create);
+    env.wxc(["destroy", "web"]).ok();
+    let last = sites.iter().rfind(|site| site.starts_with("create.complete")).expect("a create is completed");
+    let killed = failpoints::with_fault(&env, &create, Fault::Kill, last);
+    assert_eq!(killed.code(), 137, "{}", killed.told());
+    let mounted = Mount::inside(&env.container("web").join("rootdev"), "loop");
+    let again = env.wxc(create).spawn();
+    std::thread::sleep(Duration::from_millis(1500));
+    drop(mounted);
+    let output = again.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("removed what an interrupted create had left"),
+        "{told}"
+    );
+    env.wxc(["destroy", "web"]).ok();
+    env.wxc(["doctor"]).ok();
 }
 
 #[test]

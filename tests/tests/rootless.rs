@@ -225,6 +225,8 @@ fn a_running_container_is_copied_as_it_runs_and_restarts() {
     assert!(env.inside("web", own).starts_with("0::/\n"), "{}", env.inside("web", own));
     env.wxc(["restart", "-k", "web"]).ok();
     assert_eq!(env.inside("web", "cat /etc/here"), "here");
+    env.wxc(["destroy", "-f", "-s", "web"]).ok();
+    assert_eq!(env.user().cgroups(), Vec::<String>::new());
 }
 
 #[test]

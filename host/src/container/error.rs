@@ -9,6 +9,7 @@ use thiserror::Error as ThisError;
 
 use crate::config::name::NameError;
 use crate::config::system::SystemError;
+use crate::plugin::FailureKind;
 use crate::sys::tree::TreeError;
 use crate::unpack::UnpackError;
 
@@ -74,6 +75,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may succeed a moment later, when nobody uses something any more.
+    #[must_use]
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            Self::Plugin(error) => error.failure() == Some(FailureKind::Busy),
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::DirectoryNotEmpty)
+            }
+            _ => false,
+        }
+    }
+
     /// Wraps an error of the kernel with what was tried on which path.
     pub(crate) fn io<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io { what, path: path.to_path_buf(), source }

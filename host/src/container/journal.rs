@@ -33,6 +33,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,10 @@ use super::{
 };
 use crate::config::Name;
 use crate::sys::failpoint;
+
+/// How long something that is unfinished may still be in use by what a killed command had started.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a command is about to do, with what taking it back needs to know. The first name of each is the container
 /// that changes.
@@ -370,7 +375,7 @@ fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
     let failed =
         |source| Error::Unsettled { name: name.to_string(), verb: intent.verb(), source: Box::new(source) };
     ids::act_for_all(host)?;
-    let said = intent.settle(host, &record.operation).map_err(failed)?;
+    let said = patiently(|| intent.settle(host, &record.operation)).map_err(failed)?;
     for name in &record.containers {
         store::sweep(&host.layout.directory(name))?;
         for snapshot in snapshot::names(host, name)? {
@@ -382,6 +387,18 @@ fn settle(host: &Host, record: &Record) -> Result<Option<Name>, Error> {
     let Some(said) = said else { return Ok(None) };
     host.progress.note(&said);
     Ok(Some(name.clone()))
+}
+
+/// Tries again while something is in use. A command that was killed lets go of its locks at once, and the kernel unmounts what
+/// its helpers had mounted a moment later.
+fn patiently<T>(settle: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let since = Instant::now();
+    loop {
+        match settle() {
+            Err(error) if error.is_busy() && since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
 }
 
 /// Removes a record. Nobody waits for the disk: one that comes back after a loss of power finds what it was about done.
