@@ -154,6 +154,52 @@ fn a_running_one_is_copied_only_when_asked() {
     env.wxc(["start", "copy"]).ok();
 }
 
+/// `-s -a`: by a snapshot for which it rests. What either writes from then on is its own.
+fn shared_while_it_runs(env: &Env) {
+    env.wxc(["start", "web"]).ok();
+    env.inside("web", "echo old > /root/mark; rm /bin/vi");
+    let told = env.wxc(["copy", "-s", "-a", "web", "clone"]).run();
+    assert!(told.status.success() && told.stderr.contains("cloned web to clone"), "{}", told.told());
+    assert_eq!(env.state("web"), "RUNNING");
+    // The kernel still has its layers, and what is below can be written for the first time.
+    env.inside("web", "echo new > /root/mark; echo more >> /etc/passwd; mkdir /later");
+    env.wxc(["start", "clone"]).ok();
+    let seen = "cat /root/mark; ls -d /later /bin/vi 2>/dev/null; tail -n 1 /etc/passwd";
+    let seen = env.inside("clone", seen);
+    assert!(seen.starts_with("old\n") && !seen.contains("later") && !seen.contains("more"), "{seen}");
+    env.inside("clone", "echo mine > /root/mark");
+    assert_eq!(env.inside("web", "cat /root/mark"), "new");
+    env.wxc(["stop", "-k", "clone"]).ok();
+    // It stands without what it came from.
+    env.wxc(["destroy", "-f", "web"]).ok();
+    env.wxc(["start", "clone"]).ok();
+    assert_eq!(env.inside("clone", "cat /root/mark"), "mine");
+    env.wxc(["destroy", "-f", "clone"]).ok();
+    assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
+}
+
+#[test]
+fn a_running_one_in_layers_is_shared() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("web", &["-B", "overlay"]);
+    shared_while_it_runs(&env);
+}
+
+#[test]
+fn a_running_one_on_a_disk_is_shared_where_blocks_are() {
+    needs!(root, userns, busybox, cgroups, btrfs, disks);
+    let env = Env::on("btrfs");
+    env.busybox("web", &["-B", "loop", "--size", "64M"]);
+    shared_while_it_runs(&env);
+    // Without shared blocks it would be copied twice while it rests.
+    let plain = Env::on("ext4");
+    plain.busybox("web", &["-B", "loop", "--size", "64M"]);
+    plain.wxc(["start", "web"]).ok();
+    let refused = plain.wxc(["copy", "-s", "-a", "web", "clone"]).fails(1);
+    assert!(refused.contains("shares only what does not run"), "{refused}");
+}
+
 #[test]
 fn a_copy_in_another_directory() {
     needs!(root, userns, busybox, cgroups);

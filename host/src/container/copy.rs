@@ -15,7 +15,8 @@ use super::journal::{self, Claim, Intent, Operation, Survives};
 use super::shift::Shifted;
 use super::start::{self, StartRequest};
 use super::{
-    Error, Host, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, store, watch,
+    Error, Host, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, snapshot, store,
+    watch,
 };
 use crate::config::ids::IdMap;
 use crate::config::mounts::Mount;
@@ -26,6 +27,7 @@ use crate::runtime::Launched;
 use super::snapshot::along::Along;
 use super::snapshot::meanwhile::Rest;
 pub use method::How;
+use method::{Activity, Quiet};
 pub(super) use method::{Volume, hidden};
 
 /// What to copy, and how.
@@ -224,7 +226,15 @@ impl Work<'_> {
         }
         let source = method::Volume::of(host, self.from, &original)?;
         let (target, why) = self.storage(&source)?;
-        let choice = method::choose(&source, &target, self.here, request.sharing, running.is_some())?;
+        let activity = match running {
+            None => Activity::Stopped,
+            Some(_) if request.sharing == Sharing::Never => Activity::Running { rests: false },
+            Some(_) => {
+                let rests = snapshot::Volume::of(host, self.from, &original)?.at_rest.is_some();
+                Activity::Running { rests }
+            }
+        };
+        let choice = method::choose(&source, &target, self.here, request.sharing, activity)?;
 
         let mut notes = create::make_room(there, self.to)?;
         notes.extend(why);
@@ -261,8 +271,14 @@ impl Work<'_> {
             mark.ids = ids::allocate(there, self.to)?;
         }
         operation.step("copy.volume")?;
-        let rest = found.running && choice.needs_rest();
-        let rest = if rest { Some(Rest::begin(host, self.from)?) } else { None };
+        let quiet = if found.running { choice.quiet(source)? } else { Quiet::Nothing };
+        let rest = match quiet {
+            Quiet::Nothing => None,
+            Quiet::Processes => Some(Rest::begin(host, self.from)?),
+            Quiet::Disk => {
+                Some(Rest::with_disk(host, self.from, &snapshot::Volume::of(host, self.from, original)?)?)
+            }
+        };
         let policy = Shifted::between(host, original, &mark.ids);
         let to = (self.to, self.request.size);
         let root = method::make(host, choice, operation, source, target, to, policy)?;

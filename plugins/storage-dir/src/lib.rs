@@ -87,7 +87,7 @@ impl Guest for Dir {
 
 impl sizes::Guest for Dir {
     fn describe() -> Result<sizes::Traits, Error> {
-        // Not strict: root of a privileged container can give its files to another project.
+        // Not strict: root of a privileged container can give its files to another project, and ext4 does not limit it at all.
         Ok(sizes::Traits { strict: false, grows_live: true, shrinks: true, always: false })
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 
 use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::{Case, Need, Run};
 use crate::conformance::content::{Root, noise};
@@ -84,6 +85,7 @@ fn set(lab: &Lab<'_>, operation: &str, id: &str, size: u64) -> Step {
 
 /// Writes until nothing more fits, at most `most` bytes; how many were written.
 fn fill(root: &Root, name: &str, most: u64) -> Step<u64> {
+    let _limited = Limited::begin().map_err(here)?;
     let piece = noise(name, PIECE);
     let mut file = File::create(root.at(name)).map_err(here)?;
     let mut written = 0;
@@ -98,6 +100,26 @@ fn fill(root: &Root, name: &str, most: u64) -> Step<u64> {
     match file.sync_all() {
         Err(error) if !is_full(&error) => Err(here(error)),
         _ => Ok(written),
+    }
+}
+
+/// This thread without what puts it above the quotas of some file systems, and lets it have their last blocks: root of a
+/// user namespace has it in no file system of the host's (`CAP_SYS_RESOURCE`, capabilities(7)).
+struct Limited(CapabilitySets);
+
+impl Limited {
+    fn begin() -> std::io::Result<Self> {
+        let sets = capabilities(None)?;
+        let effective = sets.effective.difference(CapabilitySet::SYS_RESOURCE);
+        set_capabilities(None, CapabilitySets { effective, ..sets })?;
+        Ok(Self(sets))
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // They are permitted still, so this is not refused.
+        let _restored = set_capabilities(None, self.0);
     }
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::super::journal::Operation;
 use super::super::shift::Shifted;
+use super::super::snapshot::meanwhile::{self, Meanwhile};
 use super::super::volume::{self, OpenVolume};
 use super::super::{Error, Host, dependents, ids, plugins};
 use super::Sharing;
@@ -73,12 +74,32 @@ pub(super) struct Choice {
     second_best: bool,
     /// The copy has the original's ids, as it has its files.
     pub(super) shares_ids: bool,
+    /// The snapshot is taken of what is mounted, while nothing writes to it.
+    at_rest: bool,
+}
+
+/// What may not write to the original while it is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quiet {
+    Nothing,
+    /// Its processes.
+    Processes,
+    /// Those, and the file system on its disk.
+    Disk,
 }
 
 impl Choice {
-    /// Whether nothing may write to the original meanwhile.
-    pub(super) fn needs_rest(self) -> bool {
-        self.how == How::Bytes
+    /// What has to rest meanwhile, of a container that runs.
+    pub(super) fn quiet(self, source: &Volume) -> Result<Quiet, Error> {
+        match self.how {
+            How::Bytes => Ok(Quiet::Processes),
+            How::Snapshot if self.at_rest => {
+                let plan = source.storage.mounts(&source.id, Access::ReadOnly)?;
+                let disk = matches!(meanwhile::decide(None, true, &plan), Meanwhile::Rests { disk: true });
+                Ok(if disk { Quiet::Disk } else { Quiet::Processes })
+            }
+            How::Snapshot | How::Clone => Ok(Quiet::Nothing),
+        }
     }
 
     /// What a person should know of it.
@@ -109,13 +130,23 @@ enum Refusal {
     Running,
 }
 
+/// Whether the original runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activity {
+    Stopped,
+    /// `rests`: its storage takes snapshots of it while nothing is written.
+    Running {
+        rests: bool,
+    },
+}
+
 /// Chooses a way for these two storages.
 pub(super) fn choose(
     source: &Volume,
     target: &Target,
     here: bool,
     sharing: Sharing,
-    running: bool,
+    activity: Activity,
 ) -> Result<Choice, Error> {
     let (storage, abilities) = (&target.storage, target.storage.abilities());
     let own = source.storage.identity().name == storage.identity().name;
@@ -127,7 +158,15 @@ pub(super) fn choose(
         let traits = storage.snapshot_traits()?;
         traits.live && traits.instant
     };
-    let choice = decide(sharing, running, clones, live)
+    let activity = match activity {
+        // A clone that is a copy of everything would be the second one.
+        Activity::Running { rests } => {
+            let worth = clones.is_some_and(|traits: CloneTraits| traits.instant);
+            Activity::Running { rests: rests && own && worth }
+        }
+        Activity::Stopped => activity,
+    };
+    let choice = decide(sharing, activity, clones, live)
         .map(|choice| Choice { shares_ids: source.shifted && choice.how != How::Bytes, ..choice });
     choice.map_err(|refusal| match refusal {
         Refusal::Running => Error::Invalid {
@@ -163,24 +202,23 @@ pub(super) fn knows(storage: &StoragePlugin, source: &Volume) -> Result<bool, Er
 
 fn decide(
     sharing: Sharing,
-    running: bool,
+    activity: Activity,
     clones: Option<CloneTraits>,
     live: bool,
 ) -> Result<Choice, Refusal> {
-    let choice = |how| Ok(Choice { how, traits: clones, second_best: false, shares_ids: false });
+    let choice = |how| Choice { how, traits: clones, second_best: false, shares_ids: false, at_rest: false };
     let bytes = |refusal| match sharing {
         Sharing::Required => Err(refusal),
-        Sharing::Preferred => {
-            Ok(Choice { how: How::Bytes, traits: clones, second_best: true, shares_ids: false })
-        }
-        Sharing::Never => choice(How::Bytes),
+        Sharing::Preferred => Ok(Choice { second_best: true, ..choice(How::Bytes) }),
+        Sharing::Never => Ok(choice(How::Bytes)),
     };
-    match clones {
-        None => bytes(Refusal::Cannot),
-        Some(traits) if traits.pins_parent && sharing == Sharing::Never => choice(How::Bytes),
-        Some(_) if live => choice(How::Snapshot),
-        Some(_) if running => bytes(Refusal::Running),
-        Some(_) => choice(How::Clone),
+    match (clones, activity) {
+        (None, _) => bytes(Refusal::Cannot),
+        (Some(traits), _) if traits.pins_parent && sharing == Sharing::Never => Ok(choice(How::Bytes)),
+        (Some(_), _) if live => Ok(choice(How::Snapshot)),
+        (Some(_), Activity::Running { rests: true }) => Ok(Choice { at_rest: true, ..choice(How::Snapshot) }),
+        (Some(_), Activity::Running { rests: false }) => bytes(Refusal::Running),
+        (Some(_), Activity::Stopped) => Ok(choice(How::Clone)),
     }
 }
 
@@ -248,9 +286,11 @@ fn snapshot(
     let id = hidden(&source.id, operation.id());
     let home = host.layout.path.join(&source.id).join("snaps").join(operation.id());
     DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(Error::io("make", &home))?;
-    let made = storage
-        .snapshot(operation.id(), &source.id, &id)
-        .and_then(|_| storage.clone_volume(operation.id(), &id, to.0.as_str(), to.1));
+    let taken = match choice.at_rest {
+        true => storage.snapshot_at_rest(operation.id(), &source.id, &id),
+        false => storage.snapshot(operation.id(), &source.id, &id),
+    };
+    let made = taken.and_then(|_| storage.clone_volume(operation.id(), &id, to.0.as_str(), to.1));
     if made.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
         dependents::remove_hidden(host, storage, &id)?;
     }
@@ -293,29 +333,51 @@ mod tests {
     const ALONE: Option<CloneTraits> = Some(CloneTraits { instant: true, pins_parent: false });
     const PINNING: Option<CloneTraits> = Some(CloneTraits { instant: true, pins_parent: true });
 
-    fn how(sharing: Sharing, running: bool, clones: Option<CloneTraits>, live: bool) -> Result<How, Refusal> {
-        decide(sharing, running, clones, live).map(|choice| choice.how)
+    const STOPPED: Activity = Activity::Stopped;
+    const RUNNING: Activity = Activity::Running { rests: false };
+    const RESTING: Activity = Activity::Running { rests: true };
+
+    fn how(
+        sharing: Sharing,
+        activity: Activity,
+        clones: Option<CloneTraits>,
+        live: bool,
+    ) -> Result<How, Refusal> {
+        decide(sharing, activity, clones, live).map(|choice| choice.how)
     }
 
     #[test]
     fn an_independent_copy_never_depends() {
-        for running in [false, true] {
-            assert_eq!(how(Sharing::Never, running, PINNING, true), Ok(How::Bytes));
-            assert_eq!(how(Sharing::Never, running, None, false), Ok(How::Bytes));
-            assert_eq!(how(Sharing::Never, running, ALONE, true), Ok(How::Snapshot));
+        for activity in [STOPPED, RUNNING, RESTING] {
+            assert_eq!(how(Sharing::Never, activity, PINNING, true), Ok(How::Bytes));
+            assert_eq!(how(Sharing::Never, activity, None, false), Ok(How::Bytes));
+            assert_eq!(how(Sharing::Never, activity, ALONE, true), Ok(How::Snapshot));
         }
-        assert_eq!(how(Sharing::Never, false, ALONE, false), Ok(How::Clone));
-        assert_eq!(how(Sharing::Never, true, ALONE, false), Ok(How::Bytes));
+        assert_eq!(how(Sharing::Never, STOPPED, ALONE, false), Ok(How::Clone));
+        assert_eq!(how(Sharing::Never, RUNNING, ALONE, false), Ok(How::Bytes));
     }
 
     #[test]
     fn sharing_that_cannot_be_is_refused_or_said() {
-        assert_eq!(how(Sharing::Required, false, None, true), Err(Refusal::Cannot));
-        assert_eq!(how(Sharing::Required, true, PINNING, false), Err(Refusal::Running));
-        assert_eq!(how(Sharing::Required, false, PINNING, false), Ok(How::Clone));
-        assert_eq!(how(Sharing::Required, true, PINNING, true), Ok(How::Snapshot));
-        let choice = decide(Sharing::Preferred, true, PINNING, false).unwrap();
+        assert_eq!(how(Sharing::Required, STOPPED, None, true), Err(Refusal::Cannot));
+        assert_eq!(how(Sharing::Required, RUNNING, PINNING, false), Err(Refusal::Running));
+        assert_eq!(how(Sharing::Required, STOPPED, PINNING, false), Ok(How::Clone));
+        assert_eq!(how(Sharing::Required, RUNNING, PINNING, true), Ok(How::Snapshot));
+        let choice = decide(Sharing::Preferred, RUNNING, PINNING, false).unwrap();
         assert!(choice.how == How::Bytes && choice.second_best);
-        assert!(!decide(Sharing::Never, true, PINNING, false).unwrap().second_best);
+        assert!(!decide(Sharing::Never, RUNNING, PINNING, false).unwrap().second_best);
+    }
+
+    #[test]
+    fn what_rests_is_shared_while_it_runs() {
+        for sharing in [Sharing::Required, Sharing::Preferred] {
+            for clones in [ALONE, PINNING] {
+                let choice = decide(sharing, RESTING, clones, false).unwrap();
+                assert!(choice.how == How::Snapshot && choice.at_rest && !choice.second_best);
+                // One that needs no rest takes none.
+                assert!(!decide(sharing, RESTING, clones, true).unwrap().at_rest);
+            }
+        }
+        assert_eq!(how(Sharing::Required, RESTING, None, false), Err(Refusal::Cannot));
     }
 }
