@@ -94,7 +94,11 @@ pub fn attached(below: &Path) -> Vec<String> {
 fn walk(top: &Path, directory: &Path, prefix: &str, world: &mut World) {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
-        let name = format!("{prefix}{}", path.strip_prefix(top).unwrap().display());
+        let mut name = unnumbered(&format!("{prefix}{}", path.strip_prefix(top).unwrap().display()));
+        // Two operations are told apart.
+        while world.contains_key(&name) {
+            name.push('\'');
+        }
         let meta = path.symlink_metadata().unwrap();
         let file = name.rsplit('/').next().unwrap_or(&name);
         // The journal may be there or not, as long as it is empty, and so may the kernel's place to work in.
@@ -118,6 +122,17 @@ fn walk(top: &Path, directory: &Path, prefix: &str, world: &mut World) {
             walk(top, &path, prefix, world);
         }
     }
+}
+
+/// A path without the time and the process that are in the name of an operation.
+fn unnumbered(path: &str) -> String {
+    let plain = |part: &str| match part.rsplit_once('-') {
+        Some((verb, time)) if time.len() >= 12 && time.bytes().all(|byte| byte.is_ascii_digit()) => {
+            verb.trim_end_matches(|letter: char| letter.is_ascii_digit()).to_owned()
+        }
+        _ => part.to_owned(),
+    };
+    path.split('/').map(plain).collect::<Vec<_>>().join("/")
 }
 
 /// One entry in words.

@@ -45,6 +45,9 @@ const RESTORE: Words = &["snapshot", "web", "-r", "s"];
 const COPY: Words = &["copy", "web", "copy"];
 const UNCOPY: Words = &["destroy", "copy"];
 const CLONE: Words = &["copy", "-s", "web", "copy"];
+/// Of a container that runs, by a snapshot for which it rests.
+const LIVE_CLONE: Words = &["copy", "-s", "-a", "web", "copy"];
+const START: Words = &["start", "web", "--", "/sleep", "1000000"];
 const OTHER: Words = &["copy", "-s", "web", "other"];
 const RENAME: Words = &["copy", "-R", "web", "www"];
 const RENAME_BACK: Words = &["copy", "-R", "www", "web"];
@@ -89,6 +92,7 @@ rows! {
     on_layers_a_copy: "overlay", [CREATE], COPY, [UNCOPY];
     // With another clone the original is sealed before and after.
     on_layers_a_clone: "overlay", [CREATE, OTHER], CLONE, [UNCOPY];
+    on_layers_a_clone_of_what_runs: "overlay", [CREATE, START], LIVE_CLONE, [UNCOPY];
     on_layers_a_rename: "overlay", [CREATE, SNAPSHOT], RENAME, [RENAME_BACK];
 
     on_layers_an_import: "overlay", [], IMPORT, [UNIMPORT];
@@ -114,6 +118,7 @@ rows! {
     in_a_disk_a_restore: "loop", [CREATE, SNAPSHOT, WRITE, SET], RESTORE, [WRITE, SET];
     in_a_disk_a_copy: "loop", [CREATE], COPY, [UNCOPY];
     in_a_disk_a_rename: "loop", [CREATE], RENAME, [RENAME_BACK];
+    in_a_disk_an_import: "loop", [], IMPORT, [UNIMPORT];
     in_a_disk_a_growth: "loop", [CREATE], GROW, [DESTROY, CREATE];
     in_a_disk_a_shrinking: "loop", [CREATE, GROW], SHRINK, [DESTROY, CREATE, GROW];
 }
@@ -214,6 +219,9 @@ fn every_site(row: &Row) {
     if row.command == IMPORT {
         export(&env, &case.tree);
     }
+    if row.before.contains(&START) {
+        program(&env);
+    }
     case.all(row.before);
     // Once for what is made with the first operation of all and stays: the journal's directory.
     env.wxc(case.words(row.command)).ok();
@@ -243,6 +251,15 @@ fn every_site(row: &Row) {
     }
     env.wxc(["doctor"]).ok();
     assert_eq!(difference(&worlds.before, &world(&env)), "", "not as before");
+}
+
+/// What the container can run, and the places where that finds its mounts.
+fn program(env: &Env) {
+    let tree = env.file("tree");
+    fs::copy("/bin/busybox", tree.join("sleep")).unwrap();
+    for directory in ["dev", "proc", "sys"] {
+        fs::create_dir(tree.join(directory)).unwrap();
+    }
 }
 
 /// An export with a snapshot, of a container that is gone.
