@@ -37,6 +37,44 @@ fn settling_can_be_interrupted_as_well() {
     }
 }
 
+/// What had lent itself to clones is made writable again before an operation begins, of which there is no record.
+#[test]
+fn a_note_that_was_cut_short_is_found_and_swept() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    let lent = || {
+        env.busybox("web", &["-B", "overlay"]);
+        env.wxc(["copy", "-s", "web", "copy"]).ok();
+        env.wxc(["destroy", "copy"]).ok();
+    };
+    let snapshot = ["snapshot", "web", "one"];
+    lent();
+    let sites = failpoints::sites(&env, &snapshot);
+    env.wxc(["destroy", "-s", "web"]).ok();
+    let mut found = 0;
+    // The first that is written is the note, and then the record.
+    for site in sites.iter().take(6) {
+        lent();
+        let killed = failpoints::with_fault(&env, &snapshot, Fault::Kill, site);
+        assert_eq!(killed.code(), 137, "{site}: {}", killed.told());
+        let part = env.container("web").join(".rootfs.volume.part");
+        if part.exists() {
+            found += 1;
+            let doctor = env.wxc(["doctor"]).run();
+            assert!(
+                doctor.code() == 1 && doctor.stdout.contains("before it put this file"),
+                "{}",
+                doctor.told()
+            );
+        }
+        env.wxc(["doctor", "--repair"]).ok();
+        assert!(!part.exists(), "{site}");
+        env.wxc(["doctor"]).ok();
+        env.wxc(["destroy", "-s", "web"]).ok();
+    }
+    assert!(found > 0, "{sites:?}");
+}
+
 /// A helper of a killed command ends after it, and what it had mounted later still: the next command waits for that.
 #[test]
 fn what_is_still_mounted_is_waited_for() {

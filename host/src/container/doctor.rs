@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::idregistry::Registry;
 use super::journal::{self, Record};
 use super::lock::Lock;
-use super::{Error, Host, dependents, destroy, ephemeral, ids, leftover, plugins, snapshot};
+use super::{Error, Host, dependents, destroy, ephemeral, ids, leftover, plugins, snapshot, store};
 use crate::config::Name;
 
 /// Something that was found.
@@ -257,7 +257,10 @@ impl Look<'_> {
                     let at = self.host.layout.directory(&name);
                     self.add(Problem::Leftover, Some(name.as_str()), at, what, cure);
                 }
-                leftover::Kind::Complete => self.snapshots(&name)?,
+                leftover::Kind::Complete => {
+                    self.cut_short(&name)?;
+                    self.snapshots(&name)?;
+                }
                 leftover::Kind::Leftover => {
                     let what = format!("{name} was half made or half removed by a command that was killed");
                     let cure = Some((Remedy::Remove(name.clone()), "remove it".into()));
@@ -301,6 +304,16 @@ impl Look<'_> {
              put the file back, or remove the directory"
         );
         self.add(Problem::NoConfiguration, Some(name.as_str()), at, what, None);
+    }
+
+    /// Files of no operation that stand beside what they were to replace.
+    fn cut_short(&mut self, name: &Name) -> Result<(), Error> {
+        for path in store::cut_short(&self.host.layout.directory(name))? {
+            let what = format!("a command on {name} was killed before it put this file in place");
+            let cure = Some((Remedy::Settle(name.clone()), "remove this file".into()));
+            self.add(Problem::Unfinished, Some(name.as_str()), path, what, cure);
+        }
+        Ok(())
     }
 
     fn snapshots(&mut self, name: &Name) -> Result<(), Error> {

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Host};
 use crate::config::{Container, Name, toml};
@@ -125,26 +125,39 @@ fn put(path: &Path, content: &[u8], finish: impl Fn(&File) -> io::Result<()>) ->
     })
 }
 
-/// Removes what was cut short of files that were to get their names at the end: a plugin's (`.NAME.part`). Nobody
-/// works in `directory`; it need not be there.
+/// Removes what was cut short of files that were to get their names at the end ([`cut_short`]). Nobody works in `directory`; it
+/// need not be there.
 ///
 /// # Errors
 /// One cannot be removed.
 pub(super) fn sweep(directory: &Path) -> Result<(), Error> {
+    for path in cut_short(directory)? {
+        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Files that were to get their names at the end, of a plugin (`.NAME.part`) and of a configuration: whoever wrote them was
+/// killed, if nobody works in `directory`.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn cut_short(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = || Error::io("tidy up", directory);
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed())?,
     };
+    let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed())?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let of_a_volume = name.starts_with(".rootfs") || name.starts_with(".rootdev");
-        if of_a_volume && name.ends_with(".part") {
-            fs::remove_file(&path).map_err(failed())?;
+        if of_a_volume && name.ends_with(".part") || name == "container.new" {
+            found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Makes names in a directory durable (fsync(2) on the directory).

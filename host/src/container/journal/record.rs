@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Intent;
 use crate::config::Name;
-use crate::container::{Error, Host, layout::JOURNAL};
+use crate::container::{Error, Host, layout::JOURNAL, store};
 
 /// The format written by this version. What is in [`Envelope`] stays in all later ones.
 pub(super) const FORMAT: u32 = 1;
@@ -79,16 +79,10 @@ pub fn cut_short(host: &Host) -> Result<Vec<(PathBuf, Name)>, Error> {
     Ok(short.filter_map(|path| subject(&path).map(|name| (path, name))).collect())
 }
 
-/// Removes records of `name` whose writing was cut short: nothing had begun then. The same for its configuration. The
-/// caller holds its lock.
+/// Removes records of `name` whose writing was cut short: nothing had begun then. The same for files in its directory.
+/// The caller holds its lock.
 pub(super) fn sweep(host: &Host, name: &Name) -> Result<(), Error> {
-    let short = host.layout.config(name).with_extension("new");
-    match fs::remove_file(&short) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", &short)(error));
-        }
-        _ => {}
-    }
+    store::sweep(&host.layout.directory(name))?;
     for (path, whose) in cut_short(host)? {
         if whose == *name {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
