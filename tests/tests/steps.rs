@@ -109,6 +109,7 @@ rows! {
     on_btrfs_a_rename: "btrfs", [CREATE], RENAME, [RENAME_BACK];
     on_btrfs_an_import: "btrfs", [], IMPORT, [UNIMPORT];
     on_btrfs_a_resize: "btrfs", [CREATE, SHRINK], GROW, [SHRINK];
+    on_btrfs_a_shrinking: "btrfs", [CREATE, GROW], SHRINK, [GROW];
 
     in_a_disk_a_create: "loop", [], CREATE, [DESTROY];
     in_a_disk_a_destroy: "loop", [CREATE], DESTROY, [CREATE];
