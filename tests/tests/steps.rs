@@ -7,11 +7,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate, syncfs};
+use rustix::io::Errno;
 use wxc_tests::failpoints::{self, Fault};
 use wxc_tests::mount::Mount;
 use wxc_tests::needs::{btrfs, skip};
 use wxc_tests::world::{World, difference, world};
 use wxc_tests::{Env, needs};
+
+/// How much room a full disk has: none, some for a few small files, and some for a part of the tree.
+const ROOMS: [u64; 3] = [0, 16 << 10, 96 << 10];
 
 type Words = &'static [&'static str];
 
@@ -186,6 +191,38 @@ impl<'a> Case<'a> {
         self.all(self.row.back);
     }
 
+    /// A disk that is really full, or becomes so on the way: the command says so, and once there is room everything goes on.
+    fn try_full(&self, room: u64, worlds: &Worlds) {
+        let (env, at) = (self.env, format!("with room for {room} bytes"));
+        let command = self.words(self.row.command);
+        let ballast = fill(env, room);
+        let out = env.wxc(&command).run();
+        fs::remove_file(ballast).unwrap();
+        // btrfs has the room back with its next commit.
+        syncfs(fs::File::open(env.path()).unwrap()).unwrap();
+        if out.code() != 0 {
+            let told = ["No space left", "than what is left in"].iter().any(|why| out.stderr.contains(why));
+            assert!(told, "{at}: {}", out.told());
+            // Nobody should have to remove something by other means first.
+            let removes = [DESTROY, UNSNAPSHOT].contains(&self.row.command);
+            assert!(!removes, "{at}: {}", out.told());
+        }
+        let found = world(env);
+        if !worlds.know(&found) {
+            let wrong = difference(&worlds.before, &found);
+            assert!(out.stderr.contains("tidy up"), "{at}: {}{wrong}", out.told());
+            env.wxc(["doctor", "--repair"]).ok();
+        }
+        let mut now = world(env);
+        if now != worlds.after && worlds.know(&now) {
+            assert_ne!(out.code(), 0, "{at}: it said that it was done: {}", out.told());
+            env.wxc(&command).ok();
+            now = world(env);
+        }
+        assert_eq!(difference(&worlds.after, &now), "", "{at}: neither complete nor absent: {}", out.told());
+        self.all(self.row.back);
+    }
+
     /// What the next command does. Now and then: the doctor finds it or not, and changes nothing by looking.
     fn repair(&self, site: &str, at: &str) {
         if site.ends_with("#1") {
@@ -250,6 +287,16 @@ fn every_site(row: &Row) {
         case.try_at(site, Fault::Kill, &worlds);
         case.try_at(site, failing, &worlds);
     }
+    let rooms = match row {
+        // What runs would write to the full disk, too.
+        row if row.before.contains(&START) => 0,
+        // It writes into the disk of a container, which is sparse: it runs full inside, as it would for a guest.
+        Row { storage: "loop", command: RENAME, .. } => 1,
+        _ => ROOMS.len(),
+    };
+    for room in ROOMS.into_iter().take(rooms) {
+        case.try_full(room, &worlds);
+    }
     env.wxc(["doctor"]).ok();
     assert_eq!(difference(&worlds.before, &world(&env)), "", "not as before");
 }
@@ -261,6 +308,23 @@ fn program(env: &Env) {
     for directory in ["dev", "proc", "sys"] {
         fs::create_dir(tree.join(directory)).unwrap();
     }
+}
+
+/// Takes all of the disk that the containers are on, but for so many bytes; the file that does.
+fn fill(env: &Env, room: u64) -> PathBuf {
+    let path = env.path().join(".ballast");
+    let file = fs::File::create_new(&path).unwrap();
+    let (mut length, mut piece) = (0, 64 << 20);
+    while piece >= 4096 {
+        match fallocate(&file, FallocateFlags::empty(), length, piece) {
+            Ok(()) => length += piece,
+            Err(Errno::NOSPC) => piece /= 2,
+            Err(error) => panic!("the disk cannot be filled: {error}"),
+        }
+    }
+    file.set_len(length - room).unwrap();
+    file.sync_all().unwrap();
+    path
 }
 
 /// An export with a snapshot, of a container that is gone.

@@ -100,6 +100,12 @@ impl Error {
         }
     }
 
+    /// Whether there is no room on a disk.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// What a person can do next.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {

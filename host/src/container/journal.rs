@@ -130,6 +130,12 @@ impl Intent {
         }
     }
 
+    /// Whether it only removes. On a full disk it has to go on without a record, or nobody could make room: everything that is left
+    /// of it says itself what it is, as a leftover or an unfinished snapshot.
+    fn makes_room(&self) -> bool {
+        matches!(self, Self::Destroy { .. } | Self::Unsnapshot { .. })
+    }
+
     /// Finishes it or takes it back; a sentence if there was anything to do. The caller holds the locks.
     fn settle(&self, host: &Host, operation: &str) -> Result<Option<String>, Error> {
         match self {
@@ -226,7 +232,9 @@ pub fn begin(host: &Host, intent: &Intent, survives: Survives) -> Result<Operati
     if let Err(error) = written {
         // The name may be there although it is not durable. Nothing has begun.
         drop(fs::remove_file(&path));
-        return Err(error);
+        if !(intent.makes_room() && error.is_full()) {
+            return Err(error);
+        }
     }
     tracing::debug!(operation = id, ?intent, "begun");
     Ok(Operation { id, path })
