@@ -207,10 +207,8 @@ impl<'a> Case<'a> {
             let removes = [DESTROY, UNSNAPSHOT].contains(&self.row.command);
             assert!(!removes, "{at}: {}", out.told());
         }
-        let found = world(env);
-        if !worlds.know(&found) {
-            let wrong = difference(&worlds.before, &found);
-            assert!(out.stderr.contains("tidy up"), "{at}: {}{wrong}", out.told());
+        // Before anybody looks: a disk that ran full can only be mounted for writing.
+        if out.stderr.contains("tidy up") {
             env.wxc(["doctor", "--repair"]).ok();
         }
         let mut now = world(env);
@@ -290,8 +288,6 @@ fn every_site(row: &Row) {
     let rooms = match row {
         // What runs would write to the full disk, too.
         row if row.before.contains(&START) => 0,
-        // It writes into the disk of a container, which is sparse: it runs full inside, as it would for a guest.
-        Row { storage: "loop", command: RENAME, .. } => 1,
         _ => ROOMS.len(),
     };
     for room in ROOMS.into_iter().take(rooms) {

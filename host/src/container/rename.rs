@@ -4,6 +4,7 @@
 //! The moment of truth is the renaming of its directory. What follows it can be repeated: the storage's own
 //! names, the registry of ids, the words of its configuration, the host name inside.
 
+use std::fs;
 use std::path::PathBuf;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -135,7 +136,12 @@ fn follow(
     let mut notes = Vec::new();
     if old != new {
         match volume::open(&volume.storage, &volume.id, Access::ReadWrite) {
-            Ok(root) => identity::rename(root.root(), &identity::NewName { old: &old, new: &new })?,
+            Ok(root) => {
+                identity::rename(root.root(), &identity::NewName { old: &old, new: &new })?;
+                let pool = &host.layout.path;
+                let written = fs::File::open(pool).and_then(|pool| root.sync_apart(&pool));
+                written.map_err(Error::io("write its new name to the disk of", &directories.1))?;
+            }
             // Others are built on it: it is not to be written.
             Err(error) if dependents::may_be_sealed(&error) => {
                 notes.push(format!("the files of {to} still call it {old}: they are shared with its clones"));

@@ -11,7 +11,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fstat, openat, syncfs};
+use rustix::fs::{Mode, OFlags, fstat, fstatvfs, openat, syncfs};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::{Error, beneath};
@@ -43,13 +44,23 @@ impl OpenVolume {
     /// As [`OpenVolume::sync`].
     pub fn sync_with(&self, beside: &Path) -> io::Result<()> {
         let pool = File::open(beside)?;
+        self.sync_apart(&pool)?;
+        Ok(syncfs(pool)?)
+    }
+
+    /// The same for the volume alone, where it is not on the file system of `pool`: what is written there only seems to
+    /// fit until its blocks are.
+    ///
+    /// # Errors
+    /// As [`OpenVolume::sync`].
+    pub fn sync_apart(&self, pool: &File) -> io::Result<()> {
         // A tree, and the writable layer of an overlay, are on the pool's file system, and one sync is for both. That of a disk is
         // another one, whose blocks are in a file of the pool, so it comes first. (A subvolume of btrfs looks like that, too; there
         // the second sync finds nothing to do.)
-        if fstat(self.upper.as_ref().unwrap_or(&self.root))?.st_dev != fstat(&pool)?.st_dev {
-            self.sync()?;
+        if fstat(self.upper.as_ref().unwrap_or(&self.root))?.st_dev != fstat(pool)?.st_dev {
+            self.sync().map_err(|error| explained(error, pool))?;
         }
-        Ok(syncfs(pool)?)
+        Ok(())
     }
 
     /// Waits until what was written is on the disk.
@@ -60,6 +71,16 @@ impl OpenVolume {
         // An overlay writes nothing itself, and tells less about errors than the file system below it.
         failpoint::pass("volume.sync")?;
         Ok(syncfs(self.upper.as_ref().unwrap_or(&self.root))?)
+    }
+}
+
+/// What a loop device cannot write is an error of the disk to the file system on it, also when its file only finds no more room.
+fn explained(error: io::Error, pool: &File) -> io::Error {
+    const NO_MORE: u64 = 1 << 20;
+    let left = fstatvfs(pool).map_or(u64::MAX, |room| room.f_bavail.saturating_mul(room.f_frsize));
+    match Errno::from_io_error(&error) {
+        Some(Errno::IO) if left < NO_MORE => Errno::NOSPC.into(),
+        _ => error,
     }
 }
 
