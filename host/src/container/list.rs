@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::IpAddr;
-use std::num::NonZero;
 
 use serde::Serialize;
 
@@ -84,35 +83,7 @@ pub fn list(host: &Host, details: Wanted, wanted: impl Fn(&str) -> bool) -> Resu
     let mut names = host.layout.candidates()?;
     names.retain(|name| wanted(name.as_str()));
     let running = Running::of(host);
-    let each = |names: Vec<Name>| -> Vec<Entry> {
-        names.into_iter().filter_map(|name| entry(host, name, details, &running)).collect()
-    };
-    Ok(in_shares(names, each))
-}
-
-/// Shorter lists than this are done before another thread has begun.
-const WORTH_A_THREAD: usize = 100;
-
-/// Does the same with the parts of a list, one for each processor, and puts the answers together in its order. Reading a
-/// configuration takes longer than finding it.
-fn in_shares<T: Send, R: Send>(mut names: Vec<T>, each: impl Fn(Vec<T>) -> Vec<R> + Sync) -> Vec<R> {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let shares = processors.min(names.len() / WORTH_A_THREAD).max(1);
-    let share = names.len().div_ceil(shares).max(1);
-    std::thread::scope(|scope| {
-        let mut others = Vec::new();
-        while names.len() > share {
-            let rest = names.split_off(share);
-            let mine = std::mem::replace(&mut names, rest);
-            others.push(scope.spawn(|| each(mine)));
-        }
-        let last = each(names);
-        let done = others.into_iter().flat_map(|other| match other.join() {
-            Ok(entries) => entries,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        done.chain(last).collect()
-    })
+    Ok(names.into_iter().filter_map(|name| entry(host, name, details, &running)).collect())
 }
 
 /// What has a run directory, from one look. Most containers of a long list do not run, and are not asked.
@@ -230,21 +201,6 @@ fn live(entry: &mut Entry, snapshot: &Snapshot, wanted: Wanted) {
             entry.ipv4.extend(addresses().filter(IpAddr::is_ipv4));
             entry.ipv6.extend(addresses().filter(IpAddr::is_ipv6));
             entry.interfaces.push(link.name);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::in_shares;
-
-    #[test]
-    fn shares_come_back_whole_and_in_order() {
-        for length in [0, 1, 199, 200, 1001] {
-            let all: Vec<usize> = (0..length).collect();
-            let done = in_shares(all.clone(), |part| part.into_iter().filter(|n| n % 3 != 0).collect());
-            let expected: Vec<usize> = all.into_iter().filter(|n| n % 3 != 0).collect();
-            assert_eq!(done, expected);
         }
     }
 }
