@@ -121,7 +121,8 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
         assert!(names.contains(&(name.to_owned(), true)), "{name}: {names:?}");
     }
     let shown = plugins.show("storage-dir").unwrap();
-    assert_eq!(shown.abilities.len(), 1);
+    // Volumes, and sizes.
+    assert_eq!(shown.abilities.len(), 2);
     let permissions: Vec<_> =
         shown.permissions.iter().map(|p| (p.permission.to_string(), p.granted)).collect();
     assert_eq!(permissions, [("tree".to_owned(), true)]);

@@ -161,6 +161,9 @@ fn shared_while_it_runs(env: &Env) {
     let told = env.wxc(["copy", "-s", "-a", "web", "clone"]).run();
     assert!(told.status.success() && told.stderr.contains("cloned web to clone"), "{}", told.told());
     assert_eq!(env.state("web"), "RUNNING");
+    // The snapshot that it is built on is nobody's mistake.
+    env.wxc(["doctor"]).ok();
+    assert!(!env.wxc(["snapshot", "web", "-L"]).ok().contains("copy-"));
     // The kernel still has its layers, and what is below can be written for the first time.
     env.inside("web", "echo new > /root/mark; echo more >> /etc/passwd; mkdir /later");
     env.wxc(["start", "clone"]).ok();
@@ -176,6 +179,8 @@ fn shared_while_it_runs(env: &Env) {
     assert_eq!(env.inside("clone", "cat /root/mark"), "mine");
     env.wxc(["destroy", "-f", "clone"]).ok();
     assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
+    let left: Vec<_> = fs::read_dir(env.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::io;
 
 use super::journal::{self, Intent, Survives};
 use super::layout::{KEPT, LENT};
-use super::{Error, Host, leftover, plugins, store};
+use super::{Error, Host, leftover, plugins, snapshot, store};
 use crate::config::{Container, Name, toml};
 use crate::plugin::storage::{Access, Phase, Storage, Volume as Stored};
 use crate::plugin::{FailureKind, PluginError, StoragePlugin};
@@ -261,10 +261,14 @@ fn is_hidden(host: &Host, id: &str) -> bool {
 /// Removes such a snapshot with its directory.
 pub(super) fn remove_hidden(host: &Host, storage: &impl Storage, id: &str) -> Result<(), Error> {
     storage.remove(&plugins::operation("remove"), id)?;
-    let Some((of, snapshot)) = id.split_once('@') else { return Ok(()) };
+    let Some((of, name)) = id.split_once('@') else { return Ok(()) };
     let shelf = host.layout.path.join(of).join("snaps");
-    let home = shelf.join(snapshot);
+    let home = shelf.join(name);
     store::sweep(&home)?;
+    // With what was to become it.
+    for file in [snapshot::REMOVED, "snapshot.new"] {
+        drop(fs::remove_file(home.join(file)));
+    }
     match fs::remove_dir(&home) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::io("remove", &home)(error));

@@ -11,6 +11,7 @@ use super::{Error, Host, dependents, plugins, store, watch};
 use crate::config::Name;
 use crate::config::size::Size;
 use crate::plugin::storage::{SizeTraits, Storage};
+use crate::plugin::{FailureKind, PluginError, StoragePlugin};
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +43,7 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
     let container = store::load(host, name)?;
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     if !storage.abilities().sizes {
-        return Err(Error::Invalid {
-            message: format!("{} sets no limits on what a container takes up", storage.identity()),
-            hint: format!("a copy can be on one that does: wxc copy -B loop {name} NEWNAME"),
-        });
+        return Err(unlimited(&storage, name, "it has no sizes"));
     }
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
     let before = storage.size(&volume)?;
@@ -70,12 +68,24 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
     };
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         operation.step("resize.volume")?;
-        storage.set_size(operation.id(), &volume, target)?;
+        storage.set_size(operation.id(), &volume, target).map_err(|error| match error {
+            PluginError::Failed { kind: FailureKind::Unsupported, message, .. } => {
+                unlimited(&storage, name, &message)
+            }
+            other => other.into(),
+        })?;
         operation.step("resize.set")
     })?;
     let after = storage.size(&volume)?;
     tracing::info!(%name, ?before, ?after, "resized");
     Ok(Resized { name: name.clone(), storage: storage_name, before, after })
+}
+
+fn unlimited(storage: &StoragePlugin, name: &Name, why: &str) -> Error {
+    Error::Invalid {
+        message: format!("{} sets no limits on what {name} takes up: {why}", storage.identity()),
+        hint: format!("a copy can be on a storage that does: wxc copy -B loop {name} NEWNAME"),
+    }
 }
 
 /// Finishes what was as good as done, and lets the storage tidy up after everything else: the size that

@@ -43,7 +43,7 @@ pub use record::Record;
 /// The file that makes a directory a snapshot.
 const FILE: &str = "snapshot.toml";
 /// The same, of one that was removed and whose volume others are built on.
-const REMOVED: &str = "snapshot.removed";
+pub(in crate::container) const REMOVED: &str = "snapshot.removed";
 /// Names that `wxc snapshot` invents begin with it, as LXC's do.
 const PREFIX: &str = "snap";
 /// What `--destroy` takes for all of them; so it is no name.

@@ -265,8 +265,13 @@ mod tests {
         assert_eq!(ended.how, How::Late);
         assert!(start.elapsed() < Duration::from_secs(10));
         let other: i32 = String::from_utf8(ended.stdout).unwrap().trim().parse().unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        // It is gone, or on its way: a process that has been killed may still be seen until the kernel has run it.
+        let stat = || std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+        let is_gone = |stat: &str| stat.is_empty() || stat.contains(") Z ");
+        while !is_gone(&stat()) {
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", stat());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

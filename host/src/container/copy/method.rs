@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::super::journal::Operation;
 use super::super::shift::Shifted;
+use super::super::snapshot::REMOVED;
 use super::super::snapshot::meanwhile::{self, Meanwhile};
 use super::super::volume::{self, OpenVolume};
-use super::super::{Error, Host, dependents, ids, plugins};
+use super::super::{Error, Host, dependents, ids, plugins, store};
 use super::Sharing;
 use crate::config::{Container, Name};
 use crate::plugin::storage::{Access, CloneTraits, Storage as _};
@@ -290,6 +291,11 @@ fn snapshot(
         true => storage.snapshot_at_rest(operation.id(), &source.id, &id),
         false => storage.snapshot(operation.id(), &source.id, &id),
     };
+    let pins = choice.traits.is_none_or(|traits| traits.pins_parent);
+    if pins && taken.is_ok() {
+        // As one that a person removed while others are built on it: it goes with the last of them.
+        store::replace_fleeting(&home.join(REMOVED), b"")?;
+    }
     let made = taken.and_then(|_| storage.clone_volume(operation.id(), &id, to.0.as_str(), to.1));
     if made.is_err() || choice.traits.is_none_or(|traits| !traits.pins_parent) {
         dependents::remove_hidden(host, storage, &id)?;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::super::journal::{self, Intent, Survives};
 use super::super::{Error, Host, beneath, dependents, leftover, plugins, store};
-use super::{REMOVED, Volume, file, restore, volume_id};
+use super::{REMOVED, file, restore, volume_id};
 use crate::config::{Container, Name};
 use crate::plugin::storage::Storage as _;
 use crate::plugin::{FailureKind, StoragePlugin};
@@ -46,8 +46,8 @@ pub fn remove(host: &Host, name: &Name, snapshot: Option<&Name>) -> Result<Remov
         None => super::names(host, name)?,
     };
     let container = store::load(host, name)?;
-    let target = Volume::of(host, name, &container)?;
-    refuse_parents(&target.storage, name, &wanted)?;
+    let storage = plugins::load_storage(host, &container.rootfs.storage)?;
+    refuse_parents(&storage, name, &wanted)?;
     let intent = Intent::Unsnapshot { of: name.clone(), snapshots: wanted.clone() };
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         for snapshot in &wanted {
