@@ -15,9 +15,11 @@ use rustix::fs::{Mode, OFlags, fstat, fstatvfs, openat, syncfs};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
-use super::{Error, beneath};
+use super::{Error, Host, beneath};
+use crate::config::Name;
 use crate::plan::{OverlayUpper, RootSource};
 use crate::plugin::storage::{Access, Storage};
+use crate::plugin::{FailureKind, PluginError};
 use crate::sys::disk::{self, Manner};
 use crate::sys::{failpoint, overlay};
 
@@ -71,6 +73,28 @@ impl OpenVolume {
         // An overlay writes nothing itself, and tells less about errors than the file system below it.
         failpoint::pass("volume.sync")?;
         Ok(syncfs(self.upper.as_ref().unwrap_or(&self.root))?)
+    }
+}
+
+/// Makes a volume of the size that is asked for, or of the one that what goes into it happened to have: a person who asked for none
+/// need not have it on a pool that limits nothing.
+///
+/// # Errors
+/// As the storage's.
+pub fn create_like(
+    host: &Host,
+    storage: &impl Storage,
+    operation: &str,
+    (name, asked, had): (&Name, Option<u64>, Option<u64>),
+) -> Result<(), Error> {
+    match storage.create(operation, name.as_str(), asked.or(had)) {
+        Err(PluginError::Failed { kind: FailureKind::Unsupported, message, .. })
+            if asked.is_none() && had.is_some() =>
+        {
+            host.progress.note(&format!("{name} has no limit: {message}"));
+            Ok(storage.create(operation, name.as_str(), None).map(drop)?)
+        }
+        other => Ok(other.map(drop)?),
     }
 }
 

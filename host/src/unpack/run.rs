@@ -270,8 +270,12 @@ impl Helper {
         handles: &[BorrowedFd<'_>],
     ) -> Result<(), UnpackError> {
         let order = Order::Work { task, own, options: Box::new(options.clone()) };
-        send(self.socket.as_fd(), &order, handles)
-            .map_err(|error| UnpackError::Helper { why: format!("cannot be told what to do: {error}") })
+        match send(self.socket.as_fd(), &order, handles) {
+            // It has ended already, and how it did is what there is to say: whoever waits for its answer is told.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other
+                .map_err(|error| UnpackError::Helper { why: format!("cannot be told what to do: {error}") }),
+        }
     }
 
     /// Waits for the end of one that needs no map and tells no progress.

@@ -20,8 +20,8 @@ use super::super::volume::{self, OpenVolume};
 use super::super::{Error, Host, dependents, ids, plugins, store};
 use super::Sharing;
 use crate::config::{Container, Name};
+use crate::plugin::StoragePlugin;
 use crate::plugin::storage::{Access, CloneTraits, Storage as _};
-use crate::plugin::{FailureKind, PluginError, StoragePlugin};
 
 /// How it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -314,17 +314,8 @@ fn bytes(
 ) -> Result<(), Error> {
     let from = volume::open(&source.storage, &source.id, Access::ReadOnly)?;
     let limited = source.storage.abilities().sizes && target.storage.abilities().sizes;
-    let size = if limited && to.1.is_none() { source.storage.size(&source.id)? } else { to.1 };
-    match target.storage.create(operation.id(), to.0.as_str(), size) {
-        // Not asked for: the limit that the original happens to have, on a file system where none would hold.
-        Err(PluginError::Failed { kind: FailureKind::Unsupported, message, .. })
-            if to.1.is_none() && size.is_some() =>
-        {
-            host.progress.note(&format!("{} has no limit: {message}", to.0));
-            target.storage.create(operation.id(), to.0.as_str(), None)
-        }
-        other => other,
-    }?;
+    let size = if limited && to.1.is_none() { source.storage.size(&source.id)? } else { None };
+    volume::create_like(host, &target.storage, operation.id(), (to.0, to.1, size))?;
     let root = volume::open(&target.storage, to.0.as_str(), Access::ReadWrite)?;
     host.progress.phase(&format!("copying {}", source.id));
     let done = policy.copy(from.root(), root.root()).map_err(Error::tree(format!("copy {}", source.id)))?;

@@ -257,8 +257,8 @@ impl Work<'_> {
         }
         operation.step("import.volume")?;
         let sized = storage.abilities().sizes;
-        let size = self.request.size.or(self.manifest.size.filter(|_| sized));
-        storage.create(operation.id(), name.as_str(), size)?;
+        let had = self.manifest.size.filter(|_| sized);
+        volume::create_like(host, storage, operation.id(), (name, self.request.size, had))?;
         let snapshots = self.trees(operation, &mark, seal, &mut notes)?;
         unpack::end(self.stream).map_err(|source| image(self.progress.shown, source))?;
 
