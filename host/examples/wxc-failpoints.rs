@@ -4,5 +4,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wxc::runtime::roles::dispatch().or_else(wxc::unpack::dispatch).unwrap_or_else(wxc::cli::main)
+    wxc::runtime::roles::dispatch()
+        .or_else(wxc::unpack::dispatch)
+        .or_else(wxc::fetch::dispatch)
+        .unwrap_or_else(wxc::cli::main)
 }

@@ -11,6 +11,9 @@ pub mod config;
 /// What a start does: configuration and facts in, plan out.
 pub mod plan;
 
+/// Downloads: bytes of servers, checked on the way into a file.
+pub mod fetch;
+
 /// Plugins: components that decide, and the gate through which they reach the host.
 pub mod plugin;
 

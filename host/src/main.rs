@@ -10,5 +10,8 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     // Helpers first: they are to be small, and see nothing of the command line.
-    wxc::runtime::roles::dispatch().or_else(wxc::unpack::dispatch).unwrap_or_else(wxc::cli::main)
+    wxc::runtime::roles::dispatch()
+        .or_else(wxc::unpack::dispatch)
+        .or_else(wxc::fetch::dispatch)
+        .unwrap_or_else(wxc::cli::main)
 }

@@ -115,9 +115,15 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
     let top = tempfile::tempdir().unwrap();
     let plugins = Plugins::new(places(top.path()));
     let names: Vec<_> = plugins.list().into_iter().map(|p| (p.name, p.about.unwrap().granted)).collect();
-    for name in
-        ["storage-btrfs", "storage-dir", "storage-loop", "storage-overlay", "template-host", "template-local"]
-    {
+    for name in [
+        "storage-btrfs",
+        "storage-dir",
+        "storage-loop",
+        "storage-overlay",
+        "template-download",
+        "template-host",
+        "template-local",
+    ] {
         assert!(names.contains(&(name.to_owned(), true)), "{name}: {names:?}");
     }
     let shown = plugins.show("storage-dir").unwrap();

@@ -176,6 +176,20 @@ impl Env {
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.dir.path().join("home"));
         command.env("LANG", "C.UTF-8").env("TZ", "UTC").env("TERM", "dumb").env("COLUMNS", "100");
         command.env("WXC_RUN_DIR", self.run_dir());
+        let config = self.file("config");
+        if config.exists() {
+            command.env("WXC_CONFIG_DIR", config);
+        }
+    }
+
+    /// Gives it a `wxc.toml` with this text.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, text: &str) {
+        let directory = self.file("config");
+        fs::create_dir_all(&directory).expect("a directory for the test");
+        fs::write(directory.join("wxc.toml"), text).expect("a file for the test");
     }
 
     /// Where its running containers have their sockets.

@@ -32,6 +32,9 @@ pub mod pty;
 /// A command with a deadline, and what it gave back.
 pub mod run;
 
+/// An image server on loopback, which can be told to misbehave.
+pub mod server;
+
 /// An ordinary user, made for a test.
 pub mod user;
 

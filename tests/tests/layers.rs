@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["sys"],
     &["config"],
     &["plan"],
+    &["fetch"],
     &["plugin", "runtime", "unpack"],
     &["container"],
     &["conformance"],

@@ -9,6 +9,7 @@ mod conformance;
 mod copy;
 mod crash;
 mod doctor;
+mod download;
 mod ephemeral;
 mod foreign;
 mod harness;

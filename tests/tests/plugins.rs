@@ -42,9 +42,15 @@ fn spoiled(code: &str) -> (Env, PathBuf) {
 fn those_that_come_with_it_are_listed_and_shown() {
     let env = Env::new();
     let list = env.wxc(["plugin", "list"]).ok();
-    for name in
-        ["storage-btrfs", "storage-dir", "storage-loop", "storage-overlay", "template-host", "template-local"]
-    {
+    for name in [
+        "storage-btrfs",
+        "storage-dir",
+        "storage-loop",
+        "storage-overlay",
+        "template-download",
+        "template-host",
+        "template-local",
+    ] {
         assert!(list.contains(name), "{list}");
     }
     let json: serde_json::Value = serde_json::from_str(&env.wxc(["plugin", "list", "--json"]).ok()).unwrap();

@@ -211,6 +211,9 @@ pub struct Create {
     /// No user namespace: root inside is root of the host
     #[arg(long)]
     pub privileged: bool,
+    /// Take an image also if it is older than one that was used before
+    #[arg(long)]
+    pub allow_older: bool,
     /// Show the options of the template and stop
     #[arg(long)]
     pub help_template: bool,

@@ -14,6 +14,7 @@ use super::progress::Shown;
 use super::report::Failure;
 use crate::config::size::Size;
 use crate::config::{Name, system};
+use crate::container::downloads::Proxies;
 use crate::container::{Error, Host, Layout};
 use crate::plugin::{Places, Plugins};
 
@@ -48,7 +49,7 @@ pub(super) fn host(
     plugin_dir: Option<PathBuf>,
     quiet: bool,
 ) -> Result<Host, Failure> {
-    let defaults = system::directory(is_root(), |variable| env::var_os(variable));
+    let defaults = config_directory()?;
     let settings = system::settings(&defaults).map_err(Error::from)?;
     let path = path.or_else(|| settings.path.clone()).map_or_else(default_path, Ok)?;
     let mut again = vec!["--path".to_string(), path.to_string_lossy().into_owned()];
@@ -61,6 +62,7 @@ pub(super) fn host(
         plugins: Arc::new(Plugins::new(Places::standard(plugin_dir))),
         registry: registry()?,
         settings,
+        proxies: proxies(),
         defaults,
         again,
         environment: own_files(),
@@ -69,11 +71,36 @@ pub(super) fn host(
     })
 }
 
-/// What of the environment says where a user's own files are. Nothing for root, whose places are fixed.
+/// Where `wxc.toml` and `default.toml` are. Root's place is fixed unless root says otherwise.
+fn config_directory() -> Result<PathBuf, Failure> {
+    match env::var_os("WXC_CONFIG_DIR").map(PathBuf::from) {
+        Some(set) if set.is_absolute() => Ok(set),
+        Some(_) => {
+            Err(Failure::new("WXC_CONFIG_DIR is not an absolute path")
+                .hint("unset it, or give the whole path"))
+        }
+        None => Ok(system::directory(is_root(), |variable| env::var_os(variable))),
+    }
+}
+
+/// The proxies that curl(1) and others take from the environment, in either case; `HTTP_PROXY` only in lower case, because a
+/// server's `Proxy:` header becomes that in a CGI program.
+fn proxies() -> Proxies {
+    let of =
+        |names: &[&str]| names.iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
+    Proxies {
+        https: of(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+        http: of(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+        none: of(&["no_proxy", "NO_PROXY"]),
+    }
+}
+
+/// What of the environment says where files are; for root, whose places are fixed, only what root says.
 fn own_files() -> Vec<String> {
     const VARIABLES: [&str; 4] = ["HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"];
     let set = |variable: &&str| Some(format!("{variable}={}", env::var(variable).ok()?));
-    if is_root() { Vec::new() } else { VARIABLES.iter().filter_map(set).collect() }
+    let own = if is_root() { &[][..] } else { &VARIABLES };
+    own.iter().chain(&["WXC_CONFIG_DIR"]).filter_map(set).collect()
 }
 
 fn is_root() -> bool {

@@ -28,6 +28,7 @@ pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failu
         set: context::pairs(&args.set)?,
         privileged: args.privileged,
         ephemeral: false,
+        allow_older: args.allow_older,
         options: args.options.clone(),
     };
     interrupt::listen();

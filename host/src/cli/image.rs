@@ -9,6 +9,7 @@ use super::args::Image;
 use super::context::Context;
 use super::report::Failure;
 use super::{human, interrupt, output, table};
+use crate::container::downloads;
 use crate::container::images::{self, Record};
 
 /// An image with the containers that are built on it.
@@ -51,12 +52,24 @@ pub(super) fn image(context: &Context, verb: &Image) -> Result<ExitCode, Failure
             for record in &removed {
                 context.out.say(format_args!("removed image {}", images::short(&record.key)));
             }
-            if removed.is_empty() {
+            let bytes = downloads::clear(&host)?;
+            if bytes > 0 {
+                context.out.say(format_args!("removed {} of downloads", human::bytes(bytes)));
+            }
+            if removed.is_empty() && bytes == 0 {
                 context.out.say(format_args!("every image is used"));
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What it is called where it came from.
+fn from(record: &Record) -> String {
+    match record.product.as_str() {
+        "" => record.source.display().to_string(),
+        product => [product, &record.serial].join("/").trim_end_matches('/').to_owned(),
+    }
 }
 
 fn row(shown: &Shown) -> Vec<String> {
@@ -67,6 +80,6 @@ fn row(shown: &Shown) -> Vec<String> {
         record.storage.clone(),
         human::bytes(record.size),
         used_by.join(", "),
-        output::plain(&record.source.display().to_string()),
+        output::plain(&from(record)),
     ]
 }

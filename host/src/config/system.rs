@@ -29,9 +29,30 @@ pub struct Settings {
     /// Host ids to give to containers, instead of those of `/etc/subuid` and `/etc/subgid`.
     #[serde(skip_serializing_if = "is_default")]
     pub ids: Pool,
+    /// Servers by the names that one uses for them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub remotes: BTreeMap<String, Remote>,
     /// What a plugin reads through its `settings` import, by the plugin's name.
     #[serde(skip_serializing_if = "is_default")]
     pub plugins: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+}
+
+/// A server, and how it is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Remote {
+    /// Its address: `https://images.example`, or with a path behind that.
+    pub server: String,
+    /// Addresses with the same files, tried in this order when it does not answer.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
+    /// File with the only certificates to trust for it (PEM); the system's otherwise.
+    pub ca: Option<PathBuf>,
+    /// Seconds that it may be silent before it is tried again; 30 unless told.
+    pub timeout: Option<u32>,
+    /// Whether it is used although nobody can tell that it is itself (`http`).
+    #[serde(default)]
+    pub insecure: bool,
 }
 
 /// Ranges as `FIRST:COUNT`.
@@ -52,7 +73,7 @@ pub enum SystemError {
 }
 
 /// Top-level keys of `wxc.toml`, for suggestions.
-const KEYS: [&str; 4] = ["path", "storage", "ids", "plugins"];
+const KEYS: [&str; 5] = ["path", "storage", "ids", "remotes", "plugins"];
 
 /// Keys of `default.toml` that would be the same in every container, and may not be.
 const ONE_CONTAINERS: [&str; 4] = ["hostname", "ids", "template", "rootfs.volume"];

@@ -6,13 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::downloads::Downloads;
 use super::options::Answers;
 use super::{Error, Host, beneath, ids};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
 use crate::plugin::template::Template as _;
-use crate::plugin::template::types::{Archives, Assembly, Given, HostDirectories, Manifest, Origin};
+use crate::plugin::template::types::{
+    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Given, HostDirectories, Manifest, Origin,
+};
 use crate::plugin::{TemplatePlugin, Unit};
 use crate::unpack::{self, Devices, Options, Source};
 
@@ -23,6 +26,32 @@ pub(super) struct Assembled {
     pub mounts: Vec<Mount>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+}
+
+/// Where the bytes come from that a manifest names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Supplies<'a> {
+    pub answers: &'a Answers,
+    /// For a template that may reach servers.
+    pub downloads: Option<&'a Downloads>,
+}
+
+impl Supplies<'_> {
+    /// The bytes of a blob, and what to call them.
+    fn open(&self, blob: &Blob) -> Result<(PathBuf, File), Error> {
+        match &blob.origin {
+            Origin::Given(given) => {
+                let path = given_path(self.answers, given)?;
+                let file = File::open(&path).map_err(Error::io("open", &path))?;
+                Ok((path, file))
+            }
+            Origin::Remote(remote) => {
+                let downloads = self.downloads.ok_or_else(|| not_given("a download"))?;
+                let name = remote.urls.first().map_or_else(PathBuf::new, PathBuf::from);
+                Ok((name, downloads.blob(blob)?))
+            }
+        }
+    }
 }
 
 /// Settings that an image may bring: how its first program is run, and nothing that gives it power.
@@ -55,35 +84,47 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
                 "{} wants {what}, which this version of wxc cannot assemble",
                 template.identity()
             ),
-            hint: "use a template that unpacks a local archive or directory, or shows the host".into(),
+            hint: "use a template that unpacks an archive or copies a directory, or shows the host".into(),
         })
     };
     match &manifest.assembly {
         Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) => Ok(()),
         Assembly::Archives(archives) => match the_archive(archives) {
             Some(_) => Ok(()),
-            None => unsupported("something else than one local root archive"),
+            None => unsupported("archives that are no tar archives, or of which nobody gives a digest"),
         },
         Assembly::Layers(_) => unsupported("layers of an OCI image"),
         Assembly::Bootstrap(_) => unsupported("a bootstrap"),
     }
 }
 
-/// The one local archive with a whole root in it, and where in it the root is.
-fn the_archive(archives: &Archives) -> Option<(&Given, &str)> {
-    let [part] = archives.parts.as_slice() else { return None };
+/// The archive with the root in it, if all that there is can be used.
+pub(super) fn the_archive(archives: &Archives) -> Option<&Archive> {
+    let understood = |part: &Archive| {
+        let known = match &part.blob.origin {
+            // The user vouches for what they name.
+            Origin::Given(given) => given.path.is_empty() && part.blob.digest.is_none(),
+            Origin::Remote(_) => part.blob.digest.is_some(),
+        };
+        known && part.format == ArchiveFormat::Tar && part.role != ArchiveRole::Combined
+    };
+    let root = archives.parts.iter().find(|part| part.role == ArchiveRole::Root)?;
+    archives.parts.iter().all(understood).then_some(root)
+}
+
+/// The archive of the user's that the root is in.
+fn given_archive(archives: &Archives) -> Option<(&Given, &str)> {
+    let part = the_archive(archives)?;
     match &part.blob.origin {
-        Origin::Given(given) if given.path.is_empty() && part.blob.digest.is_none() => {
-            Some((given, part.prefix.as_str()))
-        }
-        _ => None,
+        Origin::Given(given) => Some((given, part.prefix.as_str())),
+        Origin::Remote(_) => None,
     }
 }
 
 /// The local archive that is unpacked as a whole, and where in it the root is.
 pub(super) fn local_archive<'a>(manifest: &'a Manifest, answers: &Answers) -> Option<(PathBuf, &'a str)> {
     let Assembly::Archives(archives) = &manifest.assembly else { return None };
-    let (given, prefix) = the_archive(archives)?;
+    let (given, prefix) = given_archive(archives)?;
     Some((answers.given.get(&given.parameter)?.clone(), prefix))
 }
 
@@ -95,7 +136,7 @@ pub(super) fn check_room(
     answers: &Answers,
 ) -> Result<(), Error> {
     let need = match &manifest.assembly {
-        Assembly::Archives(archives) => the_archive(archives)
+        Assembly::Archives(archives) => given_archive(archives)
             .and_then(|(given, _)| answers.given.get(&given.parameter))
             .and_then(|path| path.metadata().ok())
             .map_or(0, |meta| meta.len()),
@@ -119,14 +160,14 @@ pub(super) fn assemble(
     host: &Host,
     container: &Container,
     manifest: &Manifest,
-    answers: &Answers,
+    supplies: Supplies<'_>,
     target: BorrowedFd<'_>,
 ) -> Result<Assembled, Error> {
     match &manifest.assembly {
         Assembly::Empty => Ok(Assembled::default()),
         Assembly::HostSystem(shown) => Ok(Assembled { mounts: shown_mounts(shown), notes: Vec::new() }),
         Assembly::Tree(given) => {
-            let path = given_path(answers, given)?;
+            let path = given_path(supplies.answers, given)?;
             let tree = if given.path.is_empty() {
                 beneath::open(&path, Path::new("."))?
             } else {
@@ -135,9 +176,12 @@ pub(super) fn assemble(
             unpack_from(host, container, (&path, Source::Directory(tree.as_fd())), "", target, "copying")
         }
         Assembly::Archives(archives) => {
-            let (given, prefix) = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
-            let path = given_path(answers, given)?;
-            let file = File::open(&path).map_err(Error::io("open", &path))?;
+            let part = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
+            let prefix = part.prefix.as_str();
+            let (path, file) = supplies.open(&part.blob)?;
+            if let Some(downloads) = supplies.downloads {
+                downloads.check_combined(archives)?;
+            }
             let source = Source::Archive(file.as_fd());
             unpack_from(host, container, (&path, source), prefix, target, "unpacking")
         }

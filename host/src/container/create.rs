@@ -11,18 +11,19 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::assemble::Assembled;
+use super::assemble::{Assembled, Supplies};
+use super::downloads::{self, Downloads};
 use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, store};
+use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, serials, store};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
-use crate::plugin::template::Template as _;
-use crate::plugin::template::types::{Finished, Manifest, Moment, Request};
+use crate::plugin::template::types::{ArchiveRole, Assembly, Finished, Manifest, Member, Moment, Request};
+use crate::plugin::template::{Template as _, digest_of};
 use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
 use crate::sys::failpoint;
 
@@ -45,6 +46,8 @@ pub struct CreateRequest {
     pub privileged: bool,
     /// Goes away when it stops.
     pub ephemeral: bool,
+    /// Also an image that is older than one there was.
+    pub allow_older: bool,
     /// What stood behind `--`.
     pub options: Vec<String>,
 }
@@ -80,8 +83,9 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let mut container = configuration(host, request)?;
     let chosen = plugins::choose(host, &container.rootfs.storage)?;
     container.rootfs.storage = chosen.name;
-    let template = plugins::load_template(host, &request.template)?;
-    let answers = options::parse(template.identity(), &template.options()?, &request.options)?;
+    let mut template = plugins::load_template(host, &request.template)?;
+    let mut answers = options::parse(template.identity(), &template.options()?, &request.options)?;
+    let downloads = downloads::connect(host, &mut template, &mut answers)?;
     let asked = Request {
         container: name.to_string(),
         architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
@@ -91,11 +95,16 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
     tracing::debug!(%name, ?manifest, "resolved");
     assemble::check(&template, &manifest)?;
+    let server = server_of(&template, &answers);
+    serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
     let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
     let room = storage.open()?;
     assemble::check_room(host, &room, &manifest, &answers)?;
     let image = match is_like_an_image(&storage, request)? {
-        true => images::prepare(host, &storage, &container, &template.identity().name, &manifest, &answers)?,
+        true => {
+            let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
+            images::prepare(host, &storage, &container, &template.identity().name, &manifest, supplies)?
+        }
         false => None,
     };
 
@@ -104,9 +113,26 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     // What a crash may take anyhow is not worth waiting for the disk.
     let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
     let intent = Intent::Create { name: name.clone(), storage: container.rootfs.storage.clone() };
-    let work = Work { host, request, template, answers, asked, manifest, storage, image, survives };
+    let members = match (&manifest.assembly, &downloads) {
+        (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives)?,
+        _ => Vec::new(),
+    };
+    let work = Work {
+        host,
+        request,
+        template,
+        answers,
+        downloads,
+        asked,
+        manifest,
+        members,
+        storage,
+        image,
+        survives,
+    };
     let created =
         journal::perform(host, &intent, survives, |operation| work.run(operation, container, notes))?;
+    serials::remember(host, &created.template.name, &server, &work.manifest)?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
     Ok(created)
 }
@@ -124,8 +150,11 @@ struct Work<'a> {
     request: &'a CreateRequest,
     template: TemplatePlugin,
     answers: options::Answers,
+    downloads: Option<Downloads>,
     asked: Request,
     manifest: Manifest,
+    /// Its metadata, as far as the template wants to see it.
+    members: Vec<Member>,
     storage: StoragePlugin,
     /// What the volume is a clone of; nobody removes it meanwhile.
     image: Option<Image>,
@@ -160,13 +189,16 @@ impl Work<'_> {
         operation.step("create.fill")?;
         let assembled = match &self.image {
             Some(image) => Assembled { mounts: Vec::new(), notes: image.record.notes.clone() },
-            None => assemble::assemble(host, &container, manifest, answers, target)?,
+            None => {
+                let supplies = Supplies { answers, downloads: self.downloads.as_ref() };
+                assemble::assemble(host, &container, manifest, supplies, target)?
+            }
         };
         notes.extend(assembled.notes);
         container.mounts.extend(assembled.mounts);
 
         operation.step("create.finish")?;
-        let mut finished = template.finish(Moment::Create, asked, manifest, &[])?;
+        let mut finished = template.finish(Moment::Create, asked, manifest, &self.members)?;
         render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
         container.template = Some(record(template, manifest));
         let text = settle(host, name, &container, &finished, &request.set)?;
@@ -295,11 +327,23 @@ fn settle(
             });
         }
         if !is_said(set, &setting.name) {
-            text = edit::set(&text, &path, &setting.name, &setting.value)?;
+            text = edit::set(&text, &path, &setting.name, &plain(&setting.name, &setting.value)?)?;
         }
     }
     toml::parse(&text, &path)?;
     Ok(text)
+}
+
+/// A value as a person would type it: a template writes values as in TOML, where a text has quotes.
+fn plain(key: &str, value: &str) -> Result<String, Error> {
+    match value.parse::<toml_edit::Value>() {
+        Ok(toml_edit::Value::String(text)) => Ok(text.into_value()),
+        Ok(_) => Ok(value.to_owned()),
+        Err(_) => Err(Error::Invalid {
+            message: format!("the template wants to set {key} to {value:?}, which is no value of TOML"),
+            hint: "this is a mistake of the template: tell its author".into(),
+        }),
+    }
 }
 
 /// Whether the user set this key, or a table that it is in.
@@ -347,10 +391,28 @@ fn record(template: &TemplatePlugin, manifest: &Manifest) -> TemplateRecord {
     TemplateRecord {
         name: identity.name.clone(),
         version: identity.version.clone(),
-        image: manifest.product.clone(),
-        digest: String::new(),
+        image: [manifest.product.as_str(), &manifest.serial].join("/").trim_end_matches('/').to_owned(),
+        digest: root_digest(manifest),
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     }
+}
+
+/// The digest of the archive that the root is in, where it is known.
+fn root_digest(manifest: &Manifest) -> String {
+    let Assembly::Archives(archives) = &manifest.assembly else { return String::new() };
+    let root = archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata);
+    let digest = root.and_then(|part| digest_of(part.blob.digest.as_ref()?));
+    digest.map_or_else(String::new, |digest| digest.to_string())
+}
+
+/// The server that the user or else the template names, for telling images of different ones apart.
+fn server_of(template: &TemplatePlugin, answers: &options::Answers) -> String {
+    let declared = template.declared_servers();
+    let named = declared.and_then(|servers| {
+        answers.shown.iter().find(|answer| servers.from_parameters.contains(&answer.name))
+    });
+    let first = declared.and_then(|servers| servers.origins.first());
+    named.map(|answer| answer.value.clone()).or_else(|| first.cloned()).unwrap_or_default()
 }
 
 /// The options of a template.
@@ -363,7 +425,14 @@ pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Para
 
 #[cfg(test)]
 mod tests {
-    use super::is_said;
+    use super::{is_said, plain};
+
+    #[test]
+    fn a_text_of_a_templates_loses_its_quotes_and_nothing_else_does() {
+        assert_eq!(plain("arch", "\"a \\\"b\"").unwrap(), "a \"b");
+        assert_eq!(plain("init.command", "[\"/bin/sh\"]").unwrap(), "[\"/bin/sh\"]");
+        assert!(plain("arch", "x y").unwrap_err().to_string().contains("no value of TOML"));
+    }
 
     #[test]
     fn what_the_user_said_is_not_the_templates_to_set() {

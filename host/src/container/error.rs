@@ -63,6 +63,8 @@ pub enum Error {
     #[error(transparent)]
     Plugin(#[from] crate::plugin::PluginError),
     #[error(transparent)]
+    Fetch(crate::fetch::FetchError),
+    #[error(transparent)]
     Unpack(#[from] crate::unpack::UnpackError),
     /// The same, of what the user named.
     #[error("{}: {source}", from.display())]
@@ -72,6 +74,15 @@ pub enum Error {
     Export { name: String, source: crate::unpack::UnpackError },
     #[error(transparent)]
     Runtime(#[from] crate::runtime::RuntimeError),
+}
+
+impl From<crate::fetch::FetchError> for Error {
+    fn from(error: crate::fetch::FetchError) -> Self {
+        match error {
+            crate::fetch::FetchError::Cancelled => Self::Cancelled,
+            other => Self::Fetch(other),
+        }
+    }
 }
 
 impl Error {
@@ -178,6 +189,7 @@ impl Error {
             Self::Unpack(source) | Self::Image { source, .. } => {
                 source.hint().map(Into::into).into_iter().collect()
             }
+            Self::Fetch(error) => error.hint().map(Into::into).into_iter().collect(),
             Self::Runtime(error) => error.hint().into_iter().collect(),
         }
     }

@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::assemble::Supplies;
 use super::lock::Lock;
-use super::options::Answers;
 use super::{Error, Host, assemble, dependents, ids, plugins, store, volume};
 use crate::config::Container;
 use crate::plugin::Unit;
 use crate::plugin::storage::{Access, Storage as _};
-use crate::plugin::template::types::Manifest;
+use crate::plugin::template::types::{Assembly, Manifest, Origin};
 use crate::plugin::{FailureKind, StoragePlugin};
 use crate::unpack::IdMapMode;
 
@@ -55,6 +55,18 @@ pub struct Record {
     /// What was left out, in words: each new container is told again.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What a server calls it, such as `debian/trixie/amd64/default`; empty for a file.
+    #[serde(default)]
+    pub product: String,
+    /// Its build there.
+    #[serde(default)]
+    pub serial: String,
+    /// When it is out of date, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// Fingerprint of the key that vouched for its digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
 }
 
 impl Record {
@@ -84,20 +96,23 @@ pub(super) fn prepare(
     container: &Container,
     template: &str,
     manifest: &Manifest,
-    answers: &Answers,
+    supplies: Supplies<'_>,
 ) -> Result<Option<Image>, Error> {
-    let Some((archive, prefix)) = assemble::local_archive(manifest, answers) else { return Ok(None) };
+    let Some(source) = Source::of(manifest, supplies) else { return Ok(None) };
     // Shifted ids on disk are the container's own: nothing to share.
     let IdMapMode::AsIs { .. } = ids::id_mode(container) else { return Ok(None) };
     if !storage.abilities().clones || !storage.clone_traits()?.instant {
         return Ok(None);
     }
     let name = &container.rootfs.storage;
-    let words = [name, prefix, how(container)];
-    if let Some(image) = known(host, &archive, &words)? {
-        return Ok(Some(image));
-    }
-    let Digested { key, size, sight } = digest(host, &archive, &words)?;
+    let words = [name, source.prefix.as_str(), how(container)];
+    let Digested { key, size, sight } = match &source.digests {
+        Some(digests) => Digested { key: key_of(&words, digests), size: source.size, sight: None },
+        None => match known(host, &source.place, &words)? {
+            Some(image) => return Ok(Some(image)),
+            None => digest(host, &source.place, &words)?,
+        },
+    };
     let lock = lock(host, &key)?;
     if let Some(record) = load(host, &key)? {
         remember(host, &key, sight, &words);
@@ -107,18 +122,66 @@ pub(super) fn prepare(
         key,
         storage: name.clone(),
         template: template.to_owned(),
-        source: archive,
+        source: source.place,
         size,
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         notes: Vec::new(),
+        product: source.product,
+        serial: manifest.serial.clone(),
+        expires: manifest.expires,
+        signer: manifest.signer.clone(),
     };
-    let made = make(host, storage, container, manifest, answers, record.clone());
+    let made = make(host, storage, container, manifest, supplies, record.clone());
     match &made {
         Ok(record) => remember(host, &record.key, sight, &words),
         // What stays is no image, and goes with the next attempt.
         Err(_) => drop(clear(host, storage, &record.key)),
     }
     Ok(Some(Image { record: made?, _lock: lock }))
+}
+
+/// What an image is made of.
+struct Source {
+    /// Where the archive is: a path, or an address.
+    place: PathBuf,
+    prefix: String,
+    size: u64,
+    /// What it is called, if it is not just a file.
+    product: String,
+    /// The digests of all parts, where they are known without a look at them.
+    digests: Option<Vec<String>>,
+}
+
+impl Source {
+    fn of(manifest: &Manifest, supplies: Supplies<'_>) -> Option<Self> {
+        if let Some((place, prefix)) = assemble::local_archive(manifest, supplies.answers) {
+            let prefix = prefix.to_owned();
+            return Some(Self { place, prefix, size: 0, product: String::new(), digests: None });
+        }
+        let Assembly::Archives(archives) = &manifest.assembly else { return None };
+        let root = assemble::the_archive(archives)?;
+        let Origin::Remote(remote) = &root.blob.origin else { return None };
+        // Metadata makes no difference to the tree, and its digest none to the image.
+        let digest = root.blob.digest.as_ref()?;
+        Some(Self {
+            place: PathBuf::from(remote.urls.first()?),
+            prefix: root.prefix.clone(),
+            size: root.blob.size.unwrap_or(0),
+            product: manifest.product.clone(),
+            digests: Some(vec![digest.hex.clone()]),
+        })
+    }
+}
+
+/// The key of an image whose parts are known by their digests.
+fn key_of(words: &[&str], digests: &[String]) -> String {
+    let mut hash = Sha256::new();
+    // Not what any archive's own bytes could begin with.
+    for word in words.iter().copied().chain(["by digest"]).chain(digests.iter().map(String::as_str)) {
+        hash.update(word.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What else than bytes decides what a tree looks like: devices are made for privileged containers alone.
@@ -180,7 +243,7 @@ fn make(
     storage: &StoragePlugin,
     container: &Container,
     manifest: &Manifest,
-    answers: &Answers,
+    supplies: Supplies<'_>,
     mut record: Record,
 ) -> Result<Record, Error> {
     clear(host, storage, &record.key)?;
@@ -193,7 +256,7 @@ fn make(
     let (operation, id) = (plugins::operation("image"), record.volume());
     storage.create(&operation, &id, None)?;
     let volume = volume::open(storage, &id, Access::ReadWrite)?;
-    let assembled = assemble::assemble(host, container, manifest, answers, volume.root())?;
+    let assembled = assemble::assemble(host, container, manifest, supplies, volume.root())?;
     host.check_cancelled()?;
     // The seal makes it durable.
     drop(volume);
@@ -279,7 +342,7 @@ pub fn remove(host: &Host, image: &Record) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes all images that no container is built on.
+/// Removes all images that no container is built on. What was downloaded is [`super::downloads::clear`]'s.
 ///
 /// # Errors
 /// The first one that could not be removed.

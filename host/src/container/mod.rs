@@ -44,6 +44,8 @@ pub mod dependents;
 pub mod destroy;
 /// What is not as it should be, and how to put it right.
 pub mod doctor;
+/// What servers have, on this machine.
+pub mod downloads;
 /// Ephemeral containers are gone when they stop.
 pub mod ephemeral;
 /// What a copy has of its own.
@@ -58,6 +60,8 @@ pub mod options;
 pub mod rename;
 /// Files of a template's `finish`, into the root.
 mod render;
+/// The newest build that there was of each image.
+mod serials;
 /// What a copy of a tree changes.
 mod shift;
 /// Volumes, open for the host's own work.
@@ -109,6 +113,8 @@ pub struct Host {
     pub registry: PathBuf,
     /// What the administrator set for all containers.
     pub settings: Settings,
+    /// How servers are reached.
+    pub proxies: downloads::Proxies,
     /// Directory of `default.toml`.
     pub defaults: PathBuf,
     /// Hears how far long work is.

@@ -77,6 +77,7 @@ fn create_and_start(host: &Host, name: &Name, request: &RunRequest) -> Result<La
         set: request.set.clone(),
         privileged: request.privileged,
         ephemeral: true,
+        allow_older: false,
         options: request.options.clone(),
     };
     create::create_locked(host, &create)?;

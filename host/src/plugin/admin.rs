@@ -357,7 +357,7 @@ fn reason(manifest: &Manifest, permission: &Permission) -> Option<String> {
         "command" => Some(manifest.commands.get(named()?)?.reason.clone()),
         "device" => Some(manifest.devices.get(named()?)?.reason.clone()),
         "share" => Some(manifest.shares.get(named()?)?.reason.clone()),
-        "fetch" | "origin" => Some(manifest.fetch.as_ref()?.reason.clone()),
+        "fetch" | "origin" | "origin-of" => Some(manifest.fetch.as_ref()?.reason.clone()),
         "trust" | "keyring" => Some(manifest.trust.as_ref()?.reason.clone()),
         "host-system" | "host-directory" => Some(manifest.host_system.as_ref()?.reason.clone()),
         "bootstrap" | "bootstrap-network" => Some(manifest.bootstrap.as_ref()?.reason.clone()),

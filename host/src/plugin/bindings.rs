@@ -30,6 +30,7 @@ pub(super) mod host {
                 import wxc:host/commands@0.1.0;
                 import wxc:host/subvolumes@0.1.0;
                 import wxc:host/store@0.1.0;
+                import wxc:host/fetch@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/host-system@0.1.0;
             }
@@ -41,6 +42,8 @@ pub(super) mod host {
             "wxc:host/handles.directory": crate::plugin::host::handles::Directory,
             "wxc:host/handles.block-device": crate::plugin::host::handles::BlockDevice,
             "wxc:host/commands.command": crate::plugin::host::commands::Command,
+            "wxc:host/fetch.request": crate::plugin::host::fetch::Request,
+            "wxc:host/fetch.response": crate::plugin::host::fetch::Response,
         },
     });
 }

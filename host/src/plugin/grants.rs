@@ -50,6 +50,7 @@ impl Permission {
             ("device", Some(text)) => format!("have this device mounted: {text}"),
             ("fetch", None) => "download small documents from the servers listed here".into(),
             ("origin", Some(origin)) => format!("download from {origin}"),
+            ("origin-of", Some(name)) => format!("download from the server that you name with --{name}"),
             ("trust", None) => "have signatures checked with your keys (it never sees a key)".into(),
             ("rootfs", None) => "read and write files inside a container's root file system".into(),
             ("run-inside", None) => "run programs inside a container".into(),
@@ -123,6 +124,8 @@ pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
     parts.extend(manifest.devices.iter().map(|(name, d)| format!("device:{name}: {}", d.path)));
     if has(&asked, "fetch") {
         parts.extend(manifest.fetch.iter().flat_map(|f| &f.origins).map(|o| format!("origin:{o}")));
+        let named = manifest.fetch.iter().flat_map(|f| &f.from_parameters);
+        parts.extend(named.map(|name| format!("origin-of:{name}")));
     }
     if has(&asked, "host-system") {
         let directories = manifest.host_system.iter().flat_map(|h| &h.directories);

@@ -171,7 +171,11 @@ pub struct Device {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fetch {
     /// Scheme, host and port: `https://images.linuxcontainers.org`.
+    #[serde(default)]
     pub origins: Vec<String>,
+    /// Parameters with which the user names a further server.
+    #[serde(default)]
+    pub from_parameters: Vec<String>,
     /// What it is for.
     pub reason: String,
 }
@@ -349,6 +353,9 @@ impl Manifest {
                     format!("{origin:?} is not an origin such as https://images.example.org"),
                 );
             }
+        }
+        if let Some(name) = self.fetch.iter().flat_map(|f| &f.from_parameters).find(|name| !is_name(name)) {
+            return bad("fetch.from-parameters", format!("{name:?} is not the name of a parameter"));
         }
         if self.limits.memory.is_some_and(|m| !(1..=1024).contains(&m)) {
             return bad("limits.memory", "1 to 1024 MiB".into());

@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
-pub use host::{Interruption, Progress, Quiet, Strike, Unit};
+pub use host::{Fetcher, Interruption, Progress, Quiet, Strike, Unit};
 pub use mounts::MountPlan;
 pub use registry::{Kind, Places};
 pub use storage::{Storage, StoragePlugin};
@@ -155,6 +155,7 @@ impl Plugins {
             state,
             settings,
             host_directories: shown.into(),
+            fetcher: None,
             progress: Watcher(progress),
         })
     }

@@ -18,8 +18,9 @@ use super::bindings::template::Template as World;
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::place::parts;
-use super::host::{Scope, State};
-use super::manifest::is_name;
+use super::host::{Fetcher, Scope, State};
+use super::manifest::{self, is_name};
+use crate::fetch::{self, Reach};
 
 /// The records of `wxc:template`, as `wit/template/types.wit` describes them.
 pub mod types {
@@ -59,12 +60,14 @@ pub struct TemplatePlugin {
     pub(super) state: Option<PathBuf>,
     pub(super) settings: super::Settings,
     pub(super) host_directories: Arc<[String]>,
+    pub(super) fetcher: Option<Arc<Fetcher>>,
     pub(super) progress: super::Watcher,
 }
 
 const MOST_PARAMETERS: usize = 64;
 const MOST_FILES: usize = 1000;
 const MOST_LAYERS: usize = 128;
+const MOST_URLS: usize = 16;
 
 impl Template for TemplatePlugin {
     fn identity(&self) -> &Identity {
@@ -125,6 +128,21 @@ impl Template for TemplatePlugin {
 }
 
 impl TemplatePlugin {
+    /// The servers that its manifest declares.
+    #[must_use]
+    pub fn declared_servers(&self) -> Option<&manifest::Fetch> {
+        self.ready.manifest.fetch.as_ref()
+    }
+
+    /// From now on its calls may ask these servers, and its manifests name them.
+    pub fn reach_through(&mut self, fetcher: Fetcher) {
+        self.fetcher = Some(Arc::new(fetcher));
+    }
+
+    fn reach(&self) -> Option<&Reach> {
+        self.fetcher.as_deref().map(|fetcher| &fetcher.reach)
+    }
+
     fn call<R>(
         &self,
         name: &'static str,
@@ -139,6 +157,8 @@ impl TemplatePlugin {
             settings: Arc::clone(&self.settings.0),
             store: if pure { None } else { self.state.clone() },
             host_directories: Arc::clone(&self.host_directories),
+            // What a server says may be otherwise the next time.
+            fetcher: if pure { None } else { self.fetcher.clone() },
             ..Scope::default()
         }
     }
@@ -208,16 +228,15 @@ impl TemplatePlugin {
         match &blob.origin {
             Origin::Given(given) => check_given(given),
             Origin::Remote(remote) => {
-                let origins = self.ready.manifest.fetch.iter().flat_map(|f| &f.origins);
-                let origins: BTreeSet<&str> = origins.map(String::as_str).collect();
-                let of = |url: &str| {
-                    origins.iter().any(|o| url.strip_prefix(o).is_some_and(|r| r.starts_with('/')))
-                };
-                match remote.urls.iter().find(|url| !of(url)) {
-                    Some(url) => Err(format!("its manifest does not declare the origin of {url:?}")),
-                    None if remote.urls.is_empty() => Err("a download without an address".into()),
-                    None => Ok(()),
+                let none = || "a download, and its manifest declares no server".to_string();
+                let reach = self.reach().ok_or_else(none)?;
+                if remote.urls.is_empty() || remote.urls.len() > MOST_URLS {
+                    return Err(format!("a download has 1 to {MOST_URLS} addresses"));
                 }
+                one_line(remote.headers.iter().flat_map(|p| [p.name.as_str(), &p.value]))?;
+                let check =
+                    |url: &String| reach.check(url).map(drop).map_err(|why| format!("{url:?}: {why}"));
+                remote.urls.iter().try_for_each(check)
             }
         }
     }
@@ -278,13 +297,18 @@ fn check_given(given: &Given) -> Result<(), String> {
 }
 
 fn check_digest(digest: &Digest) -> Result<(), String> {
-    let digits = match digest.algorithm {
-        DigestAlgorithm::Sha256 => 64,
-        DigestAlgorithm::Sha512 => 128,
+    let no = || format!("{:?} is not as many hexadecimal digits as its algorithm has", digest.hex);
+    digest_of(digest).map(drop).ok_or_else(no)
+}
+
+/// The digest that a plugin named, if its digits are digits.
+#[must_use]
+pub fn digest_of(digest: &Digest) -> Option<fetch::Digest> {
+    let algorithm = match digest.algorithm {
+        DigestAlgorithm::Sha256 => fetch::Algorithm::Sha256,
+        DigestAlgorithm::Sha512 => fetch::Algorithm::Sha512,
     };
-    let good =
-        digest.hex.len() == digits && digest.hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if good { Ok(()) } else { Err(format!("{:?} is not {digits} hexadecimal digits", digest.hex)) }
+    fetch::Digest::new(algorithm, &digest.hex)
 }
 
 fn one_line<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), String> {

@@ -42,10 +42,14 @@ pub(crate) mod native;
 pub mod overlay;
 /// Power over the files of one's own subordinate ids, for a user without privileges.
 pub mod own_ids;
+/// Messages between processes of ours.
+pub(crate) mod packets;
 /// Programs of the host, run to their end.
 pub mod run;
 /// Signals as events.
 pub mod signal;
+/// The system calls that a helper process may make.
+pub(crate) mod syscalls;
 /// Proof of being alone in the process.
 pub mod thread;
 /// The timer signal that stops a guest which computes for too long.

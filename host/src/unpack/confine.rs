@@ -15,8 +15,8 @@ use rustix::thread::{
 
 use super::error::UnpackError;
 use super::request::{Devices, Options};
-use super::syscalls;
 use crate::sys::leave::unshare_namespaces;
+use crate::sys::syscalls;
 
 /// Address space beyond what the request allows to be kept in memory: the program, decoders' windows, stacks.
 const ADDRESS_SPACE: u64 = 2 << 30;

@@ -51,9 +51,6 @@ mod wire;
 /// What the helper takes from itself before it reads the first byte of an image.
 mod confine;
 
-/// The helper's list of system calls.
-mod syscalls;
-
 /// The container's id map for a helper without privileges.
 mod idmap;
 
@@ -87,6 +84,9 @@ mod place;
 /// From members to files.
 mod extract;
 
+/// Small files out of an archive.
+mod members;
+
 /// A directory as the source.
 mod directory;
 
@@ -96,6 +96,7 @@ mod render;
 pub use coder::{Coder, Compression};
 pub use error::UnpackError;
 pub use extract::extract;
+pub use members::{members, members_with};
 pub use pack::{close, manifest};
 pub use render::{Node, Render};
 pub use report::{Note, NoteKind, Progress, Report};

@@ -42,6 +42,8 @@ pub struct Options {
     pub onto_existing: bool,
     /// Which part of an export it is; `None` for an archive of another kind.
     pub section: Option<Section>,
+    /// Files whose content is wanted, and nothing else of the archive.
+    pub members: Vec<String>,
 }
 
 /// A tree's part of an export (docs/export-format.md). The names of its members begin with `prefix`, those of
@@ -66,6 +68,7 @@ impl Options {
             prefix: String::new(),
             onto_existing: false,
             section: None,
+            members: Vec::new(),
         }
     }
 }

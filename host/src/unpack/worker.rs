@@ -14,7 +14,7 @@ use super::error::UnpackError;
 use super::report::{Progress, Report};
 use super::request::{IdMapMode, Options};
 use super::wire::{Answer, Order, Task, receive, receive_handles, send};
-use super::{Render, coder, directory, extract, pack, render};
+use super::{Render, coder, directory, extract, members, pack, render};
 use crate::sys::leave::close_inherited;
 use crate::sys::rootfs::Rootfs;
 use crate::sys::tree::empty_tree;
@@ -57,7 +57,10 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
     let other = handles.next();
     if task.is_coding() {
         confine_coder(&options)?;
-        coder::work(task, File::from(source), File::from(target), options.limits)?;
+        match task {
+            Task::Members => members::collect(File::from(source), File::from(target), &options)?,
+            _ => coder::work(task, File::from(source), File::from(target), options.limits)?,
+        }
         return Ok(Report::default());
     }
     let userns = matches!(options.ids, IdMapMode::Userns { .. });
@@ -111,7 +114,9 @@ fn unpack(
             pack::pack(File::from(source), target, old, options, own, &mut listen)
         }
         // Done before there was a target directory.
-        Task::Decode | Task::Encode(_) => Err(UnpackError::Helper { why: "got no streams".to_owned() }),
+        Task::Members | Task::Decode | Task::Encode(_) => {
+            Err(UnpackError::Helper { why: "got no streams".to_owned() })
+        }
         Task::Empty => {
             let mut report = Report::default();
             report.progress.entries = empty_tree(target)?;

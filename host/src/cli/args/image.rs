@@ -15,7 +15,7 @@ pub enum Image {
         /// Its key, or enough of the beginning to know it by
         image: String,
     },
-    /// Remove all images that no container is built on
+    /// Remove all images that no container is built on, and what was downloaded
     Prune {
         #[arg(long)]
         json: bool,

@@ -40,6 +40,7 @@ static OFFERS: &[Offer] = offers! {
     "wxc:host/commands" => wxc::host::commands,
     "wxc:host/subvolumes" => wxc::host::subvolumes,
     "wxc:host/store" => wxc::host::store,
+    "wxc:host/fetch" => wxc::host::fetch,
     "wxc:storage/scope" => wxc::storage::scope,
     "wxc:template/host-system" => wxc::template::host_system,
 };
@@ -48,14 +49,8 @@ static OFFERS: &[Offer] = offers! {
 const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:hook/types"];
 
 /// Interfaces of the contract that a later wxc will offer.
-const LATER: &[&str] = &[
-    "wxc:host/fetch",
-    "wxc:host/trust",
-    "wxc:host/rootfs",
-    "wxc:host/run-inside",
-    "wxc:template/inputs",
-    "wxc:hook/scope",
-];
+const LATER: &[&str] =
+    &["wxc:host/trust", "wxc:host/rootfs", "wxc:host/run-inside", "wxc:template/inputs", "wxc:hook/scope"];
 
 /// Why an import cannot be linked.
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 //! - [`commands`]: programs of the host, from declared templates
 //! - [`subvolumes`]: btrfs subvolumes of a pool
 //! - [`store`]: small durable state
+//! - [`fetch`]: documents of declared servers
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
 //! - [`failure`]: errors of the kernel in the words of the contract
@@ -17,6 +18,7 @@
 
 pub(super) mod commands;
 pub(super) mod failure;
+pub(super) mod fetch;
 pub(super) mod handles;
 mod host_system;
 mod interruption;
@@ -42,6 +44,7 @@ use wasmtime::component::ResourceTable;
 
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
+pub use fetch::Fetcher;
 pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
@@ -70,6 +73,8 @@ pub(super) struct Scope {
     pub(super) store: Option<PathBuf>,
     /// Directories of the host that were asked for and granted.
     pub(super) host_directories: Arc<[String]>,
+    /// How documents are fetched, in a call that may.
+    pub(super) fetcher: Option<Arc<fetch::Fetcher>>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
     pub(super) durable_later: bool,
     /// What strikes in the middle of this call, when a backend is being tested.

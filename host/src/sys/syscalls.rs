@@ -1,5 +1,5 @@
-//! The helper's lists of system calls: files below handles it has, memory, one thread more. Nothing that
-//! starts a program, opens a socket, mounts, traces, or maps code.
+//! The lists of system calls of helper processes: what a process that reads hostile bytes needs, by what it is for. Nothing
+//! that starts a program, mounts, traces, or maps code; a socket only for the one that is there to have one.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Files,
     /// To read one stream and write another.
     Streams,
+    /// To talk to servers. What it opens by name is limited by other means.
+    Network,
 }
 
 /// Calls on files, fine with any argument: beyond those of [`ALLOWED`].
@@ -45,6 +47,51 @@ const FILES: &[c_long] = &[
     libc::SYS_fgetxattr,
     libc::SYS_flistxattr,
     libc::SYS_fremovexattr,
+];
+
+/// Calls of a client in the network, beyond those of [`ALLOWED`]: sockets, and what looking up a name needs.
+const NETWORK: &[c_long] = &[
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_sendto,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_shutdown,
+    libc::SYS_ppoll,
+    libc::SYS_pipe2,
+    libc::SYS_eventfd2,
+    libc::SYS_ftruncate,
+    libc::SYS_openat,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_readlinkat,
+    libc::SYS_uname,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_prlimit64,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_nanosleep,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_time,
 ];
 
 /// Calls that are fine with any argument.
@@ -102,19 +149,34 @@ const FICLONE: u64 = 0x4004_9409;
 
 /// The filter as a program for the kernel.
 pub(crate) fn filter(purpose: Purpose) -> Result<BpfProgram, seccompiler::BackendError> {
-    let files = if purpose == Purpose::Files { FILES } else { &[] };
-    let calls = ALLOWED.iter().chain(files);
+    let more = match purpose {
+        Purpose::Files => FILES,
+        Purpose::Streams => &[],
+        Purpose::Network => NETWORK,
+    };
+    let calls = ALLOWED.iter().chain(more);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.map(|call| (*call, Vec::new())).collect();
     for (call, argument, mask, value) in WHEN {
         let operator = SeccompCmpOp::MaskedEq(*mask);
         let condition = SeccompCondition::new(*argument, SeccompCmpArgLen::Dword, operator, *value)?;
         rules.insert(*call, vec![SeccompRule::new(vec![condition])?]);
     }
+    if purpose == Purpose::Network {
+        rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![not_blocking()?])?]);
+    }
     // As on an older kernel: the C library then takes the call it used before (clone for clone3, whose
     // flags a filter cannot see).
     let other = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     SeccompFilter::new(rules, other, SeccompAction::Allow, std::env::consts::ARCH.try_into()?)?.try_into()
 }
+
+/// The one request to a socket.
+fn not_blocking() -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, FIONBIO)
+}
+
+/// asm-generic/ioctls.h.
+const FIONBIO: u64 = 0x5421;
 
 #[cfg(test)]
 mod tests {
@@ -123,5 +185,6 @@ mod tests {
         let all = super::filter(super::Purpose::Files).unwrap().len();
         let few = super::filter(super::Purpose::Streams).unwrap().len();
         assert!(few > 20 && few < all, "{few} of {all}");
+        assert!(super::filter(super::Purpose::Network).unwrap().len() > few);
     }
 }

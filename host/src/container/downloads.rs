@@ -1,0 +1,259 @@
+#![forbid(unsafe_code)]
+//! What a template's manifest names and a server has: which servers a template may reach, and their files on this machine.
+//!
+//! Everything is below `.downloads` of the containers' directory: archives by their digests, which are shared by all containers,
+//! and the lists that templates read. It can be removed at any time.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::options::Answers;
+use super::{Error, Host};
+use crate::config::system::Remote;
+use crate::fetch::{self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Wanted, Watch};
+use crate::plugin::template::digest_of;
+use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Member, Origin as From};
+use crate::plugin::{Fetcher, Progress, TemplatePlugin, Unit};
+use crate::unpack;
+
+/// Where downloads are kept, which no container can have as a name.
+const DOWNLOADS: &str = ".downloads";
+
+/// Addresses of proxies, as the caller's environment has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    pub https: Option<String>,
+    pub http: Option<String>,
+    /// Servers that are reached without one, with commas between.
+    pub none: Option<String>,
+}
+
+/// The downloads of one command.
+#[derive(Clone)]
+pub(super) struct Downloads {
+    blobs: Blobs,
+    reach: Reach,
+    progress: Arc<dyn Progress>,
+    cancel: &'static AtomicBool,
+}
+
+impl std::fmt::Debug for Downloads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Downloads").field("reach", &self.reach).finish_non_exhaustive()
+    }
+}
+
+fn blobs(host: &Host) -> Blobs {
+    Blobs::new(host.layout.path.join(DOWNLOADS).join("blobs"))
+}
+
+fn documents(host: &Host) -> Documents {
+    Documents::new(host.layout.path.join(DOWNLOADS).join("documents"))
+}
+
+/// Removes what is kept of downloads; returns how many bytes that were.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn clear(host: &Host) -> Result<u64, Error> {
+    documents(host).clear()?;
+    Ok(blobs(host).clear()?)
+}
+
+/// Lets a template reach the servers that its manifest declares and that the user named. What the user wrote in short, or
+/// by the name of a remote, is an address afterwards. `None` for a template that declares no servers.
+///
+/// # Errors
+/// What the user named is no server, or one that nobody can recognise.
+pub(super) fn connect(
+    host: &Host,
+    template: &mut TemplatePlugin,
+    answers: &mut Answers,
+) -> Result<Option<Downloads>, Error> {
+    let Some(declared) = template.declared_servers() else { return Ok(None) };
+    let mut servers = declared.origins.clone();
+    for answer in &mut answers.shown {
+        if declared.from_parameters.contains(&answer.name) {
+            answer.value = address(host, &answer.name, &answer.value)?;
+            servers.push(answer.value.clone());
+        }
+    }
+    let reach = reach(host, &servers)?;
+    template.reach_through(Fetcher { reach: reach.clone(), documents: documents(host) });
+    Ok(Some(Downloads { blobs: blobs(host), reach, progress: host.progress.clone(), cancel: host.cancel }))
+}
+
+/// The address of what the user called a server: a remote of `wxc.toml`, a name, or an address.
+fn address(host: &Host, option: &str, word: &str) -> Result<String, Error> {
+    let remote = host.settings.remotes.get(word);
+    let address = match remote {
+        Some(remote) => remote.server.clone(),
+        None if word.contains("://") => word.to_owned(),
+        None => format!("https://{word}"),
+    };
+    let address = address.trim_end_matches('/').to_owned();
+    let refuse = |why: String, hint: &str| Error::Invalid {
+        message: format!("--{option}: {word:?} is no server: {why}"),
+        hint: hint.to_owned(),
+    };
+    let origin = Origin::of(&address).map_err(|why| {
+        refuse(why, "give an address such as https://images.example, or the name of a remote in wxc.toml")
+    })?;
+    let known =
+        |remote: &Remote| remote.insecure && Origin::of(&remote.server).is_ok_and(|own| own == origin);
+    if !origin.is_secure() && !host.settings.remotes.values().any(known) {
+        return Err(refuse(
+            "without https nobody can tell that it is itself".into(),
+            "use https; or write it into wxc.toml as a remote with `insecure = true`",
+        ));
+    }
+    Ok(address)
+}
+
+/// How these servers are reached.
+fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
+    let wrong = |what: &str, why: String| Error::Invalid {
+        message: format!("{what:?} cannot be asked: {why}"),
+        hint: "a server is written as https://images.example".into(),
+    };
+    let origin = |text: &str| Origin::of(text).map_err(|why| wrong(text, why));
+    let origins = servers.iter().map(|server| origin(server)).collect::<Result<Vec<_>, _>>()?;
+    let mut reach = Reach {
+        https_proxy: host.proxies.https.clone(),
+        http_proxy: host.proxies.http.clone(),
+        no_proxy: host.proxies.none.clone(),
+        ..Reach::default()
+    };
+    for remote in host.settings.remotes.values() {
+        let own = origin(&remote.server)?;
+        // A server that this template may not reach brings no others along.
+        if !origins.contains(&own) {
+            continue;
+        }
+        if let Some(seconds) = remote.timeout {
+            let seconds = Duration::from_secs(seconds.max(1).into());
+            reach.patience =
+                Patience { connect: seconds.min(reach.patience.connect), silence: seconds, ..reach.patience };
+        }
+        if let Some(ca) = &remote.ca {
+            reach.roots.insert(own, ca.clone());
+        }
+        let others = remote.mirrors.iter().map(|mirror| mirror.trim_end_matches('/').to_owned());
+        let others: Vec<String> = others.collect();
+        for other in &others {
+            origin(other)?;
+        }
+        reach.mirrors.push(Mirrors { server: remote.server.trim_end_matches('/').to_owned(), others });
+    }
+    reach.origins = origins;
+    Ok(reach)
+}
+
+impl Downloads {
+    /// What a manifest names, from a server or from what was downloaded before.
+    ///
+    /// # Errors
+    /// It cannot be had, or nobody says what it has to be.
+    pub(super) fn blob(&self, blob: &Blob) -> Result<File, Error> {
+        let From::Remote(remote) = &blob.origin else { return Err(undigested("a file of the user's")) };
+        let first = remote.urls.first().map_or("", String::as_str);
+        let digest = blob.digest.as_ref().and_then(digest_of).ok_or_else(|| undigested(first))?;
+        let headers = remote.headers.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
+        let wanted = Wanted { urls: remote.urls.clone(), headers, digest, size: blob.size };
+        let mut shown = Shown { downloads: self, begun: false, file: name_of(first) };
+        Ok(self.blobs.obtain(&wanted, &self.reach, &mut shown)?)
+    }
+
+    /// Checks the digest over all parts that a publisher gave.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub(super) fn check_combined(&self, archives: &Archives) -> Result<(), Error> {
+        let Some(wanted) = &archives.combined_digest else { return Ok(()) };
+        let mut hash = Sha256::new();
+        for part in &archives.parts {
+            let mut file = self.blob(&part.blob)?;
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                let count = file.read(&mut buffer).map_err(|error| unreadable(&error))?;
+                let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+                hash.update(bytes);
+            }
+        }
+        let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if found == wanted.hex {
+            return Ok(());
+        }
+        Err(Error::Fetch(FetchError::Digest {
+            url: "the parts of the image together".into(),
+            algorithm: "sha256".into(),
+            expected: wanted.hex.clone(),
+            found,
+        }))
+    }
+
+    /// The metadata that a template wants to see.
+    ///
+    /// # Errors
+    /// It cannot be had, or cannot be read.
+    pub(super) fn members(&self, archives: &Archives) -> Result<Vec<Member>, Error> {
+        let mut members = Vec::new();
+        for part in archives.parts.iter().filter(|part| part.role == ArchiveRole::Metadata) {
+            let mut file = self.blob(&part.blob)?;
+            file.rewind().map_err(|error| unreadable(&error))?;
+            let found = unpack::members(std::os::fd::AsFd::as_fd(&file), &archives.members, self.cancel)?;
+            members.extend(found.into_iter().map(|(name, content)| Member { name, content }));
+        }
+        Ok(members)
+    }
+}
+
+fn unreadable(error: &io::Error) -> Error {
+    Error::Fetch(FetchError::File { doing: "read what was downloaded".into(), why: error.to_string() })
+}
+
+fn undigested(what: &str) -> Error {
+    Error::Invalid {
+        message: format!("nobody says what {what} has to be: the template gives no digest of it"),
+        hint: "use a server that publishes digests".into(),
+    }
+}
+
+/// The last part of an address, for people.
+fn name_of(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("it").to_owned()
+}
+
+/// Shows how far it is.
+struct Shown<'a> {
+    downloads: &'a Downloads,
+    begun: bool,
+    file: String,
+}
+
+impl Watch for Shown<'_> {
+    fn progress(&mut self, at: fetch::Progress) {
+        if !self.begun {
+            self.begun = true;
+            self.downloads.progress.phase(&format!("downloading {}", self.file));
+        }
+        self.downloads.progress.report(at.bytes, at.total, Unit::Bytes);
+    }
+
+    fn trouble(&mut self, what: &str) {
+        let plain: String = what.chars().filter(|c| !c.is_control()).collect();
+        self.downloads.progress.note(&plain);
+    }
+
+    fn begins(&mut self, _: Option<&str>) {}
+
+    fn cancelled(&self) -> bool {
+        self.downloads.cancel.load(Ordering::Relaxed) || self.downloads.progress.cancelled()
+    }
+}

@@ -1,0 +1,350 @@
+//! Requests, answers, ranges, retries: everything a server can do wrong ends here in a decision.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use ureq::http::{Response, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
+
+use super::error::FetchError;
+use super::order::{Answer, Fetched, Order, Progress};
+use super::origin::{Origin, follow};
+use super::sink::Sink;
+
+/// Redirects in a row.
+const REDIRECTS: usize = 5;
+/// Attempts in all, also when each brings a few bytes.
+const MOST_ATTEMPTS: u32 = 100;
+const PIECE: usize = 128 << 10;
+/// What an answer's headers may add up to.
+const HEADERS: usize = 32 << 10;
+
+type Tell<'a> = &'a mut dyn FnMut(Answer) -> Result<(), FetchError>;
+
+/// What to do about a failure.
+enum Failure {
+    /// The same again, after a pause.
+    Again(FetchError),
+    /// The next address.
+    Elsewhere(FetchError),
+    /// Nothing.
+    Final(FetchError),
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// Fetches what is ordered into a file.
+pub(super) fn fetch(
+    order: &Order,
+    roots: Vec<Certificate<'static>>,
+    target: &File,
+    tell: Tell<'_>,
+) -> Result<Fetched, FetchError> {
+    let agent = agent(order, roots)?;
+    let mut sink = Sink::open(target, order.have, order.digest.as_ref())?;
+    let mut job = Job { order, agent: &agent, validator: order.validator.clone() };
+    let mut last = None;
+    let mut total = 0;
+    for url in &order.urls {
+        let mut fruitless = 0;
+        while fruitless < order.patience.attempts && total < MOST_ATTEMPTS {
+            if fruitless > 0 {
+                std::thread::sleep(order.patience.pause.saturating_mul(1 << (fruitless - 1).min(6)));
+            }
+            total += 1;
+            let before = sink.length();
+            let error = match job.attempt(url, &mut sink, tell) {
+                Ok(fetched) => return Ok(fetched),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Elsewhere(error)) => {
+                    last = Some(error);
+                    break;
+                }
+                Err(Failure::Again(error)) => error,
+            };
+            fruitless = if sink.length() > before { 1 } else { fruitless + 1 };
+            tell(Answer::Trouble(error.to_string()))?;
+            last = Some(error);
+        }
+        if order.digest.is_none() {
+            // Another server's bytes need not be the same.
+            sink.clear()?;
+        }
+        job.validator = None;
+    }
+    let none = || FetchError::Helper { why: "was not told where to look".into() };
+    Err(last.unwrap_or_else(none))
+}
+
+fn agent(order: &Order, roots: Vec<Certificate<'static>>) -> Result<Agent, FetchError> {
+    let tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::from(roots.into_iter()))
+        .build();
+    let proxy = order.proxy.as_deref().map(|proxy| proxy_of(proxy, order.no_proxy.as_deref())).transpose()?;
+    let patience = &order.patience;
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("wxc/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_recv_response(Some(patience.silence))
+        .timeout_per_read(Some(patience.silence))
+        .timeout_per_write(Some(patience.silence))
+        .build();
+    Ok(config.new_agent())
+}
+
+fn proxy_of(proxy: &str, except: Option<&str>) -> Result<Proxy, FetchError> {
+    let refuse =
+        |e: ureq::Error| FetchError::Refused { url: proxy.to_owned(), why: format!("as a proxy: {e}") };
+    let plain = Proxy::new(proxy).map_err(refuse)?;
+    let mut builder = Proxy::builder(plain.protocol()).host(plain.host()).port(plain.port());
+    if let Some(name) = plain.username() {
+        builder = builder.username(name);
+    }
+    if let Some(password) = plain.password() {
+        builder = builder.password(password);
+    }
+    for except in except.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|e| !e.is_empty())
+    {
+        builder = builder.no_proxy(except);
+    }
+    builder.build().map_err(refuse)
+}
+
+struct Job<'a> {
+    order: &'a Order,
+    agent: &'a Agent,
+    /// What the server calls the content that the file has the beginning of.
+    validator: Option<String>,
+}
+
+impl Job<'_> {
+    /// One attempt at one address.
+    fn attempt(&mut self, url: &str, sink: &mut Sink<'_>, tell: Tell<'_>) -> Result<Fetched, Failure> {
+        if self.order.document {
+            sink.clear()?;
+        }
+        let (url, answer) = self.ask(url, sink.length())?;
+        let status = answer.status().as_u16();
+        self.judge(&url, status, &answer, sink)?;
+        let sent = content_length(&answer);
+        let plain = !is_gzip(&answer);
+        let total = sent.filter(|_| plain).map(|sent| sink.length() + sent).or(self.order.size);
+        self.check_size(&url, total)?;
+        self.validator = strong_validator(&answer);
+        tell(Answer::Begins { validator: self.validator.clone() })?;
+        let headers = headers(&answer);
+        self.take(&url, answer, total, sink, tell)?;
+        if let Some(total) = total.filter(|total| sink.length() < *total) {
+            let why = format!("it broke off after {} of {total} bytes", sink.length());
+            return Err(Failure::Again(FetchError::Network { url, why }));
+        }
+        self.verify(&url, sink)?;
+        Ok(Fetched { status, url, headers, bytes: sink.length(), sha256: sink.sha256() })
+    }
+
+    /// Asks, and follows where it is sent, as long as that is to a server that may be asked.
+    fn ask(&self, url: &str, have: u64) -> Result<(String, Response<Body>), Failure> {
+        let first = self.check(url)?;
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let origin = self.check(&url)?;
+            let mut request = self.agent.get(&url);
+            for (name, value) in &self.order.headers {
+                // What shows who asks is for the server that was named.
+                if origin == first || !name.eq_ignore_ascii_case("authorization") {
+                    request = request.header(name, value);
+                }
+            }
+            // Otherwise bytes would be others than those whose digest is known.
+            let encoding = if self.order.document { "gzip" } else { "identity" };
+            request = request.header(header::ACCEPT_ENCODING, encoding);
+            if have > 0 {
+                request = request.header(header::RANGE, format!("bytes={have}-"));
+                if let Some(validator) = &self.validator {
+                    request = request.header(header::IF_RANGE, validator);
+                }
+            }
+            let answer = request.call().map_err(|error| of_ureq(&url, &error))?;
+            if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok((url, answer));
+            }
+            let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: url.clone(), why });
+            let location =
+                location.ok_or_else(|| refuse("it leads elsewhere without saying where".into()))?;
+            let next = follow(&url, location)
+                .map_err(|why| refuse(format!("it leads to {:?}: {why}", cut(location))))?;
+            url = next;
+        }
+        let why = format!("it leads elsewhere more than {REDIRECTS} times");
+        Err(Failure::Elsewhere(FetchError::Refused { url, why }))
+    }
+
+    fn check(&self, url: &str) -> Result<Origin, Failure> {
+        let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: cut(url), why });
+        let origin = Origin::of(url).map_err(refuse)?;
+        if self.order.origins.contains(&origin) {
+            return Ok(origin);
+        }
+        Err(refuse(format!("{origin} is none of the servers that may be asked")))
+    }
+
+    /// What an answer's status means for what the file has already.
+    fn judge(
+        &self,
+        url: &str,
+        status: u16,
+        answer: &Response<Body>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Failure> {
+        let failed = || FetchError::Status { url: url.to_owned(), status };
+        match status {
+            // The whole: the server knows no ranges, or has something else now.
+            200 => Ok(sink.clear()?),
+            206 if sink.length() > 0 && range_begins(answer) == Some(sink.length()) => Ok(()),
+            206 | 416 if sink.length() > 0 => {
+                sink.clear()?;
+                Err(Failure::Again(failed()))
+            }
+            408 | 425 | 429 | 500..=599 => Err(Failure::Again(failed())),
+            _ if self.order.document && status != 206 => Ok(sink.clear()?),
+            _ => Err(Failure::Elsewhere(failed())),
+        }
+    }
+
+    /// A size that cannot be right is not downloaded first.
+    fn check_size(&self, url: &str, total: Option<u64>) -> Result<(), Failure> {
+        let Some(total) = total else { return Ok(()) };
+        if total > self.order.limit {
+            return Err(Failure::Elsewhere(FetchError::TooBig {
+                url: url.to_owned(),
+                limit: self.order.limit,
+            }));
+        }
+        match self.order.size {
+            Some(expected) if expected != total => {
+                Err(Failure::Elsewhere(FetchError::Size { url: url.to_owned(), expected, found: total }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take(
+        &self,
+        url: &str,
+        answer: Response<Body>,
+        total: Option<u64>,
+        sink: &mut Sink<'_>,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let unpacks = self.order.document && is_gzip(&answer);
+        let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut body: Box<dyn Read> =
+            if unpacks { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) };
+        let limit = self.order.size.unwrap_or(self.order.limit).min(self.order.limit);
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let broken = |error: std::io::Error| {
+                Failure::Again(FetchError::Network { url: url.to_owned(), why: error.to_string() })
+            };
+            let count = body.read(&mut buffer).map_err(broken)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if sink.length() + count as u64 > limit {
+                return Err(Failure::Elsewhere(FetchError::TooBig { url: url.to_owned(), limit }));
+            }
+            sink.write(&buffer[..count])?;
+            tell(Answer::Progress(Progress { bytes: sink.length(), total }))?;
+        }
+    }
+
+    fn verify(&self, url: &str, sink: &mut Sink<'_>) -> Result<(), Failure> {
+        if let Some(expected) = self.order.size.filter(|size| *size != sink.length()) {
+            let found = sink.length();
+            sink.clear()?;
+            return Err(Failure::Elsewhere(FetchError::Size { url: url.to_owned(), expected, found }));
+        }
+        let Some(digest) = &self.order.digest else { return Ok(()) };
+        let Some(found) = sink.differs(digest) else { return Ok(()) };
+        // What an earlier attempt brought may be what is wrong.
+        sink.clear()?;
+        let (algorithm, expected) = (digest.algorithm().name().to_owned(), digest.hex().to_owned());
+        let error = FetchError::Digest { url: url.to_owned(), algorithm, expected, found };
+        Err(Failure::Again(error))
+    }
+}
+
+fn content_length(answer: &Response<Body>) -> Option<u64> {
+    answer.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn is_gzip(answer: &Response<Body>) -> bool {
+    let encoding = answer.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    encoding.is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("gzip"))
+}
+
+/// Where a partial answer begins (RFC 9110, section 14.4).
+fn range_begins(answer: &Response<Body>) -> Option<u64> {
+    let range = answer.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+    range.trim().strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+}
+
+/// What a range may be asked by: an entity tag that is not weak (RFC 9110, section 13.1.5).
+fn strong_validator(answer: &Response<Body>) -> Option<String> {
+    let tag = answer.headers().get(header::ETAG)?.to_str().ok()?;
+    (tag.starts_with('"') && tag.len() <= 256).then(|| tag.to_owned())
+}
+
+fn headers(answer: &Response<Body>) -> Vec<(String, String)> {
+    let mut room = HEADERS;
+    let all = answer.headers().iter();
+    let all =
+        all.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+    all.take_while(|(name, value)| {
+        let size = name.len() + value.len();
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    })
+    .collect()
+}
+
+/// Whether it makes sense to try the same again.
+fn of_ureq(url: &str, error: &ureq::Error) -> Failure {
+    let why = match error {
+        ureq::Error::HostNotFound => "there is no server of this name".to_owned(),
+        ureq::Error::Timeout(_) => "the server does not answer in time".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    let failed = FetchError::Network { url: url.to_owned(), why };
+    match error {
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            Failure::Elsewhere(failed)
+        }
+        ureq::Error::Rustls(_) | ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Tls(_) => {
+            Failure::Elsewhere(failed)
+        }
+        _ => Failure::Again(failed),
+    }
+}
+
+/// What a server says, for a message.
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}

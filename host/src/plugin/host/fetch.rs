@@ -1,0 +1,213 @@
+#![forbid(unsafe_code)]
+//! `wxc:host/fetch`: small documents of declared servers.
+//!
+//! A guest names an address and a few headers. Where that may lead, how it is reached, and what is kept of it is decided
+//! below ([`crate::fetch`]), by what whoever made the call allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Resource;
+
+use super::State;
+use super::failure::failure;
+use super::log::printable;
+use super::progress::Progress;
+use crate::fetch::{Digest, Document, DocumentRequest, Documents, FetchError, Reach, Watch};
+use crate::plugin::bindings::host::wxc::host::fetch::{Host, HostRequest, HostResponse};
+use crate::plugin::bindings::host::wxc::host::types;
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
+use crate::plugin::template::digest_of;
+
+/// The longest body, unless the guest says otherwise, and at all.
+const USUAL: u32 = 1 << 20;
+const LONGEST: u32 = 64 << 20;
+/// Headers that a guest may set: none that names another server or asks for another encoding.
+const ALLOWED: [&str; 4] = ["accept", "authorization", "if-none-match", "if-modified-since"];
+/// Longest value of one, and most of them.
+const HEADER: usize = 8192;
+const HEADERS: usize = 16;
+
+/// How the plugins of a command get documents.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    /// Servers that may be asked.
+    pub reach: Reach,
+    /// What is kept.
+    pub documents: Documents,
+}
+
+/// A request being prepared.
+#[derive(Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Request {
+    url: String,
+    headers: Vec<(String, String)>,
+    limit: u32,
+    accept_age: u32,
+    expect: Option<Digest>,
+    /// What was wrong with it; told by `send`.
+    problem: Option<Error>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Response(Document);
+
+impl Host for State {}
+
+impl HostRequest for State {
+    fn new(&mut self, url: String) -> wasmtime::Result<Resource<Request>> {
+        self.enter()?;
+        let request =
+            Request { url, headers: Vec::new(), limit: USUAL, accept_age: 0, expect: None, problem: None };
+        self.table.push(request).map_err(|_| self.handles_used_up())
+    }
+
+    fn set_header(&mut self, this: Resource<Request>, name: String, value: String) -> wasmtime::Result<()> {
+        let request = self.request(&this)?;
+        let name = name.to_ascii_lowercase();
+        if !ALLOWED.contains(&name.as_str()) {
+            request.problem =
+                Some(failure(ErrorKind::Denied, format!("the header {name:?} is not a plugin's to set")));
+        } else if value.len() > HEADER
+            || request.headers.len() >= HEADERS
+            || value.chars().any(char::is_control)
+        {
+            request.problem =
+                Some(failure(ErrorKind::Invalid, format!("the value of the header {name:?} cannot be sent")));
+        } else {
+            request.headers.retain(|(known, _)| *known != name);
+            request.headers.push((name, value));
+        }
+        Ok(())
+    }
+
+    fn set_limit(&mut self, this: Resource<Request>, bytes: u32) -> wasmtime::Result<()> {
+        self.request(&this)?.limit = bytes.min(LONGEST);
+        Ok(())
+    }
+
+    fn accept_age(&mut self, this: Resource<Request>, seconds: u32) -> wasmtime::Result<()> {
+        self.request(&this)?.accept_age = seconds;
+        Ok(())
+    }
+
+    fn expect(&mut self, this: Resource<Request>, digest: types::Digest) -> wasmtime::Result<()> {
+        let request = self.request(&this)?;
+        request.expect = digest_of(&digest);
+        if request.expect.is_none() {
+            request.problem = Some(failure(ErrorKind::Invalid, format!("{:?} is no digest", digest.hex)));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, this: Resource<Request>) -> wasmtime::Result<Result<Resource<Response>, Error>> {
+        let request = self.request(&this)?;
+        if let Some(problem) = request.problem.clone() {
+            return Ok(Err(problem));
+        }
+        let asked = DocumentRequest {
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            limit: request.limit.into(),
+            accept_age: Duration::from_secs(request.accept_age.into()),
+            expect: request.expect.clone(),
+        };
+        match self.fetch(&asked) {
+            Err(error) => Ok(Err(error)),
+            Ok(document) => {
+                let pushed = self.table.push(Response(document)).map_err(|_| self.handles_used_up())?;
+                Ok(Ok(pushed))
+            }
+        }
+    }
+
+    fn drop(&mut self, this: Resource<Request>) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl HostResponse for State {
+    fn status(&mut self, this: Resource<Response>) -> wasmtime::Result<u16> {
+        Ok(self.response(&this)?.status)
+    }
+
+    fn header(&mut self, this: Resource<Response>, name: String) -> wasmtime::Result<Option<String>> {
+        let headers = &self.response(&this)?.headers;
+        Ok(headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+    }
+
+    fn body(&mut self, this: Resource<Response>) -> wasmtime::Result<Vec<u8>> {
+        Ok(self.response(&this)?.body.clone())
+    }
+
+    fn drop(&mut self, this: Resource<Response>) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl State {
+    fn request(&mut self, handle: &Resource<Request>) -> wasmtime::Result<&mut Request> {
+        self.enter()?;
+        Ok(self.table.get_mut(handle)?)
+    }
+
+    fn response(&mut self, handle: &Resource<Response>) -> wasmtime::Result<&Document> {
+        self.enter()?;
+        Ok(&self.table.get(handle)?.0)
+    }
+
+    fn fetch(&mut self, request: &DocumentRequest) -> Result<Document, Error> {
+        let Some(fetcher) = self.scope.fetcher.clone() else {
+            return Err(failure(ErrorKind::Denied, "this call may ask no server"));
+        };
+        if let Err(why) = fetcher.reach.check(&request.url) {
+            let url = printable(&request.url);
+            return Err(failure(ErrorKind::Denied, format!("cannot fetch {url}: {why}")));
+        }
+        tracing::debug!(plugin = %self.plugin, url = request.url, "fetching");
+        let mut watch = Watching(Arc::clone(&self.progress));
+        let document =
+            fetcher.documents.get(request, &fetcher.reach, &mut watch).map_err(|error| told(&error))?;
+        if let Some(age) = document.stale {
+            let (url, hours) = (printable(&request.url), age.as_secs() / 3600);
+            self.progress.note(&format!("{url} cannot be reached; what it said {hours} hours ago is used"));
+        }
+        Ok(document)
+    }
+}
+
+/// A document is small: only whether somebody wants it any more counts.
+struct Watching(Arc<dyn Progress>);
+
+impl Watch for Watching {
+    fn progress(&mut self, _: crate::fetch::Progress) {}
+
+    fn trouble(&mut self, what: &str) {
+        tracing::info!("{}", printable(what));
+    }
+
+    fn begins(&mut self, _: Option<&str>) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+/// In the words of the contract.
+fn told(error: &FetchError) -> Error {
+    let kind = match error {
+        FetchError::Refused { .. } => ErrorKind::Denied,
+        FetchError::TooBig { .. } => ErrorKind::Exhausted,
+        FetchError::Digest { .. } | FetchError::Size { .. } => ErrorKind::Integrity,
+        FetchError::Cancelled => ErrorKind::Cancelled,
+        _ => ErrorKind::Failed,
+    };
+    failure(kind, printable(&error.to_string()).to_string())
+}

@@ -1,0 +1,162 @@
+//! From an image's own configuration to settings of the container.
+//!
+//! Images of LXC's servers bring lines that `lxc-create` appends to the container's configuration, hooks included. Here a
+//! line counts when its key has a counterpart that no image can do harm with; the rest is left out.
+
+use crate::bindings::wxc::host::types::Pair;
+use crate::bindings::wxc::template::types::{Finished, Member, Node, Rendered, Request, Substitution};
+use crate::flat::LEVEL;
+
+/// Most files in which words are replaced.
+const MOST_FILES: usize = 100;
+/// Longest message for the user.
+const MESSAGE: usize = 4096;
+
+/// Members of the metadata that are read.
+const READ: [&str; 3] = ["config", "templates", "create-message"];
+
+/// Their names in every dialect.
+pub fn members() -> Vec<String> {
+    READ.iter().flat_map(|name| names(name, true).into_iter().chain(names(name, false))).collect()
+}
+
+/// The names of a member, best first: for this kind of container, of this dialect.
+fn names(name: &str, privileged: bool) -> [String; 4] {
+    let kind = if privileged { "system" } else { "user" };
+    [format!("{name}-{kind}.{LEVEL}"), format!("{name}-{kind}"), format!("{name}.{LEVEL}"), name.to_owned()]
+}
+
+fn text(members: &[Member], name: &str, privileged: bool) -> String {
+    let find = |name: &String| members.iter().find(|member| member.name == *name);
+    let found = names(name, privileged).iter().find_map(find);
+    found.map_or_else(String::new, |member| String::from_utf8_lossy(&member.content).into_owned())
+}
+
+pub fn finish(request: &Request, members: &[Member]) -> Finished {
+    let config = text(members, "config", request.privileged);
+    let message = text(members, "create-message", request.privileged).replace("LXC_NAME", &request.container);
+    let message: String = message.trim().chars().take(MESSAGE).collect();
+    Finished {
+        settings: settings(&config),
+        files: files(&text(members, "templates", request.privileged), &request.container),
+        again: Vec::new(),
+        message: (!message.is_empty()).then_some(message),
+    }
+}
+
+/// What a line of the configuration becomes.
+fn settings(config: &str) -> Vec<Pair> {
+    let mut settings: Vec<Pair> = Vec::new();
+    for line in config.lines() {
+        let Some((key, value)) = line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+            continue;
+        };
+        let setting = match key {
+            "lxc.arch" => Some(("arch".to_owned(), quoted(value))),
+            "lxc.init.cmd" | "lxc.init_cmd" => Some(("init.command".to_owned(), words(value))),
+            "lxc.init.cwd" => Some(("init.cwd".to_owned(), quoted(value))),
+            "lxc.init.uid" | "lxc.init_uid" => number("init.user", value),
+            "lxc.init.gid" | "lxc.init_gid" => number("init.group", value),
+            "lxc.tty.max" | "lxc.tty" => number("console.ttys", value),
+            "lxc.signal.halt" | "lxc.haltsignal" => Some(("stop.halt".to_owned(), quoted(value))),
+            "lxc.signal.reboot" | "lxc.rebootsignal" => Some(("stop.reboot".to_owned(), quoted(value))),
+            "lxc.environment" => value
+                .split_once('=')
+                .filter(|(name, _)| is_variable(name))
+                .map(|(name, value)| (format!("environment.set.{name}"), quoted(value))),
+            _ => None,
+        };
+        if let Some((name, value)) = setting {
+            settings.retain(|known| known.name != name);
+            settings.push(Pair { name, value });
+        }
+    }
+    settings
+}
+
+fn number(name: &str, value: &str) -> Option<(String, String)> {
+    let number: u32 = value.parse().ok()?;
+    Some((name.to_owned(), number.to_string()))
+}
+
+fn is_variable(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    !name.is_empty() && name.bytes().all(good) && !name.as_bytes()[0].is_ascii_digit()
+}
+
+/// A value as a string of TOML. What a line cannot hold without harm is left out.
+fn quoted(value: &str) -> String {
+    let plain: String = value.chars().filter(|c| !c.is_control()).collect();
+    format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn words(value: &str) -> String {
+    let words: Vec<String> = value.split_whitespace().map(quoted).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// The files in which the container's name takes the place of a word.
+fn files(list: &str, container: &str) -> Vec<Rendered> {
+    let paths = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let file = |path: String| Rendered {
+        path,
+        node: Node::Substitute(Substitution {
+            words: vec![Pair { name: "LXC_NAME".into(), value: container.to_owned() }],
+        }),
+        permissions: 0o644,
+        user: 0,
+        group: 0,
+        keep_existing: false,
+    };
+    paths.filter_map(inside).take(MOST_FILES).map(file).collect()
+}
+
+/// A path as the contract wants it; none for one that leads out of the root.
+fn inside(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let good = !parts.is_empty() && !parts.contains(&"..") && !path.contains(char::is_control);
+    good.then(|| format!("/{}", parts.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_says_how_it_runs_and_nothing_else() {
+        let config = "# a comment\nlxc.arch = x86_64\nlxc.include = /etc/passwd\nlxc.hook.pre-start = /bin/evil\n\
+                      lxc.mount.entry = / mnt none bind 0 0\nlxc.init.cmd = /bin/a \"b\nlxc.environment = A=b=c\n\
+                      lxc.environment = 1X=y\nlxc.tty.max = 4\nlxc.tty.max = many\nlxc.cap.keep = sys_admin\nnonsense\n";
+        let settings = settings(config);
+        let shown: Vec<(&str, &str)> = settings.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("arch", "\"x86_64\""),
+                ("init.command", "[\"/bin/a\", \"\\\"b\"]"),
+                ("environment.set.A", "\"b=c\""),
+                ("console.ttys", "4"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_dialect_for_the_container_comes_first() {
+        let member = |name: &str| Member { name: name.into(), content: name.as_bytes().to_vec() };
+        let all = [member("config"), member("config.7"), member("config-user"), member("config-system.7")];
+        assert_eq!(text(&all, "config", false), "config-user");
+        assert_eq!(text(&all, "config", true), "config-system.7");
+        assert_eq!(text(&all[..2], "config", true), "config.7");
+        assert_eq!(text(&[], "config", true), "");
+        assert!(members().len() <= 24 && members().contains(&"create-message-user.7".to_owned()));
+    }
+
+    #[test]
+    fn words_are_replaced_in_named_files() {
+        let files = files("/etc/hosts\n\n# no\n./etc//hostname\n/../../etc/passwd\n/\n", "web");
+        assert_eq!(
+            files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            ["/etc/hosts", "/etc/hostname"]
+        );
+    }
+}

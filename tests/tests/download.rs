@@ -1,0 +1,341 @@
+//! Images of a server: downloaded, checked, unpacked, cached; and what a server can do wrong.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use wxc_tests::fixtures::Packed;
+use wxc_tests::server::{Fault, Server};
+use wxc_tests::{Env, fixtures, needs};
+
+const WORDS: [&str; 5] = ["busybox", "one", "amd64", "default", "20260722_05:24"];
+const SLEEP: &str = "lxc.init.cmd = /bin/sleep 1000000\n";
+
+/// A tar archive of small files, packed as servers have it.
+fn packed(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    let plain = archive.into_inner().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("plain");
+    fs::write(&file, plain).unwrap();
+    let xz = Command::new("xz").args(["-c", "-0"]).arg(file).stdout(Stdio::piped()).output().unwrap();
+    assert!(xz.status.success());
+    xz.stdout
+}
+
+fn metadata() -> Vec<u8> {
+    packed(&[
+        (
+            "config",
+            &format!(
+                "lxc.arch = x86_64\nlxc.hook.pre-start = /bin/evil\nlxc.mount.entry = / mnt none bind\n{SLEEP}"
+            ),
+        ),
+        ("config-user", &format!("{SLEEP}lxc.environment = FROM=image\nlxc.include = /etc/shadow\n")),
+        ("templates", "/etc/greeting\n/../../../../etc/wxc-escaped\n"),
+        ("create-message", "This is LXC_NAME.\n\u{1b}[2JIt was made by a test.\n"),
+        ("expiry", "4000000000\n"),
+    ])
+}
+
+fn root() -> Vec<u8> {
+    fs::read(fixtures::busybox_archive(Packed::Xz)).unwrap()
+}
+
+/// A world that calls a server `local`.
+fn world() -> (Env, Server) {
+    let env = Env::new();
+    let server = Server::start(&env.file("home"));
+    env.configure(&server.remote("local"));
+    (env, server)
+}
+
+fn words<'a>(name: &'a str, storage: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec!["create", name, "-B", storage, "-t", "download"];
+    words.extend(more);
+    words.extend(["--", "--server", "local", "--dist", "busybox", "--release", "one", "--arch", "amd64"]);
+    words
+}
+
+fn nothing_of(env: &Env, name: &str) {
+    assert!(!env.container(name).exists(), "something is left of {name}");
+}
+
+#[test]
+fn an_image_becomes_a_container_and_the_next_one_downloads_nothing() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let made = env.wxc(words("one", "overlay", &[])).run();
+    let said = &made.stderr;
+    assert!(made.status.success() && said.contains("This is one."), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    env.wxc(["start", "one"]).ok();
+    assert_eq!(env.inside("one", "tr '\\0' '\\n' < /proc/1/environ | grep FROM"), "FROM=image");
+    assert_eq!(env.inside("one", "cat /proc/1/comm"), "sleep");
+    let config = fs::read_to_string(env.container("one").join("container.toml")).unwrap();
+    assert!(!config.contains("evil") && !config.contains("hook") && !config.contains("shadow"), "{config}");
+    assert!(
+        config.contains("busybox/one/amd64/default/20260722_05:24") && config.contains("sha256:"),
+        "{config}"
+    );
+    assert!(!Path::new("/etc/wxc-escaped").exists());
+
+    let archive = format!("{place}rootfs.tar.xz");
+    assert_eq!(server.seen(&archive).len(), 1);
+    env.wxc(words("two", "overlay", &[])).ok();
+    // Another storage unpacks anew, and has the archive.
+    env.wxc(words("three", "dir", &[])).ok();
+    assert_eq!(server.seen(&archive).len(), 1);
+    assert_eq!(server.seen("/meta/1.0/index-user").len(), 1, "the list is fresh for a while");
+    let images: serde_json::Value = serde_json::from_str(&env.wxc(["image", "list", "--json"]).ok()).unwrap();
+    assert_eq!(images[0]["product"], "busybox/one/amd64/default");
+    assert_eq!(images[0]["serial"], "20260722_05:24");
+    assert_eq!(images[0]["used_by"], serde_json::json!(["one", "two"]));
+    // A container with root privileges has its own list and its own words.
+    let mut privileged = words("four", "dir", &["--privileged"]);
+    privileged.push("--flush-cache");
+    env.wxc(privileged).ok();
+    assert_eq!(server.seen("/meta/1.0/index-system").len(), 1);
+    let config = fs::read_to_string(env.container("four").join("container.toml")).unwrap();
+    assert!(!config.contains("FROM"), "{config}");
+}
+
+#[test]
+fn a_download_goes_on_where_it_broke_off() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    let (half, length) = (root().len() / 2, root().len());
+    // Within one command: cut off, busy, silent, and then it is there.
+    server.fail(&archive, [Fault::CutAfter(half), Fault::Status(503), Fault::StallAfter(1000)]);
+    env.wxc(words("one", "dir", &[])).ok();
+    let seen = server.seen(&archive);
+    let ranges: Vec<Option<&str>> = seen.iter().map(|s| s.headers.get("range").map(String::as_str)).collect();
+    let from = |at: usize| format!("bytes={at}-");
+    assert_eq!(ranges, [None, Some(&*from(half)), Some(&*from(half)), Some(&*from(half + 1000))]);
+    assert!(seen.iter().all(|seen| seen.headers["accept-encoding"] == "identity"));
+    assert!(seen[1].headers.contains_key("if-range"), "{seen:?}");
+
+    // From one command to the next.
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    server.fail(&archive, std::iter::once(Fault::CutAfter(half)).chain((0..9).map(|_| Fault::Status(500))));
+    let failed = env.wxc(words("one", "dir", &[])).fails(1);
+    assert!(failed.contains("500") && failed.contains("rootfs.tar.xz"), "{failed}");
+    nothing_of(&env, "one");
+    server.fail(&archive, []);
+    env.wxc(words("one", "dir", &[])).ok();
+    let last = server.seen(&archive).pop().unwrap();
+    assert_eq!(last.headers["range"], from(half));
+    assert!(half < length);
+}
+
+#[test]
+fn a_server_that_knows_no_ranges_or_wrong_ones_begins_anew() {
+    needs!(root, userns, cgroups, busybox);
+    for second in [Fault::IgnoreRange, Fault::WrongRange, Fault::Status(416)] {
+        let (env, server) = world();
+        let place = server.flat_image(WORDS, root(), metadata());
+        let archive = format!("{place}rootfs.tar.xz");
+        server.fail(&archive, [Fault::CutAfter(5000), second]);
+        env.wxc(words("one", "dir", &[])).ok();
+        env.wxc(["start", "one"]).ok();
+    }
+}
+
+#[test]
+fn what_is_not_what_it_should_be_is_not_used() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    let mut other = root();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    server.put(&archive, other);
+    let refused = env.wxc(words("one", "dir", &[])).fails(1);
+    assert!(refused.contains("is not what it should be") && refused.contains("sha256"), "{refused}");
+    nothing_of(&env, "one");
+    // Nothing of it stands in the way of the right one.
+    server.put(&archive, root());
+    env.wxc(words("one", "dir", &[])).ok();
+
+    server.remove(&format!("{place}SHA256SUMS"));
+    let refused = env.wxc(words("two", "dir", &["--json"])).ok();
+    assert!(refused.contains("two"), "the digests are kept for a while: {refused}");
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    server.remove(&format!("{place}SHA256SUMS"));
+    let refused = env.wxc(words("one", "dir", &[])).fails(1);
+    assert!(refused.contains("nothing says what this image has to be"), "{refused}");
+    server.put(&format!("{place}SHA256SUMS"), "abc  rootfs.tar.xz\n");
+    let refused = env.wxc(words("one", "dir", &[])).fails(1);
+    assert!(refused.contains("does not name meta.tar.xz"), "{refused}");
+    nothing_of(&env, "one");
+}
+
+#[test]
+fn no_redirect_leads_to_another_server() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let elsewhere = Server::start(&env.file("home"));
+    elsewhere.put("/root", root());
+    let archive = format!("{place}rootfs.tar.xz");
+    for to in [
+        format!("{}/root", elsewhere.url()),
+        server.url().replace("https", "http"),
+        "https://u@127.0.0.1/".into(),
+    ] {
+        server.fail(&archive, [Fault::Redirect(to)]);
+        let refused = env.wxc(words("one", "dir", &[])).fails(1);
+        assert!(refused.contains("is not fetched"), "{refused}");
+        nothing_of(&env, "one");
+    }
+    assert_eq!(elsewhere.seen("/root").len(), 0);
+    // To another place of the same, it does.
+    server.put("/moved", root());
+    server.fail(&archive, [Fault::Redirect("/moved".into())]);
+    env.wxc(words("one", "dir", &[])).ok();
+    // And not forever.
+    server.put("/loop", "");
+    server.fail("/meta/1.0/index-user", (0..20).map(|_| Fault::Redirect("/meta/1.0/index-user".into())));
+    let mut again = words("two", "dir", &[]);
+    again.push("--flush-cache");
+    let refused = env.wxc(again).fails(1);
+    assert!(refused.contains("more than"), "{refused}");
+}
+
+#[test]
+fn a_mirror_stands_in() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let (first, second) = (Server::start(&env.file("home")), Server::start(&env.file("home")));
+    let both = fs::read_to_string(first.ca()).unwrap() + &fs::read_to_string(second.ca()).unwrap();
+    fs::write(first.ca(), both).unwrap();
+    env.configure(&format!("{}mirrors = [\"{}\"]\n", first.remote("local"), second.url()));
+    let place = first.flat_image(WORDS, root(), metadata());
+    second.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    first.fail(&archive, [Fault::CutAfter(4000), Fault::Status(404)]);
+    env.wxc(words("one", "dir", &[])).ok();
+    // The same bytes, so what is there is kept.
+    assert_eq!(second.seen(&archive)[0].headers["range"], "bytes=4000-");
+}
+
+#[test]
+fn an_older_build_is_refused_unless_asked_for() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    server.flat_image(WORDS, root(), metadata());
+    env.wxc(words("one", "dir", &[])).ok();
+    let mut older = WORDS;
+    older[4] = "20260101_05:24";
+    server.put("/meta/1.0/index-user", "");
+    server.flat_image(older, root(), metadata());
+    let create = |name: &'static str, more: &[&'static str]| {
+        let mut words = words(name, "dir", more);
+        words.push("--flush-cache");
+        env.wxc(words)
+    };
+    let refused = create("two", &[]).fails(1);
+    assert!(refused.contains("20260722_05:24") && refused.contains("--allow-older"), "{refused}");
+    nothing_of(&env, "two");
+    create("two", &["--allow-older"]).ok();
+}
+
+#[test]
+fn a_server_that_nobody_knows_is_not_believed() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    server.flat_image(WORDS, root(), metadata());
+    env.configure("");
+    let url = server.url();
+    let create = |server: &str| {
+        let words = [
+            "create",
+            "one",
+            "-t",
+            "download",
+            "--",
+            "--dist",
+            "busybox",
+            "--release",
+            "one",
+            "--server",
+            server,
+        ];
+        env.wxc(words).fails(1)
+    };
+    let refused = create(&url);
+    assert!(refused.contains("cannot fetch") || refused.contains("cannot trust"), "{refused}");
+    let refused = create(&url.replace("https", "http"));
+    assert!(refused.contains("nobody can tell that it is itself"), "{refused}");
+    assert!(create("https://a@b/").contains("is no server"));
+    assert!(create("https://localhost:1").contains("cannot fetch"));
+    nothing_of(&env, "one");
+}
+
+#[test]
+fn without_network_the_list_of_before_does() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    server.flat_image(WORDS, root(), metadata());
+    env.wxc(words("one", "overlay", &[])).ok();
+    for list in ["/meta/1.0/index-user.7", "/meta/1.0/index-user"] {
+        server.fail(list, (0..40).map(|_| Fault::Status(503)));
+    }
+    server.put("/meta/1.0/index-user.7", "");
+    let mut again = words("two", "overlay", &[]);
+    again.push("--flush-cache");
+    // The newer dialect was never there, so that nothing was kept of it; the other list was.
+    server.remove("/meta/1.0/index-user.7");
+    env.wxc(again).ok();
+}
+
+#[test]
+fn two_at_once_download_once() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    server.fail(&archive, [Fault::StallAfter(3000)]);
+    let mut children: Vec<_> = ["one", "two", "three"]
+        .iter()
+        .map(|name| env.wxc(words(name, "dir", &[])).into_command().stdout(Stdio::null()).spawn().unwrap())
+        .collect();
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(server.seen(&archive).len(), 2, "once, and once more after the silence");
+}
+
+#[test]
+fn a_list_that_attacks_is_refused() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    for bad in [
+        "busybox;one;amd64;default;1;/images/../../secret/\n".to_owned(),
+        "busybox;one;amd64;default;1;/x@evil.example/\n".to_owned(),
+        "busybox;one;amd64;default;\u{1b}[2J;/x/\n".to_owned(),
+        "busybox;one\n".to_owned(),
+        "<html>not found</html>\n".to_owned(),
+        "a".repeat(17 << 20),
+    ] {
+        server.put("/meta/1.0/index-user", bad);
+        let mut create = words("one", "dir", &[]);
+        create.push("--flush-cache");
+        let refused = env.wxc(create).fails(1);
+        assert!(!refused.contains('\u{1b}') && refused.len() < 2000, "{refused:?}");
+        nothing_of(&env, "one");
+    }
+}
