@@ -46,6 +46,7 @@ fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         let feature: Option<&'static str> = feature.map(|f| match f {
             "fetch" => "fetch",
+            "trust" => "trust",
             "subvolumes" => "subvolumes",
             _ => "commands",
         });
@@ -231,11 +232,32 @@ fn a_file_is_granted_by_its_content_and_replaces_a_built_in_plugin() {
 fn an_import_that_is_not_offered_is_named() {
     let world = World::new();
     let plugins = Plugins::new(world.places());
-    plugins.install(&plugin_file(world.top.path(), "hostile", Some("fetch"))).unwrap();
-    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/fetch@0.1.0"]);
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("trust"))).unwrap();
+    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/trust@0.1.0"]);
     plugins.grant("hostile", &[]).unwrap();
     let error = world.open("hostile").unwrap_err().to_string();
-    assert!(error.contains("needs the interface wxc:host/fetch@0.1.0"), "{error}");
+    assert!(error.contains("needs the interface wxc:host/trust@0.1.0"), "{error}");
+}
+
+#[test]
+fn servers_are_asked_as_allowed_or_not_at_all() {
+    let world = World::new();
+    let plugins = Plugins::new(world.places());
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("fetch"))).unwrap();
+    let error = world.open("hostile").unwrap_err().to_string();
+    assert!(error.contains("not granted: fetch"), "{error}");
+    plugins.grant("hostile", &[]).unwrap();
+    let guest = world.open("hostile").unwrap();
+    for (attempt, kind) in [
+        // Storage has no servers, whatever it imports.
+        ("undeclared", FailureKind::Denied),
+        ("another-host", FailureKind::Denied),
+        ("two-headers", FailureKind::Invalid),
+        ("no-digest", FailureKind::Invalid),
+    ] {
+        let error = guest.create("create-1", attempt, None).unwrap_err();
+        assert_eq!(error.failure(), Some(kind), "{attempt}: {error}");
+    }
 }
 
 #[test]

@@ -108,6 +108,62 @@ fn an_image_becomes_a_container_and_the_next_one_downloads_nothing() {
 }
 
 #[test]
+fn an_image_can_be_had_before_its_containers() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let pull = |storage: &'static str, more: &[&'static str]| {
+        let words =
+            ["image", "pull", "-B", storage, "--json", "--", "--server", "local", "--dist", "busybox"];
+        let words = words.into_iter().chain(["--release", "one"]).chain(more.iter().copied());
+        env.wxc(words)
+    };
+    let pulled: serde_json::Value = serde_json::from_str(&pull("overlay", &[]).ok()).unwrap();
+    let key = pulled["image"]["key"].as_str().unwrap().to_owned();
+    assert_eq!(pulled["image"]["size"], root().len());
+    let shown = env.wxc(["image", "info", &key[..8]]).ok();
+    for word in
+        [&*key, "busybox/one/amd64/default/20260722_05:24", "rootfs.tar.xz", "TLS", "template-download"]
+    {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    let pulled: serde_json::Value = serde_json::from_str(&pull("dir", &[]).ok()).unwrap();
+    assert!(pulled["image"].is_null(), "{pulled}");
+    // Without the server, both make containers now.
+    for path in ["rootfs.tar.xz", "meta.tar.xz", "SHA256SUMS"] {
+        server.remove(&format!("{place}{path}"));
+    }
+    env.wxc(words("one", "overlay", &[])).ok();
+    env.wxc(words("two", "dir", &[])).ok();
+    assert_eq!(server.seen(&format!("{place}rootfs.tar.xz")).len(), 1);
+    let refused = pull("dir", &["--release", "two"]).fails(1);
+    assert!(refused.contains("once"), "{refused}");
+    // What was downloaded goes with the images that nobody uses.
+    env.wxc(["destroy", "one"]).ok();
+    env.wxc(["image", "prune"]).ok();
+    assert!(env.wxc(["image", "list", "--json"]).ok().trim() == "[]");
+    let blobs = env.path().join(".downloads/blobs/sha256");
+    assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+    let refused = env.wxc(["image", "pull", "-t", "host"]).fails(1);
+    assert!(refused.contains("nothing that could be kept"), "{refused}");
+}
+
+#[test]
+fn an_ordinary_user_has_images_of_servers() {
+    needs!(subordinate_ids, cgroups, busybox);
+    let env = Env::of_user(2);
+    let server = Server::start(&env.file("home"));
+    env.configure(&server.remote("local"));
+    let place = server.flat_image(WORDS, root(), metadata());
+    for name in ["one", "two"] {
+        env.wxc(words(name, "dir", &[])).ok();
+    }
+    assert_eq!(server.seen(&format!("{place}rootfs.tar.xz")).len(), 1);
+    let config = fs::read_to_string(env.container("two").join("container.toml")).unwrap();
+    assert!(config.contains("FROM"), "{config}");
+}
+
+#[test]
 fn a_download_goes_on_where_it_broke_off() {
     needs!(root, userns, cgroups, busybox);
     let (env, server) = world();

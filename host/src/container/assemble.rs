@@ -26,6 +26,8 @@ pub(super) struct Assembled {
     pub mounts: Vec<Mount>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+    /// Bytes of the archive; 0 where there was none.
+    pub size: u64,
 }
 
 /// Where the bytes come from that a manifest names.
@@ -165,7 +167,7 @@ pub(super) fn assemble(
 ) -> Result<Assembled, Error> {
     match &manifest.assembly {
         Assembly::Empty => Ok(Assembled::default()),
-        Assembly::HostSystem(shown) => Ok(Assembled { mounts: shown_mounts(shown), notes: Vec::new() }),
+        Assembly::HostSystem(shown) => Ok(Assembled { mounts: shown_mounts(shown), ..Assembled::default() }),
         Assembly::Tree(given) => {
             let path = given_path(supplies.answers, given)?;
             let tree = if given.path.is_empty() {
@@ -183,7 +185,9 @@ pub(super) fn assemble(
                 downloads.check_combined(archives)?;
             }
             let source = Source::Archive(file.as_fd());
-            unpack_from(host, container, (&path, source), prefix, target, "unpacking")
+            let size = file.metadata().map_or(0, |meta| meta.len());
+            let assembled = unpack_from(host, container, (&path, source), prefix, target, "unpacking")?;
+            Ok(Assembled { size, ..assembled })
         }
         Assembly::Layers(_) | Assembly::Bootstrap(_) => Err(not_given("an assembly")),
     }
@@ -227,7 +231,7 @@ fn unpack_from(
     let report = unpack::run(&request, &mut watch, host.cancel)
         .map_err(|source| Error::Image { from: from.to_owned(), source })?;
     let notes = report.notes.iter().map(ToString::to_string).collect();
-    Ok(Assembled { mounts: Vec::new(), notes })
+    Ok(Assembled { notes, ..Assembled::default() })
 }
 
 /// The host's own directories, as mounts of the container. Their files belong to nobody inside, so

@@ -80,61 +80,101 @@ pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
 /// The same for a caller that holds the lock.
 pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
     let name = &request.name;
-    let mut container = configuration(host, request)?;
-    let chosen = plugins::choose(host, &container.rootfs.storage)?;
-    container.rootfs.storage = chosen.name;
-    let mut template = plugins::load_template(host, &request.template)?;
-    let mut answers = options::parse(template.identity(), &template.options()?, &request.options)?;
-    let downloads = downloads::connect(host, &mut template, &mut answers)?;
-    let asked = Request {
-        container: name.to_string(),
-        architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        privileged: container.privileged,
-        answers: answers.shown.clone(),
-    };
-    let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
-    tracing::debug!(%name, ?manifest, "resolved");
-    assemble::check(&template, &manifest)?;
-    let server = server_of(&template, &answers);
-    serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
-    let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
-    let room = storage.open()?;
-    assemble::check_room(host, &room, &manifest, &answers)?;
-    let image = match is_like_an_image(&storage, request)? {
-        true => {
-            let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
-            images::prepare(host, &storage, &container, &template.identity().name, &manifest, supplies)?
-        }
-        false => None,
-    };
-
+    let prospect = Prospect::of(host, request)?;
+    let members = prospect.members()?;
     let mut notes = make_room(host, name)?;
-    notes.extend(chosen.why);
+    notes.extend(prospect.why.clone());
     // What a crash may take anyhow is not worth waiting for the disk.
-    let survives = if container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
-    let intent = Intent::Create { name: name.clone(), storage: container.rootfs.storage.clone() };
-    let members = match (&manifest.assembly, &downloads) {
-        (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives)?,
-        _ => Vec::new(),
-    };
-    let work = Work {
-        host,
-        request,
-        template,
-        answers,
-        downloads,
-        asked,
-        manifest,
-        members,
-        storage,
-        image,
-        survives,
-    };
-    let created =
-        journal::perform(host, &intent, survives, |operation| work.run(operation, container, notes))?;
-    serials::remember(host, &created.template.name, &server, &work.manifest)?;
+    let survives = if prospect.container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
+    let intent = Intent::Create { name: name.clone(), storage: prospect.container.rootfs.storage.clone() };
+    let work = Work { host, request, prospect, members, survives };
+    let created = journal::perform(host, &intent, survives, |operation| work.run(operation, notes))?;
+    work.prospect.remember(host)?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
     Ok(created)
+}
+
+/// What a container would be made of: everything that can be found out before anything of it is made.
+pub(super) struct Prospect {
+    template: TemplatePlugin,
+    answers: options::Answers,
+    downloads: Option<Downloads>,
+    asked: Request,
+    pub(super) manifest: Manifest,
+    /// Where the manifest comes from.
+    pub(super) server: String,
+    container: Container,
+    storage: StoragePlugin,
+    /// Why this storage, where we chose.
+    pub(super) why: Option<String>,
+    /// What the volume can be a clone of; nobody removes it meanwhile.
+    pub(super) image: Option<Image>,
+}
+
+impl Prospect {
+    /// Asks the template, and makes the image if there is to be one.
+    pub(super) fn of(host: &Host, request: &CreateRequest) -> Result<Self, Error> {
+        let mut container = configuration(host, request)?;
+        let chosen = plugins::choose(host, &container.rootfs.storage)?;
+        container.rootfs.storage = chosen.name;
+        let mut template = plugins::load_template(host, &request.template)?;
+        let mut answers = options::parse(template.identity(), &template.options()?, &request.options)?;
+        let downloads = downloads::connect(host, &mut template, &mut answers)?;
+        let asked = Request {
+            container: request.name.to_string(),
+            architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
+            privileged: container.privileged,
+            answers: answers.shown.clone(),
+        };
+        let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
+        tracing::debug!(name = %request.name, ?manifest, "resolved");
+        assemble::check(&template, &manifest)?;
+        let server = server_of(&template, &answers);
+        serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
+        let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
+        let room = storage.open()?;
+        assemble::check_room(host, &room, &manifest, &answers)?;
+        let image = match is_like_an_image(&storage, request)? {
+            true => {
+                let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
+                images::prepare(host, &storage, &container, &template.identity().name, &manifest, supplies)?
+            }
+            false => None,
+        };
+        let why = chosen.why;
+        Ok(Self { template, answers, downloads, asked, manifest, server, container, storage, why, image })
+    }
+
+    pub(super) fn template_name(&self) -> &str {
+        &self.template.identity().name
+    }
+
+    /// What the template calls it, with its build.
+    pub(super) fn product(&self) -> String {
+        let product = [self.manifest.product.as_str(), &self.manifest.serial].join("/");
+        product.trim_end_matches('/').to_owned()
+    }
+
+    /// Whether something of it stays when no container is made: an image, or what a server has.
+    pub(super) fn is_kept(&self) -> bool {
+        self.image.is_some()
+            || matches!((&self.manifest.assembly, &self.downloads), (Assembly::Archives(_), Some(_)))
+    }
+
+    /// Has everything here that a server has.
+    pub(super) fn download(&self) -> Result<(), Error> {
+        match (&self.manifest.assembly, &self.downloads) {
+            (Assembly::Archives(archives), Some(downloads)) => downloads.all(archives, self.image.is_none()),
+            _ => Ok(()),
+        }
+    }
+
+    fn members(&self) -> Result<Vec<Member>, Error> {
+        match (&self.manifest.assembly, &self.downloads) {
+            (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives),
+            _ => Ok(Vec::new()),
+        }
+    }
 }
 
 /// Whether the volume can be a clone of what others are made from: it has no settings of its own, and no size
@@ -148,27 +188,17 @@ fn is_like_an_image(storage: &StoragePlugin, request: &CreateRequest) -> Result<
 struct Work<'a> {
     host: &'a Host,
     request: &'a CreateRequest,
-    template: TemplatePlugin,
-    answers: options::Answers,
-    downloads: Option<Downloads>,
-    asked: Request,
-    manifest: Manifest,
+    prospect: Prospect,
     /// Its metadata, as far as the template wants to see it.
     members: Vec<Member>,
-    storage: StoragePlugin,
-    /// What the volume is a clone of; nobody removes it meanwhile.
-    image: Option<Image>,
     survives: Survives,
 }
 
 impl Work<'_> {
-    fn run(
-        &self,
-        operation: &Operation,
-        mut container: Container,
-        mut notes: Vec<String>,
-    ) -> Result<Created, Error> {
-        let Self { host, request, template, answers, asked, manifest, storage, .. } = self;
+    fn run(&self, operation: &Operation, mut notes: Vec<String>) -> Result<Created, Error> {
+        let Self { host, request, prospect, .. } = self;
+        let Prospect { template, answers, asked, manifest, storage, .. } = prospect;
+        let mut container = prospect.container.clone();
         let name = &request.name;
         operation.step("create.directory")?;
         begin(host, name, &container)?;
@@ -177,7 +207,7 @@ impl Work<'_> {
             container.ids = ids::allocate(host, name)?;
         }
         operation.step("create.volume")?;
-        match &self.image {
+        match &prospect.image {
             Some(image) => {
                 storage.clone_volume(operation.id(), &image.record.volume(), name.as_str(), request.size)?
             }
@@ -187,10 +217,10 @@ impl Work<'_> {
         let target = volume.root();
         host.check_cancelled()?;
         operation.step("create.fill")?;
-        let assembled = match &self.image {
-            Some(image) => Assembled { mounts: Vec::new(), notes: image.record.notes.clone() },
+        let assembled = match &prospect.image {
+            Some(image) => Assembled { notes: image.record.notes.clone(), ..Assembled::default() },
             None => {
-                let supplies = Supplies { answers, downloads: self.downloads.as_ref() };
+                let supplies = Supplies { answers, downloads: prospect.downloads.as_ref() };
                 assemble::assemble(host, &container, manifest, supplies, target)?
             }
         };

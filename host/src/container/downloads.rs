@@ -169,6 +169,15 @@ impl Downloads {
         Ok(self.blobs.obtain(&wanted, &self.reach, &mut shown)?)
     }
 
+    /// Has all parts here; the root's archive only where it is wanted.
+    ///
+    /// # Errors
+    /// One cannot be had.
+    pub(super) fn all(&self, archives: &Archives, root: bool) -> Result<(), Error> {
+        let wanted = archives.parts.iter().filter(|part| root || part.role == ArchiveRole::Metadata);
+        wanted.map(|part| &part.blob).try_for_each(|blob| self.blob(blob).map(drop))
+    }
+
     /// Checks the digest over all parts that a publisher gave.
     ///
     /// # Errors

@@ -8,8 +8,12 @@
 //! Only for storage that clones instantly: elsewhere an image would be a second copy of everything, and copying
 //! it takes as long as unpacking.
 
+/// An image before there is a container of it.
+mod pull;
 /// Archives whose digest is known.
 mod seen;
+
+pub use pull::{PullRequest, Pulled, pull};
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Read as _;
@@ -262,6 +266,9 @@ fn make(
     drop(volume);
     storage.seal(&operation, &id)?;
     record.notes = assembled.notes;
+    if record.size == 0 {
+        record.size = assembled.size;
+    }
     let text = toml_edit::ser::to_string_pretty(&record).map_err(|error| Error::Invalid {
         message: format!("this image cannot be described: {error}"),
         hint: "use paths that are UTF-8".into(),

@@ -7,7 +7,7 @@ mod bindings {
         path: ["../../../../wit/host", "../../../../wit/storage"],
         inline: "
             package test:hostile;
-            world plugin { include wxc:storage/storage-plugin@0.1.0; import wxc:host/fetch@0.1.0; }
+            world plugin { include wxc:storage/storage-plugin@0.1.0; import wxc:host/fetch@0.1.0; import wxc:host/trust@0.1.0; }
         ",
         world: "test:hostile/plugin",
         generate_all,
@@ -127,6 +127,24 @@ fn failed(message: String) -> Error {
     Error { kind: ErrorKind::Failed, message }
 }
 
+/// What it tries with servers; `None` for what is none of these.
+#[cfg(feature = "fetch")]
+fn ask(attempt: &str) -> Option<Result<(), Error>> {
+    use bindings::wxc::host::fetch::Request;
+    let request = Request::new("https://images.example.org/x");
+    match attempt {
+        "undeclared" => {}
+        "another-host" => request.set_header("Host", "metadata.internal"),
+        "two-headers" => request.set_header("accept", "a\r\nhost: b"),
+        "no-digest" => request.expect(&bindings::wxc::host::types::Digest {
+            algorithm: bindings::wxc::host::types::DigestAlgorithm::Sha256,
+            hex: "../../x".into(),
+        }),
+        _ => return None,
+    }
+    Some(request.send().map(drop))
+}
+
 #[allow(unconditional_recursion, reason = "that is what it is for")]
 fn deep(n: u64) -> u64 {
     std::hint::black_box(n) + deep(n + 1)
@@ -134,8 +152,8 @@ fn deep(n: u64) -> u64 {
 
 impl Guest for Hostile {
     fn open() -> Result<Pool, Error> {
-        #[cfg(feature = "fetch")]
-        drop(bindings::wxc::host::fetch::Request::new("https://images.example.org"));
+        #[cfg(feature = "trust")]
+        bindings::wxc::host::trust::verify("ring", &[], &[])?;
         Ok(Pool { total: 1, available: 1, metadata_available: None })
     }
 
@@ -145,6 +163,10 @@ impl Guest for Hostile {
 
     fn create(_operation: String, id: String, _size: Option<u64>) -> Result<Volume, Error> {
         let pool = scope::pool()?;
+        #[cfg(feature = "fetch")]
+        if let Some(tried) = ask(&id) {
+            return tried.map(|()| volume(&id));
+        }
         #[cfg(feature = "subvolumes")]
         if let Some(tried) = subvolume(&pool, &id) {
             return tried.map(|()| volume(&id));
