@@ -108,6 +108,33 @@ fn an_image_becomes_a_container_and_the_next_one_downloads_nothing() {
 }
 
 #[test]
+fn what_a_server_has_is_listed_and_chosen_with_the_options_of_lxc() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    server.flat_image(WORDS, root(), metadata());
+    server.flat_image(["busybox", "two", "arm64", "cloud", "20260722_05:24"], root(), metadata());
+    let list = |words: &[&'static str]| {
+        let all = ["create", "-t", "download", "--json", "--", "-s", "local"];
+        let text = env.wxc(all.into_iter().chain(words.iter().copied())).ok();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap().as_array().unwrap().clone()
+    };
+    assert_eq!(list(&["--list"]).len(), 2);
+    let found = list(&["-l", "-a", "aarch64"]);
+    assert_eq!((found.len(), &found[0]["release"]), (1, &serde_json::json!("two")));
+    let shown = env.wxc(["create", "x", "-t", "download", "--", "--list", "-s", "local"]).ok();
+    assert!(shown.contains("busybox one") && shown.contains("cloud"), "{shown}");
+    let help = env.wxc(["create", "-t", "download", "--", "--help"]).ok();
+    assert!(help.contains("--release") && help.contains("(required)"), "{help}");
+    env.wxc([
+        "create", "one", "-t", "download", "--", "-s", "local", "-d", "busybox", "-r", "one", "-a", "amd64",
+    ])
+    .ok();
+    let refused =
+        env.wxc(["create", "-t", "download", "--", "-s", "local", "-d", "busybox", "-r", "one"]).fails(1);
+    assert!(refused.contains("name"), "{refused}");
+}
+
+#[test]
 fn an_image_can_be_had_before_its_containers() {
     needs!(root, userns, cgroups, busybox);
     let (env, server) = world();

@@ -185,7 +185,7 @@ impl Target {
 )]
 pub struct Create {
     /// Name of the container
-    #[arg(value_name = "NAME", required_unless_present_any = ["name_option", "help_template"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["name_option", "help_template", "options"])]
     pub name: Option<String>,
     /// Name of the container, as an option
     #[arg(short = 'n', long = "name", id = "name_option", value_name = "NAME", conflicts_with = "name")]
@@ -220,7 +220,7 @@ pub struct Create {
     /// Print what was made as JSON
     #[arg(long)]
     pub json: bool,
-    /// Options of the template
+    /// Options of the template; --help and --list tell of them and of what it has
     #[arg(last = true, value_name = "TEMPLATE OPTIONS")]
     pub options: Vec<String>,
 }

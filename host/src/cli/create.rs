@@ -7,14 +7,26 @@ use super::args::Create;
 use super::context::{self, Context};
 use super::output;
 use super::report::Failure;
-use super::{interrupt, table};
+use super::{human, interrupt, table};
 use crate::container::create::{self, CreateRequest};
-use crate::container::options::{Parameter, ParameterKind};
+use crate::container::options::{Parameter, ParameterKind, Question};
+use crate::plugin::template::types::Candidate;
 
 pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failure> {
     let host = context.host()?;
-    if args.help_template {
-        return help(context, &create::template_options(&host, &args.template)?);
+    if args.help_template || !args.options.is_empty() {
+        let parameters = create::template_options(&host, &args.template)?;
+        match Question::among(&parameters, &args.options) {
+            _ if args.help_template => return help(context, &parameters),
+            Some((Question::Help, _)) => return help(context, &parameters),
+            Some((Question::List, words)) => {
+                interrupt::listen();
+                let found = create::search(&host, &args.template, &words, args.privileged)?;
+                drop(host);
+                return list(context, &found, args.json);
+            }
+            None => {}
+        }
     }
     let request = CreateRequest {
         name: context::parse_name(
@@ -54,6 +66,29 @@ pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failu
         context.out.say(output::plain(message));
     }
     context.out.say(format_args!("start it: wxc start {}", created.name));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--list`: what the template has.
+fn list(context: &Context, found: &[Candidate], json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        context.out.json(&found);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if found.is_empty() {
+        context.out.say("nothing that fits");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |candidate: &Candidate| {
+        let Candidate { product, release, architecture, flavour, serial, size, .. } = candidate;
+        let size = size.map_or_else(String::new, human::bytes);
+        let words =
+            [product, release, architecture, flavour, serial].map(|word| output::plain(word).to_string());
+        words.into_iter().chain([size]).collect()
+    };
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    let heads = ["DIST", "RELEASE", "ARCH", "VARIANT", "BUILD", "SIZE"];
+    context.out.line(table::columns(&heads, &rows));
     Ok(ExitCode::SUCCESS)
 }
 

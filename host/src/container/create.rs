@@ -22,7 +22,9 @@ use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, s
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
-use crate::plugin::template::types::{ArchiveRole, Assembly, Finished, Manifest, Member, Moment, Request};
+use crate::plugin::template::types::{
+    ArchiveRole, Assembly, Candidate, Finished, Manifest, Member, Moment, Request,
+};
 use crate::plugin::template::{Template as _, digest_of};
 use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
 use crate::sys::failpoint;
@@ -51,6 +53,9 @@ pub struct CreateRequest {
     /// What stood behind `--`.
     pub options: Vec<String>,
 }
+
+/// The most images that are listed.
+const MOST_CANDIDATES: u32 = 10_000;
 
 /// What was made.
 #[derive(Debug, Clone, Serialize)]
@@ -451,6 +456,30 @@ fn server_of(template: &TemplatePlugin, answers: &options::Answers) -> String {
 /// There is no such template.
 pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Parameter>, Error> {
     Ok(plugins::load_template(host, template)?.options()?)
+}
+
+/// What a template has, as far as it fits what is said.
+///
+/// # Errors
+/// There is no such template, it has no such option, or its server does not answer.
+pub fn search(
+    host: &Host,
+    template: &str,
+    words: &[String],
+    privileged: bool,
+) -> Result<Vec<Candidate>, Error> {
+    let mut template = plugins::load_template(host, template)?;
+    let servers =
+        template.declared_servers().map_or_else(Vec::new, |servers| servers.from_parameters.clone());
+    let mut answers = options::parse_filters(template.identity(), &template.options()?, &servers, words)?;
+    downloads::connect(host, &mut template, &mut answers)?;
+    let request = Request {
+        container: String::new(),
+        architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
+        privileged,
+        answers: answers.shown,
+    };
+    Ok(template.search(&request, MOST_CANDIDATES)?)
 }
 
 #[cfg(test)]

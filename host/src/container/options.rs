@@ -20,35 +20,47 @@ pub struct Answers {
     pub given: BTreeMap<String, PathBuf>,
 }
 
+/// What words behind `--` ask of every template instead of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `--help` or `-h`: its options.
+    Help,
+    /// `--list` or `-l`: what it has.
+    List,
+}
+
+impl Question {
+    const WORDS: [(&'static str, &'static str, Self); 2] =
+        [("--help", "-h", Self::Help), ("--list", "-l", Self::List)];
+
+    /// The first question among these words, unless the template has an option of that name, and the other words.
+    #[must_use]
+    pub fn among(parameters: &[Parameter], words: &[String]) -> Option<(Self, Vec<String>)> {
+        let asks = |word: &String| {
+            let (_, _, question) = Self::WORDS.iter().find(|(long, short, _)| {
+                word == long && !parameters.iter().any(|p| p.name == long[2..])
+                    || word == short && candidates(parameters, &short[1..]).is_empty()
+            })?;
+            Some(*question)
+        };
+        let question = words.iter().find_map(asks)?;
+        let others = words.iter().filter(|word| asks(word) != Some(question)).cloned().collect();
+        Some((question, others))
+    }
+}
+
+/// The parameters that a single letter can mean: those that begin with it.
+fn candidates<'a>(parameters: &'a [Parameter], letter: &str) -> Vec<&'a Parameter> {
+    parameters.iter().filter(|parameter| parameter.name.starts_with(letter)).collect()
+}
+
 /// Reads `words` against what the template takes.
 ///
 /// # Errors
 /// An option that it does not have, a value of the wrong kind, one that is missing.
 pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) -> Result<Answers, Error> {
-    let refuse = |message: String| Error::Invalid {
-        message,
-        hint: format!("the options of {}: wxc create -t {0} --help-template", template.name),
-    };
-    let mut said: Vec<(&Parameter, String)> = Vec::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let Some(option) = word.strip_prefix("--") else {
-            return Err(refuse(format!("{word:?} is no option of a template: options begin with --")));
-        };
-        let (name, value) = option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v.to_string())));
-        let Some(parameter) = parameters.iter().find(|p| p.name == name) else {
-            return Err(refuse(unknown(template, parameters, name)));
-        };
-        let value = match (value, &parameter.kind) {
-            (Some(value), _) => value,
-            (None, ParameterKind::Boolean) => "true".to_string(),
-            (None, _) => words.next().cloned().ok_or_else(|| refuse(format!("--{name} takes a value")))?,
-        };
-        if !parameter.repeatable && said.iter().any(|(known, _)| known.name == name) {
-            return Err(refuse(format!("--{name} can be given once")));
-        }
-        said.push((parameter, value));
-    }
+    let mut said = read(template, parameters, words)?;
+    let refuse = |message: String| refusal(template, message);
     for parameter in parameters {
         if said.iter().any(|(known, _)| known.name == parameter.name) {
             continue;
@@ -64,9 +76,95 @@ pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) ->
             None => {}
         }
     }
+    answers(template, said)
+}
+
+/// The same for a look at what there is: nothing is required, and what is not said is no filter, but for what names a server.
+///
+/// # Errors
+/// As [`parse`], but for what is missing.
+pub(super) fn parse_filters(
+    template: &Identity,
+    parameters: &[Parameter],
+    servers: &[String],
+    words: &[String],
+) -> Result<Answers, Error> {
+    let mut said = read(template, parameters, words)?;
+    for parameter in parameters.iter().filter(|parameter| servers.contains(&parameter.name)) {
+        if let (Some(default), false) =
+            (&parameter.default, said.iter().any(|(p, _)| p.name == parameter.name))
+        {
+            said.push((parameter, default.clone()));
+        }
+    }
+    answers(template, said)
+}
+
+fn refusal(template: &Identity, message: String) -> Error {
+    let hint = format!("the options of {}: wxc create -t {0} --help-template", template.name);
+    Error::Invalid { message, hint }
+}
+
+/// Each option with its value, as it was typed.
+fn read<'a>(
+    template: &Identity,
+    parameters: &'a [Parameter],
+    words: &[String],
+) -> Result<Vec<(&'a Parameter, String)>, Error> {
+    let refuse = |message: String| refusal(template, message);
+    let mut said: Vec<(&Parameter, String)> = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (parameter, value) = option(template, parameters, word).map_err(refuse)?;
+        let name = &parameter.name;
+        let value = match (value, &parameter.kind) {
+            (Some(value), _) => value,
+            (None, ParameterKind::Boolean) => "true".to_string(),
+            (None, _) => words.next().cloned().ok_or_else(|| refuse(format!("--{name} takes a value")))?,
+        };
+        if !parameter.repeatable && said.iter().any(|(known, _)| known.name == *name) {
+            return Err(refuse(format!("--{name} can be given once")));
+        }
+        said.push((parameter, value));
+    }
+    Ok(said)
+}
+
+/// `--name`, `--name=VALUE`, `-n` or `-nVALUE`.
+fn option<'a>(
+    template: &Identity,
+    parameters: &'a [Parameter],
+    word: &str,
+) -> Result<(&'a Parameter, Option<String>), String> {
+    if let Some(option) = word.strip_prefix("--") {
+        let (name, value) = option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v.to_string())));
+        let found = parameters.iter().find(|p| p.name == name);
+        return found.map(|parameter| (parameter, value)).ok_or_else(|| unknown(template, parameters, name));
+    }
+    let rest = word.strip_prefix('-').unwrap_or_default();
+    let Some(letter) = rest.chars().next().filter(char::is_ascii_lowercase) else {
+        return Err(format!(
+            "{word:?} is no option of a template: options begin with -- (or - and a letter)"
+        ));
+    };
+    let value = (rest.len() > 1).then(|| rest[1..].to_owned());
+    match candidates(parameters, &rest[..1])[..] {
+        [parameter] if value.is_none() || parameter.kind != ParameterKind::Boolean => Ok((parameter, value)),
+        [parameter] => Err(format!("-{letter} stands for --{}, which takes no value", parameter.name)),
+        [] => Err(format!("{} has no option that begins with {letter:?}", template.name)),
+        ref several => {
+            let names: Vec<String> =
+                several.iter().map(|parameter| format!("--{}", parameter.name)).collect();
+            Err(format!("-{letter} could be {}", names.join(" or ")))
+        }
+    }
+}
+
+/// What was typed, checked against its kind.
+fn answers(template: &Identity, said: Vec<(&Parameter, String)>) -> Result<Answers, Error> {
     let mut answers = Answers::default();
     for (parameter, value) in said {
-        answer(&mut answers, parameter, &value).map_err(&refuse)?;
+        answer(&mut answers, parameter, &value).map_err(|message| refusal(template, message))?;
     }
     Ok(answers)
 }
@@ -153,6 +251,32 @@ mod tests {
         let shown: Vec<_> = answers.shown.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
         assert_eq!(shown, [("size", "7"), ("minimal", "true"), ("tree", ""), ("release", "a")]);
         assert_eq!(answers.given["tree"], Path::new("/"));
+    }
+
+    #[test]
+    fn a_letter_stands_for_the_one_option_that_begins_with_it() {
+        let answers = read(&["-s", "7", "-m", "-rb"]).unwrap();
+        let shown: Vec<_> = answers.shown.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(shown, [("size", "7"), ("minimal", "true"), ("release", "b")]);
+        let message = |words: &[&str]| read(words).unwrap_err().to_string();
+        assert!(message(&["-x", "7"]).contains("begins with 'x'"));
+        assert!(message(&["-mtrue"]).contains("takes no value"));
+        assert!(message(&["-"]).contains("begin with --"));
+        assert!(message(&["-é"]).contains("begin with --"));
+        let two = [parameter("size", ParameterKind::Integer), parameter("serial", ParameterKind::Integer)];
+        let template = Identity { name: "template-x".into(), version: "1".into() };
+        let error = parse(&template, &two, &["-s".into(), "1".into()]).unwrap_err().to_string();
+        assert_eq!(error, "-s could be --size or --serial");
+    }
+
+    #[test]
+    fn questions_are_for_templates_without_such_options() {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let found = Question::among(&[], &words(&["--dist", "x", "-l"])).unwrap();
+        assert_eq!(found, (Question::List, words(&["--dist", "x"])));
+        let own = [parameter("list", ParameterKind::Boolean)];
+        assert_eq!(Question::among(&own, &words(&["--list", "-l"])), None);
+        assert_eq!(Question::among(&own, &words(&["-h"])).unwrap().0, Question::Help);
     }
 
     #[test]

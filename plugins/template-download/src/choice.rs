@@ -77,12 +77,14 @@ fn parameter(name: &str, kind: ParameterKind, doc: &str, default: Option<&str>, 
 }
 
 /// What the user said.
+#[derive(Clone, Copy)]
 pub struct Choice<'a> {
     pub server: &'a str,
     pub fresh: bool,
     dist: Option<&'a str>,
     release: Option<&'a str>,
-    arch: &'a str,
+    arch: Option<&'a str>,
+    native: &'a str,
     variant: Option<&'a str>,
     build: Option<&'a str>,
 }
@@ -95,7 +97,8 @@ impl<'a> Choice<'a> {
             fresh: said("flush-cache") == Some("true"),
             dist: said("dist"),
             release: said("release"),
-            arch: said("arch").map_or_else(|| servers_word(&request.architecture), servers_word),
+            arch: said("arch").map(servers_word),
+            native: servers_word(&request.architecture),
             variant: said("variant"),
             build: said("build"),
         }
@@ -111,7 +114,7 @@ impl<'a> Choice<'a> {
         [
             ("distribution", self.dist, &image.dist),
             ("release", self.release, &image.release),
-            ("architecture", Some(self.arch), &image.arch),
+            ("architecture", self.arch, &image.arch),
             ("variant", self.variant, &image.variant),
             ("build", self.build, &image.build),
         ]
@@ -120,14 +123,16 @@ impl<'a> Choice<'a> {
     /// The newest of those that fit; or which word of the user's fits none, and what would.
     pub fn best<'b>(&self, images: &'b [Image]) -> Result<&'b Image, Error> {
         let mut left: Vec<&Image> = images.iter().collect();
+        // Nothing runs on another machine's processor unless somebody says so.
+        let chosen = Choice { arch: Some(self.arch.unwrap_or(self.native)), ..*self };
         for at in 0..5 {
             let before = left.clone();
             left.retain(|image| {
-                let (_, wanted, is) = self.wanted(image)[at];
+                let (_, wanted, is) = chosen.wanted(image)[at];
                 wanted.is_none_or(|wanted| wanted == is)
             });
             if let (true, Some(first)) = (left.is_empty(), before.first()) {
-                let (what, wanted, _) = self.wanted(first)[at];
+                let (what, wanted, _) = chosen.wanted(first)[at];
                 let mut known: Vec<&str> = before.iter().map(|image| self.wanted(image)[at].2).collect();
                 known.sort_unstable();
                 known.dedup();
