@@ -16,6 +16,8 @@ const PIECE: usize = 256 << 10;
 const WAITING: usize = 8;
 /// `xz -9` needs 65 MiB to decode; the format allows four gigabytes.
 const XZ_MEMORY: u64 = 256 << 20;
+/// More would only take memory.
+const XZ_THREADS: usize = 8;
 /// log2 of the largest window: what `zstd -22` and `--long` use, and not `--long=31` with its two gigabytes.
 const ZSTD_WINDOW: u32 = 27;
 
@@ -79,17 +81,67 @@ fn decoder(codec: Codec, source: Source) -> io::Result<Box<dyn BufRead>> {
     Ok(match codec {
         Codec::Plain => Box::new(source),
         Codec::Gzip => Box::new(threaded(flate2::bufread::MultiGzDecoder::new(source))?),
-        Codec::Xz => {
-            let stream =
-                liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
-            Box::new(threaded(liblzma::bufread::XzDecoder::new_stream(source, stream))?)
-        }
+        Codec::Xz => Box::new(threaded(Xz { decoder: Some(xz(source)?) })?),
         Codec::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
             decoder.window_log_max(ZSTD_WINDOW)?;
             Box::new(threaded(decoder)?)
         }
     })
+}
+
+/// One stream of xz, its blocks decoded side by side where it has several: `xz -T` and `xz` since 5.6 write such, and so do the
+/// servers of images. Beyond its memory it uses fewer threads.
+fn xz<R: BufRead>(source: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(XZ_THREADS);
+    let stream = liblzma::stream::MtStreamBuilder::new()
+        .threads(u32::try_from(threads).unwrap_or(1))
+        .memlimit_threading(XZ_MEMORY)
+        .memlimit_stop(XZ_MEMORY)
+        .decoder()?;
+    Ok(liblzma::bufread::XzDecoder::new_stream(source, stream))
+}
+
+/// Streams of xz, one after the other with padding between, which together are one file (xz-file-format, section 2).
+struct Xz<R: BufRead> {
+    /// `None` at the end.
+    decoder: Option<liblzma::bufread::XzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Xz<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let Some(ended) = self.decoder.take() else { break };
+            let mut source = ended.into_inner();
+            if skip_padding(&mut source)? {
+                self.decoder = Some(xz(source)?);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Whether anything follows.
+fn skip_padding(source: &mut impl BufRead) -> io::Result<bool> {
+    let mut padding = 0;
+    loop {
+        let bytes = source.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let more = zeros < bytes.len();
+        let end = bytes.is_empty();
+        source.consume(zeros);
+        padding += zeros;
+        if more || end {
+            let whole = padding % 4 == 0;
+            let error =
+                || io::Error::new(io::ErrorKind::InvalidData, "the padding between two streams is cut off");
+            return if whole { Ok(more) } else { Err(error()) };
+        }
+    }
 }
 
 /// Pieces made by a thread of its own.
@@ -165,6 +217,42 @@ mod tests {
         assert_eq!(detect(b"./\0\0\0").unwrap(), Codec::Plain);
         assert!(detect(b"BZh91AY").unwrap_err().to_string().contains("bzip2"));
         assert!(detect(b"").unwrap_err().to_string().contains("empty"));
+    }
+
+    fn encoded(content: &[u8], block: u64) -> Vec<u8> {
+        let mut builder = liblzma::stream::MtStreamBuilder::new();
+        let stream = builder.threads(2).preset(0).block_size(block).encoder().unwrap();
+        let mut out = Vec::new();
+        liblzma::read::XzEncoder::new_stream(content, stream).read_to_end(&mut out).unwrap();
+        out
+    }
+
+    fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        Xz { decoder: Some(xz(bytes)?) }.read_to_end(&mut out).map(|_| out)
+    }
+
+    #[test]
+    fn blocks_and_streams_of_xz_make_one_content() {
+        let content: Vec<u8> = (0..1_000_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+        let blocks = encoded(&content, 1 << 18);
+        assert_eq!(decoded(&blocks).unwrap(), content);
+        // Two streams with padding between and behind.
+        let two = [&encoded(b"one ", 1 << 18)[..], &[0; 8], &blocks, &[0; 4]].concat();
+        let both = decoded(&two).unwrap();
+        assert!(both.starts_with(b"one ") && both[4..] == content[..]);
+        for bad in [
+            &blocks[..blocks.len() - 20],
+            &blocks[..blocks.len() / 2],
+            &[&blocks[..], b"\0\0"].concat()[..],
+            &[&blocks[..], b"more"].concat()[..],
+        ] {
+            assert!(decoded(bad).is_err());
+        }
+        let mut broken = blocks.clone();
+        let middle = broken.len() / 2;
+        broken[middle] ^= 1;
+        assert!(decoded(&broken).is_err());
     }
 
     /// A panic in the decoder's thread must not look like the end of the archive; the end marker says so.
