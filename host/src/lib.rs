@@ -14,6 +14,9 @@ pub mod plan;
 /// Downloads: bytes of servers, checked on the way into a file.
 pub mod fetch;
 
+/// Signatures: which of the administrator's keys vouches for some bytes.
+pub mod trust;
+
 /// Plugins: components that decide, and the gate through which they reach the host.
 pub mod plugin;
 

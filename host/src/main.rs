@@ -13,5 +13,6 @@ fn main() -> ExitCode {
     wxc::runtime::roles::dispatch()
         .or_else(wxc::unpack::dispatch)
         .or_else(wxc::fetch::dispatch)
+        .or_else(wxc::trust::dispatch)
         .unwrap_or_else(wxc::cli::main)
 }

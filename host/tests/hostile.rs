@@ -46,7 +46,7 @@ fn plugin_file(dir: &Path, name: &str, feature: Option<&str>) -> PathBuf {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         let feature: Option<&'static str> = feature.map(|f| match f {
             "fetch" => "fetch",
-            "trust" => "trust",
+            "rootfs" => "rootfs",
             "subvolumes" => "subvolumes",
             _ => "commands",
         });
@@ -232,11 +232,11 @@ fn a_file_is_granted_by_its_content_and_replaces_a_built_in_plugin() {
 fn an_import_that_is_not_offered_is_named() {
     let world = World::new();
     let plugins = Plugins::new(world.places());
-    plugins.install(&plugin_file(world.top.path(), "hostile", Some("trust"))).unwrap();
-    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/trust@0.1.0"]);
+    plugins.install(&plugin_file(world.top.path(), "hostile", Some("rootfs"))).unwrap();
+    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/rootfs@0.1.0"]);
     plugins.grant("hostile", &[]).unwrap();
     let error = world.open("hostile").unwrap_err().to_string();
-    assert!(error.contains("needs the interface wxc:host/trust@0.1.0"), "{error}");
+    assert!(error.contains("needs the interface wxc:host/rootfs@0.1.0"), "{error}");
 }
 
 #[test]

@@ -90,6 +90,28 @@ pub fn busybox_archive(packed: Packed) -> PathBuf {
     .expect("an archive of the busybox tree")
 }
 
+/// A tar archive of small files, packed as servers have it.
+///
+/// # Panics
+/// When there is no xz.
+#[must_use]
+pub fn packed(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    let plain = archive.into_inner().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("plain");
+    fs::write(&file, plain).unwrap();
+    let xz = Command::new("xz").args(["-c", "-0"]).arg(file).stdout(Stdio::piped()).output().unwrap();
+    assert!(xz.status.success());
+    xz.stdout
+}
+
 /// A static busybox of this machine.
 ///
 /// # Errors

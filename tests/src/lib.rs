@@ -20,6 +20,9 @@ pub mod guest;
 /// A file system for a test, of a size of its own.
 pub mod mount;
 
+/// Keys that sign what a server has.
+pub mod keys;
+
 /// `needs!`: run, or say why not, so that it is counted.
 pub mod needs;
 

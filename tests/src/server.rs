@@ -14,6 +14,8 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sha2::{Digest as _, Sha256};
 
+use crate::keys::Keys;
+
 /// What goes wrong with one answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
@@ -128,6 +130,19 @@ impl Server {
     /// Puts a file there.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         self.shelf().files.entry(path.to_owned()).or_default().bytes = bytes.into();
+    }
+
+    /// What is there.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Vec<u8> {
+        self.shelf().files.get(path).map(|content| content.bytes.clone()).unwrap_or_default()
+    }
+
+    /// Puts a signature beside each of these.
+    pub fn sign(&self, keys: &Keys, paths: &[&str]) {
+        for path in paths {
+            self.put(&format!("{path}.asc"), keys.sign(&self.get(path)));
+        }
     }
 
     /// Takes one away.

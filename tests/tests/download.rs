@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use wxc_tests::fixtures::Packed;
 use wxc_tests::server::{Fault, Server};
@@ -11,26 +11,8 @@ use wxc_tests::{Env, fixtures, needs};
 const WORDS: [&str; 5] = ["busybox", "one", "amd64", "default", "20260722_05:24"];
 const SLEEP: &str = "lxc.init.cmd = /bin/sleep 1000000\n";
 
-/// A tar archive of small files, packed as servers have it.
-fn packed(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, content) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
-    }
-    let plain = archive.into_inner().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("plain");
-    fs::write(&file, plain).unwrap();
-    let xz = Command::new("xz").args(["-c", "-0"]).arg(file).stdout(Stdio::piped()).output().unwrap();
-    assert!(xz.status.success());
-    xz.stdout
-}
-
 fn metadata() -> Vec<u8> {
-    packed(&[
+    fixtures::packed(&[
         (
             "config",
             &format!(

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["sys"],
     &["config"],
     &["plan"],
-    &["fetch"],
+    &["fetch", "trust"],
     &["plugin", "runtime", "unpack"],
     &["container"],
     &["conformance"],

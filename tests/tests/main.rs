@@ -33,3 +33,4 @@ mod syncs;
 mod torture;
 mod transfer;
 mod trees;
+mod vouch;

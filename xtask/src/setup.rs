@@ -39,6 +39,8 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"], name: "btrfs-progs", needed: Needed::Test, why: "makes disks with btrfs" },
     Package { files: &["/usr/bin/zstd"], name: "zstd", needed: Needed::Test, why: "packs the Debian guest" },
     Package { files: &["/usr/bin/xz"], name: "xz-utils", needed: Needed::Test, why: "packs a guest" },
+    Package { files: &["/usr/bin/gpg"], name: "gnupg", needed: Needed::Test, why: "signs lists of images" },
+    Package { files: &["/usr/bin/ssh-keygen"], name: "openssh-client", needed: Needed::Test, why: "signs them in another way" },
     Package { files: &["/usr/bin/strace"], name: "strace", needed: Needed::Test, why: "counts how often a command waits for the disk" },
     Package { files: &["/usr/bin/rsync"], name: "rsync", needed: Needed::Bench, why: "what LXC copies containers with" },
     Package { files: &["/usr/bin/make"], name: "make", needed: Needed::Test, why: "builds the plugin in C" },

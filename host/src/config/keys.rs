@@ -75,6 +75,8 @@ pub static KEYS: &[Key] = &[
     row("template.version", Text, "a version", ["", r#""0.1.0""#], "", "The version of that template."),
     row("template.image", Text, "text", ["", r#""debian.tar.zst""#], "", "What was unpacked, in the template's words."),
     row("template.digest", Text, "text", ["", r#""sha256:00ff""#], "", "The digest of what was unpacked."),
+    row("template.server", Text, "an address", ["", r#""https://images.example.org""#], "", "The server that it came from; empty where none was asked."),
+    row("template.signer", Text, "a fingerprint", ["", r#""0123ABCD""#], "", "The key that vouched for it; empty where only the server did."),
     row("template.created", Text, "a time", ["", r#""2026-01-31T12:00:00Z""#], "", "When the container was made."),
 
     row("rootfs.storage", Text, "a name", [r#""dir""#, r#""btrfs""#], "lxc.rootfs.path (its type)", "The storage plugin that keeps the root file system."),

@@ -42,6 +42,12 @@ pub struct TemplateRecord {
     /// `sha256:` and the digest of it.
     #[serde(skip_serializing_if = "is_default")]
     pub digest: String,
+    /// The server that it came from; empty where none was asked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub server: String,
+    /// Fingerprint of the key that vouched for it; empty where only the server did.
+    #[serde(skip_serializing_if = "is_default")]
+    pub signer: String,
     /// When, as RFC 3339.
     #[serde(skip_serializing_if = "is_default")]
     pub created: String,

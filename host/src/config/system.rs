@@ -32,6 +32,9 @@ pub struct Settings {
     /// Servers by the names that one uses for them.
     #[serde(skip_serializing_if = "is_default")]
     pub remotes: BTreeMap<String, Remote>,
+    /// Files of public keys by the names that plugins and remotes use for them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub keyrings: BTreeMap<String, PathBuf>,
     /// What a plugin reads through its `settings` import, by the plugin's name.
     #[serde(skip_serializing_if = "is_default")]
     pub plugins: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
@@ -48,6 +51,11 @@ pub struct Remote {
     pub mirrors: Vec<String>,
     /// File with the only certificates to trust for it (PEM); the system's otherwise.
     pub ca: Option<PathBuf>,
+    /// Keys that vouch for what it has: a key ring by name, or a file of public keys. What is not signed by one of them is then
+    /// refused.
+    pub keyring: Option<String>,
+    /// Whether what nobody vouches for is refused; so unless told, where there is a key ring.
+    pub require_signature: Option<bool>,
     /// Seconds that it may be silent before it is tried again; 30 unless told.
     pub timeout: Option<u32>,
     /// Whether it is used although nobody can tell that it is itself (`http`).
@@ -73,7 +81,7 @@ pub enum SystemError {
 }
 
 /// Top-level keys of `wxc.toml`, for suggestions.
-const KEYS: [&str; 5] = ["path", "storage", "ids", "remotes", "plugins"];
+const KEYS: [&str; 6] = ["path", "storage", "ids", "remotes", "keyrings", "plugins"];
 
 /// Keys of `default.toml` that would be the same in every container, and may not be.
 const ONE_CONTAINERS: [&str; 4] = ["hostname", "ids", "template", "rootfs.volume"];

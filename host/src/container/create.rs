@@ -18,7 +18,7 @@ use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, serials, store};
+use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, serials, store, vouch};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
@@ -125,6 +125,8 @@ impl Prospect {
         let mut template = plugins::load_template(host, &request.template)?;
         let mut answers = options::parse(template.identity(), &template.options()?, &request.options)?;
         let downloads = downloads::connect(host, &mut template, &mut answers)?;
+        let server = server_of(&template, &answers);
+        let policy = vouch::connect(host, &mut template, &server)?;
         let asked = Request {
             container: request.name.to_string(),
             architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
@@ -134,7 +136,7 @@ impl Prospect {
         let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
         tracing::debug!(name = %request.name, ?manifest, "resolved");
         assemble::check(&template, &manifest)?;
-        let server = server_of(&template, &answers);
+        policy.check(&manifest)?;
         serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
         let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
         let room = storage.open()?;
@@ -235,7 +237,7 @@ impl Work<'_> {
         operation.step("create.finish")?;
         let mut finished = template.finish(Moment::Create, asked, manifest, &self.members)?;
         render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
-        container.template = Some(record(template, manifest));
+        container.template = Some(record(prospect));
         let text = settle(host, name, &container, &finished, &request.set)?;
         host.check_cancelled()?;
         // Content first, then the name that says it is complete.
@@ -421,13 +423,16 @@ pub(super) fn complete(host: &Host, name: &Name, survives: Survives) -> Result<(
 }
 
 /// What `container.toml` remembers of where it came from.
-fn record(template: &TemplatePlugin, manifest: &Manifest) -> TemplateRecord {
+fn record(prospect: &Prospect) -> TemplateRecord {
+    let Prospect { template, manifest, server, .. } = prospect;
     let identity = template.identity();
     TemplateRecord {
         name: identity.name.clone(),
         version: identity.version.clone(),
         image: [manifest.product.as_str(), &manifest.serial].join("/").trim_end_matches('/').to_owned(),
         digest: root_digest(manifest),
+        server: server.clone(),
+        signer: manifest.signer.clone().unwrap_or_default(),
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     }
 }
@@ -473,6 +478,8 @@ pub fn search(
         template.declared_servers().map_or_else(Vec::new, |servers| servers.from_parameters.clone());
     let mut answers = options::parse_filters(template.identity(), &template.options()?, &servers, words)?;
     downloads::connect(host, &mut template, &mut answers)?;
+    let server = server_of(&template, &answers);
+    vouch::connect(host, &mut template, &server)?;
     let request = Request {
         container: String::new(),
         architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),

@@ -66,6 +66,8 @@ mod serials;
 mod shift;
 /// Volumes, open for the host's own work.
 pub mod volume;
+/// Who has to vouch for an image.
+mod vouch;
 
 /// Snapshots of a container.
 pub mod snapshot;

@@ -4,13 +4,10 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _,
 };
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getrlimit, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
-};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use rustix::process::Resource;
 
 use super::error::FetchError;
+use crate::sys::confine::{alone, limit, without_capabilities};
 use crate::sys::syscalls;
 
 /// What looking up a name reads: `resolv.conf` (and what it links to), `hosts`, `nsswitch.conf`, the libraries these name.
@@ -20,14 +17,12 @@ const ADDRESS_SPACE: u64 = 1 << 30;
 
 /// The order matters: each step needs what a later one takes.
 pub(super) fn confine() -> Result<(), FetchError> {
-    limit(Resource::Core, 0)?;
-    limit(Resource::As, ADDRESS_SPACE)?;
-    limit(Resource::Nofile, 64)?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbid tracing"))?;
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("follow the caller's end"))?;
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .map_err(failed("give up capabilities"))?;
+    limit(Resource::Core, 0)
+        .and_then(|()| limit(Resource::As, ADDRESS_SPACE))
+        .and_then(|()| limit(Resource::Nofile, 64))
+        .map_err(failed("limit itself"))?;
+    alone().map_err(failed("forbid tracing"))?;
+    without_capabilities().map_err(failed("give up capabilities"))?;
     read_only().map_err(failed("give up files"))?;
     let filter =
         syscalls::filter(syscalls::Purpose::Network).map_err(failed("make a list of system calls"))?;
@@ -47,11 +42,6 @@ fn read_only() -> Result<(), landlock::RulesetError> {
         }
     }
     rules.restrict_self().map(drop)
-}
-
-fn limit(resource: Resource, value: u64) -> Result<(), FetchError> {
-    let value = Some(getrlimit(resource).maximum.map_or(value, |most| most.min(value)));
-    setrlimit(resource, Rlimit { current: value, maximum: value }).map_err(failed("limit itself"))
 }
 
 fn failed<E: std::fmt::Display>(step: &str) -> impl FnOnce(E) -> FetchError {

@@ -31,6 +31,7 @@ pub(super) mod host {
                 import wxc:host/subvolumes@0.1.0;
                 import wxc:host/store@0.1.0;
                 import wxc:host/fetch@0.1.0;
+                import wxc:host/trust@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/host-system@0.1.0;
             }

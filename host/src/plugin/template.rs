@@ -18,7 +18,7 @@ use super::bindings::template::Template as World;
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::place::parts;
-use super::host::{Fetcher, Scope, State};
+use super::host::{Fetcher, Scope, State, Verifier};
 use super::manifest::{self, is_name};
 use crate::fetch::{self, Reach};
 
@@ -61,6 +61,7 @@ pub struct TemplatePlugin {
     pub(super) settings: super::Settings,
     pub(super) host_directories: Arc<[String]>,
     pub(super) fetcher: Option<Arc<Fetcher>>,
+    pub(super) verifier: Option<Arc<Verifier>>,
     pub(super) progress: super::Watcher,
 }
 
@@ -139,6 +140,17 @@ impl TemplatePlugin {
         self.fetcher = Some(Arc::new(fetcher));
     }
 
+    /// The key rings that its manifest declares.
+    #[must_use]
+    pub fn declared_keyrings(&self) -> &[String] {
+        self.ready.manifest.trust.as_ref().map_or(&[], |trust| &trust.keyrings)
+    }
+
+    /// From now on its calls may have signatures checked.
+    pub fn trust_through(&mut self, verifier: Verifier) {
+        self.verifier = Some(Arc::new(verifier));
+    }
+
     fn reach(&self) -> Option<&Reach> {
         self.fetcher.as_deref().map(|fetcher| &fetcher.reach)
     }
@@ -159,12 +171,17 @@ impl TemplatePlugin {
             host_directories: Arc::clone(&self.host_directories),
             // What a server says may be otherwise the next time.
             fetcher: if pure { None } else { self.fetcher.clone() },
+            verifier: if pure { None } else { self.verifier.clone() },
             ..Scope::default()
         }
     }
 
     fn check_manifest(&self, manifest: &Manifest) -> Result<(), String> {
         one_line([manifest.product.as_str(), &manifest.serial, &manifest.architecture])?;
+        let seen = |signer: &String| self.verifier.as_ref().is_some_and(|known| known.has_seen(signer));
+        if let Some(signer) = manifest.signer.as_ref().filter(|signer| !seen(signer)) {
+            return Err(format!("it names {signer:?} as who vouches for it, whose signature nobody checked"));
+        }
         match &manifest.assembly {
             Assembly::Empty => Ok(()),
             Assembly::Tree(given) => check_given(given),

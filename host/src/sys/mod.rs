@@ -8,6 +8,8 @@
 pub mod bpf;
 /// btrfs subvolumes.
 pub mod btrfs;
+/// What a helper process takes from itself.
+pub(crate) mod confine;
 /// Where the blocks of a file are.
 pub mod extents;
 /// What is mounted where.

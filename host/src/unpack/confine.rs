@@ -4,17 +4,14 @@ use std::fmt::Display;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::Mode;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, chdir, chroot, fchdir, getrlimit, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit, umask,
-};
+use rustix::process::{Resource, chdir, chroot, fchdir, umask};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags, capabilities, set_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, Gid, Uid, UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::error::UnpackError;
 use super::request::{Devices, Options};
+use crate::sys::confine::{alone, keep_capabilities, limit};
 use crate::sys::leave::unshare_namespaces;
 use crate::sys::syscalls;
 
@@ -66,13 +63,13 @@ pub(crate) fn confine_coder(options: &Options) -> Result<(), UnpackError> {
 }
 
 fn limit_self(options: &Options) -> Result<(), UnpackError> {
-    limit(Resource::Core, 0)?;
-    limit(Resource::As, ADDRESS_SPACE + options.limits.memory as u64)?;
-    limit(Resource::Nofile, OPEN_FILES)?;
+    limit(Resource::Core, 0)
+        .and_then(|()| limit(Resource::As, ADDRESS_SPACE + options.limits.memory as u64))
+        .and_then(|()| limit(Resource::Nofile, OPEN_FILES))
+        .map_err(failed("limit itself"))?;
     umask(Mode::empty());
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("forbid tracing"))?;
-    // After the change of ids, which would have cleared it.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("follow the caller's end"))
+    // After the change of ids, which would have cleared a part of it.
+    alone().map_err(failed("forbid tracing and follow the caller's end"))
 }
 
 fn restrict(purpose: syscalls::Purpose) -> Result<(), UnpackError> {
@@ -82,17 +79,7 @@ fn restrict(purpose: syscalls::Purpose) -> Result<(), UnpackError> {
 }
 
 fn drop_capabilities(keep: CapabilitySet) -> Result<(), UnpackError> {
-    let have = capabilities(None).map_err(failed("read capabilities"))?;
-    let keep = keep & have.permitted;
-    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).map_err(failed("give up capabilities"))
-}
-
-/// Lowers a limit, or leaves the lower one that is there.
-fn limit(resource: Resource, value: u64) -> Result<(), UnpackError> {
-    let now = getrlimit(resource);
-    let value = Some(now.maximum.map_or(value, |max| max.min(value)));
-    setrlimit(resource, Rlimit { current: value, maximum: value }).map_err(failed("limit itself"))
+    keep_capabilities(keep).map_err(failed("give up capabilities"))
 }
 
 fn failed<E: Display>(step: &str) -> impl FnOnce(E) -> UnpackError {

@@ -52,24 +52,32 @@ impl Image {
     }
 }
 
+/// What a server has.
+pub struct List {
+    pub images: Vec<Image>,
+    /// Fingerprint of the key that vouches for it.
+    signer: Option<String>,
+}
+
 /// All images that a server has for containers of this kind.
-pub fn images(choice: &Choice<'_>, privileged: bool) -> Result<Vec<Image>, Error> {
+pub fn list(choice: &Choice<'_>, privileged: bool) -> Result<List, Error> {
     let kind = if privileged { "system" } else { "user" };
     let plain = format!("{}/meta/1.0/index-{kind}", choice.server);
     let age = if choice.fresh { 0 } else { FRESH };
     let newest = format!("{plain}.{LEVEL}");
-    let found = match web::get(&newest, LONGEST_LIST, age)? {
-        Some(text) => Some(text),
-        None => web::get(&plain, LONGEST_LIST, age)?,
+    let found = match web::document(&newest, LONGEST_LIST, age)? {
+        Some(list) => Some(list),
+        None => web::document(&plain, LONGEST_LIST, age)?,
     };
-    let Some(text) = found else {
+    let Some(found) = found else {
         let message = format!("{} has no list of images ({plain})", choice.server);
         return Err(error(ErrorKind::NotFound, message));
     };
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(line).collect::<Result<_, _>>().map_err(|why| {
+    let lines = found.text.lines().filter(|line| !line.trim().is_empty());
+    let images = lines.map(line).collect::<Result<_, _>>().map_err(|why| {
         error(ErrorKind::Integrity, format!("the list of images of {} is not one: {why}", choice.server))
-    })
+    })?;
+    Ok(List { images, signer: found.signer })
 }
 
 /// `dist;release;arch;variant;build;/path/`.
@@ -99,17 +107,17 @@ fn shortened(text: &str) -> String {
 }
 
 /// How to assemble an image.
-pub fn manifest(choice: &Choice<'_>, image: &Image) -> Result<Manifest, Error> {
+pub fn manifest(choice: &Choice<'_>, list: &List, image: &Image) -> Result<Manifest, Error> {
     let place = format!("{}{}", choice.server, image.path);
     let sums = format!("{place}SHA256SUMS");
-    let Some(text) = web::get(&sums, LONGEST_SUMS, FRESH)? else {
+    let Some(found) = web::document(&sums, LONGEST_SUMS, FRESH)? else {
         let message = format!(
             "nothing says what this image has to be: there is no {sums}, and without digests nothing is unpacked"
         );
         return Err(error(ErrorKind::Integrity, message));
     };
     let part = |file: &str, role| {
-        let Some(hex) = digest(&text, file) else {
+        let Some(hex) = digest(&found.text, file) else {
             return Err(error(ErrorKind::Integrity, format!("{sums} does not name {file}")));
         };
         let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex };
@@ -123,7 +131,8 @@ pub fn manifest(choice: &Choice<'_>, image: &Image) -> Result<Manifest, Error> {
         serial: image.build.clone(),
         architecture: kernels_word(&image.arch).into(),
         expires: None,
-        signer: None,
+        // Who signs the digests of a build says nothing of which build it is: the list does.
+        signer: list.signer.as_ref().and(found.signer),
         assembly: Assembly::Archives(Archives { parts, combined_digest: None, members: settings::members() }),
     })
 }

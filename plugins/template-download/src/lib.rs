@@ -38,16 +38,16 @@ impl Guest for Download {
 
     fn search(request: Request, limit: u32) -> Result<Vec<Candidate>, Error> {
         let choice = Choice::of(&request);
-        let mut images = flat::images(&choice, request.privileged)?;
+        let mut images = flat::list(&choice, request.privileged)?.images;
         images.retain(|image| choice.fits(image));
         Ok(images.iter().take(limit as usize).map(flat::Image::candidate).collect())
     }
 
     fn resolve(request: Request) -> Result<Manifest, Error> {
         let choice = Choice::of(&request);
-        let images = flat::images(&choice, request.privileged)?;
-        let image = choice.best(&images)?;
-        flat::manifest(&choice, image)
+        let list = flat::list(&choice, request.privileged)?;
+        let image = choice.best(&list.images)?;
+        flat::manifest(&choice, &list, image)
     }
 
     fn finish(_: Moment, request: Request, _: Manifest, members: Vec<Member>) -> Result<Finished, Error> {

@@ -1,20 +1,63 @@
-//! Documents of the server.
+//! Documents of the server, and who vouches for them.
 
-use crate::bindings::wxc::host::fetch;
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
+use crate::bindings::wxc::host::{fetch, trust};
 use crate::error;
 
+/// The keys that belong to the server, where somebody keeps them.
+const KEYS: &str = "server";
+/// Bytes of a signature.
+const LONGEST_SIGNATURE: u32 = 64 << 10;
+/// What a signature's name ends in.
+const SIGNATURES: [&str; 3] = [".asc", ".gpg", ".sig"];
+
+/// A document.
+pub struct Document {
+    pub text: String,
+    /// Fingerprint of the key that vouches for it.
+    pub signer: Option<String>,
+}
+
 /// A text; `None` where the server has none of this name.
-pub fn get(url: &str, limit: u32, age: u32) -> Result<Option<String>, Error> {
+fn get(url: &str, limit: u32, age: u32) -> Result<Option<String>, Error> {
+    let Some(body) = get_bytes(url, limit, age)? else { return Ok(None) };
+    let text = String::from_utf8(body);
+    text.map(Some).map_err(|_| error(ErrorKind::Integrity, format!("{url} is no text")))
+}
+
+/// A text and who signed it, where there are keys to find that out with. One that is not signed has no signer; one whose
+/// signature does not hold is an error.
+pub fn document(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
+    match look(url, limit, age) {
+        // One of both may be from before a change on the server: as they are now they must fit.
+        Err(Error { kind: ErrorKind::Integrity | ErrorKind::NotFound, .. }) if age > 0 => look(url, limit, 0),
+        other => other,
+    }
+}
+
+fn look(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
+    let Some(text) = get(url, limit, age)? else { return Ok(None) };
+    if !trust::has_keyring(KEYS) {
+        return Ok(Some(Document { text, signer: None }));
+    }
+    for ending in SIGNATURES {
+        let place = format!("{url}{ending}");
+        if let Some(signature) = get_bytes(&place, LONGEST_SIGNATURE, age)? {
+            let signer = trust::verify(KEYS, text.as_bytes(), &signature)
+                .map_err(|why| error(why.kind, format!("{place}: {}", why.message)))?;
+            return Ok(Some(Document { text, signer: Some(signer) }));
+        }
+    }
+    Ok(Some(Document { text, signer: None }))
+}
+
+fn get_bytes(url: &str, limit: u32, age: u32) -> Result<Option<Vec<u8>>, Error> {
     let request = fetch::Request::new(url);
     request.set_limit(limit);
     request.accept_age(age);
     let response = request.send()?;
     match response.status() {
-        200 => match String::from_utf8(response.body()) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(error(ErrorKind::Integrity, format!("{url} is no text"))),
-        },
+        200 => Ok(Some(response.body())),
         404 | 410 => Ok(None),
         status => Err(error(ErrorKind::Failed, format!("cannot fetch {url}: the server answered {status}"))),
     }

@@ -41,6 +41,7 @@ static OFFERS: &[Offer] = offers! {
     "wxc:host/subvolumes" => wxc::host::subvolumes,
     "wxc:host/store" => wxc::host::store,
     "wxc:host/fetch" => wxc::host::fetch,
+    "wxc:host/trust" => wxc::host::trust,
     "wxc:storage/scope" => wxc::storage::scope,
     "wxc:template/host-system" => wxc::template::host_system,
 };
@@ -49,8 +50,7 @@ static OFFERS: &[Offer] = offers! {
 const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:hook/types"];
 
 /// Interfaces of the contract that a later wxc will offer.
-const LATER: &[&str] =
-    &["wxc:host/trust", "wxc:host/rootfs", "wxc:host/run-inside", "wxc:template/inputs", "wxc:hook/scope"];
+const LATER: &[&str] = &["wxc:host/rootfs", "wxc:host/run-inside", "wxc:template/inputs", "wxc:hook/scope"];
 
 /// Why an import cannot be linked.
 #[derive(Debug)]

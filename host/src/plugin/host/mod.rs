@@ -34,6 +34,7 @@ mod settings;
 mod store;
 mod subvolumes;
 mod tree;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -48,6 +49,7 @@ pub use fetch::Fetcher;
 pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
+pub use trust::Verifier;
 
 /// What one call of one plugin has at hand: made for the call, dropped with it.
 pub(super) struct State {
@@ -75,6 +77,8 @@ pub(super) struct Scope {
     pub(super) host_directories: Arc<[String]>,
     /// How documents are fetched, in a call that may.
     pub(super) fetcher: Option<Arc<fetch::Fetcher>>,
+    /// The key rings with which signatures are checked, in a call that may.
+    pub(super) verifier: Option<Arc<Verifier>>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
     pub(super) durable_later: bool,
     /// What strikes in the middle of this call, when a backend is being tested.

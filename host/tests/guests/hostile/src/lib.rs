@@ -7,7 +7,7 @@ mod bindings {
         path: ["../../../../wit/host", "../../../../wit/storage"],
         inline: "
             package test:hostile;
-            world plugin { include wxc:storage/storage-plugin@0.1.0; import wxc:host/fetch@0.1.0; import wxc:host/trust@0.1.0; }
+            world plugin { include wxc:storage/storage-plugin@0.1.0; import wxc:host/fetch@0.1.0; import wxc:host/rootfs@0.1.0; }
         ",
         world: "test:hostile/plugin",
         generate_all,
@@ -152,8 +152,12 @@ fn deep(n: u64) -> u64 {
 
 impl Guest for Hostile {
     fn open() -> Result<Pool, Error> {
-        #[cfg(feature = "trust")]
-        bindings::wxc::host::trust::verify("ring", &[], &[])?;
+        #[cfg(feature = "rootfs")]
+        {
+            use bindings::wxc::host::{handles::ContainerRoot, rootfs};
+            let read = |root: &ContainerRoot| rootfs::read(root, "etc/shadow", 1).map(drop);
+            std::hint::black_box(read as fn(&ContainerRoot) -> Result<(), Error>);
+        }
         Ok(Pool { total: 1, available: 1, metadata_available: None })
     }
 

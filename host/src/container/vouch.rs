@@ -1,0 +1,120 @@
+#![forbid(unsafe_code)]
+//! Who has to vouch for an image: the key rings that a template may use, and whether a server is believed without a signature.
+
+use super::{Error, Host};
+use crate::config::system::Remote;
+use crate::plugin::template::Template as _;
+use crate::plugin::template::types::Manifest;
+use crate::plugin::{TemplatePlugin, Verifier};
+use crate::trust::{Ring, Rings};
+
+/// The name under which a template asks for the keys of the server that the user chose.
+const SERVER: &str = "server";
+
+/// What holds for one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// The server itself is believed: it has shown who it is.
+    Server,
+    /// One of these keys has to vouch.
+    Signature { server: String },
+}
+
+/// Lets a template have signatures checked with the rings that its manifest declares, and says what holds for `server`.
+///
+/// # Errors
+/// A signature is required, and there are no keys to check it with.
+pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) -> Result<Policy, Error> {
+    let rings = Rings { named: host.settings.keyrings.clone(), directory: host.defaults.join("keyrings") };
+    let remote = host.settings.remotes.iter().find(|(_, remote)| same(&remote.server, server));
+    let of_server = remote.and_then(|(name, remote)| of_remote(&rings, name, remote)).transpose()?;
+    let policy = match remote {
+        Some((name, remote)) => policy(name, remote)?,
+        None => Policy::Server,
+    };
+    if policy != Policy::Server && !template.declared_keyrings().iter().any(|declared| declared == SERVER) {
+        return Err(Error::Invalid {
+            message: format!(
+                "{} checks no signatures, and {server} is to be believed only with one",
+                template.identity()
+            ),
+            hint: "use another template, or set `require-signature = false` for that remote in wxc.toml"
+                .into(),
+        });
+    }
+    let declared = template.declared_keyrings().iter();
+    let found = declared.filter_map(|name| match (name.as_str(), &of_server) {
+        (SERVER, Some(ring)) => Some((name.clone(), Ok(ring.clone()))),
+        // Keys of nobody's: the template asks, and hears that there are none.
+        (SERVER, None) => None,
+        (other, _) => Some((name.clone(), rings.find(other))),
+    });
+    let found = found.collect();
+    template.trust_through(Verifier::new(found));
+    Ok(policy)
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
+}
+
+fn of_remote(rings: &Rings, name: &str, remote: &Remote) -> Option<Result<Ring, Error>> {
+    let ring = rings.find(remote.keyring.as_deref()?);
+    let ring = ring.map(|ring| Ring { name: format!("of the remote {name}"), ..ring });
+    Some(ring.map_err(|error| Error::Invalid {
+        message: format!("the remote {name}: {error}"),
+        hint: format!("or correct `keyring` below [remotes.{name}] in wxc.toml"),
+    }))
+}
+
+fn policy(name: &str, remote: &Remote) -> Result<Policy, Error> {
+    match (remote.require_signature, &remote.keyring) {
+        (Some(true), None) => Err(Error::Invalid {
+            message: format!(
+                "the remote {name} requires a signature, and wxc.toml names no keys that could make one"
+            ),
+            hint: format!(
+                "write `keyring = \"FILE\"` below [remotes.{name}], with the server's public keys in FILE"
+            ),
+        }),
+        (Some(true) | None, Some(_)) => Ok(Policy::Signature { server: remote.server.clone() }),
+        (Some(false) | None, _) => Ok(Policy::Server),
+    }
+}
+
+impl Policy {
+    /// Refuses an image that nobody vouches for who would have to.
+    ///
+    /// # Errors
+    /// That.
+    pub(super) fn check(&self, manifest: &Manifest) -> Result<(), Error> {
+        match self {
+            Self::Signature { server } if manifest.signer.is_none() => Err(Error::Invalid {
+                message: format!("nobody vouches for {}: {server} did not sign it", manifest.product),
+                hint: "do not use it; if this server does not sign, set `require-signature = false` for it in wxc.toml".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_configures_keys_wants_signatures() {
+        let remote = |require, keyring: Option<&str>| Remote {
+            server: "https://x".into(),
+            require_signature: require,
+            keyring: keyring.map(str::to_owned),
+            ..Remote::default()
+        };
+        let of = |require, keyring| policy("ours", &remote(require, keyring));
+        assert_eq!(of(None, None).unwrap(), Policy::Server);
+        assert_eq!(of(Some(false), Some("k")).unwrap(), Policy::Server);
+        assert!(matches!(of(None, Some("k")).unwrap(), Policy::Signature { .. }));
+        assert!(matches!(of(Some(true), Some("k")).unwrap(), Policy::Signature { .. }));
+        assert!(of(Some(true), None).unwrap_err().to_string().contains("no keys"));
+    }
+}

@@ -1,0 +1,91 @@
+#![forbid(unsafe_code)]
+//! `wxc:host/trust`: signatures, checked with key rings that a guest can name and never sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::State;
+use super::failure::failure;
+use crate::plugin::bindings::host::wxc::host::trust::{Host, SignedText};
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
+use crate::trust::{Form, Ring, TrustError, Vouched, verify};
+
+/// Key rings of one command, by the names that a plugin uses, and whose signatures held.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    rings: BTreeMap<String, Result<Ring, TrustError>>,
+    signers: Mutex<BTreeSet<String>>,
+}
+
+impl Verifier {
+    /// Rings by name; a name that the plugin declares and that leads nowhere is told when it is used.
+    #[must_use]
+    pub fn new(rings: BTreeMap<String, Result<Ring, TrustError>>) -> Self {
+        Self { rings, signers: Mutex::default() }
+    }
+
+    /// Whether a signature of this key held in this command.
+    #[must_use]
+    pub fn has_seen(&self, signer: &str) -> bool {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner).contains(signer)
+    }
+}
+
+impl Host for State {
+    fn has_keyring(&mut self, keyring: String) -> wasmtime::Result<bool> {
+        self.enter()?;
+        let verifier = self.scope.verifier.as_ref();
+        Ok(verifier.is_some_and(|verifier| matches!(verifier.rings.get(&keyring), Some(Ok(_)))))
+    }
+
+    fn verify(
+        &mut self,
+        keyring: String,
+        content: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> wasmtime::Result<Result<String, Error>> {
+        self.enter()?;
+        Ok(self.check(&keyring, Form::Detached, &content, &signature).map(|vouched| vouched.signer))
+    }
+
+    fn verify_clear(
+        &mut self,
+        keyring: String,
+        document: Vec<u8>,
+    ) -> wasmtime::Result<Result<SignedText, Error>> {
+        self.enter()?;
+        let vouched = self.check(&keyring, Form::Clear, &document, &[]);
+        Ok(vouched.map(|vouched| SignedText { signer: vouched.signer, content: vouched.content }))
+    }
+}
+
+impl State {
+    fn check(&self, keyring: &str, form: Form, content: &[u8], signature: &[u8]) -> Result<Vouched, Error> {
+        let Some(verifier) = self.scope.verifier.as_ref() else {
+            return Err(failure(ErrorKind::Denied, "this call may have no signature checked"));
+        };
+        let ring = match verifier.rings.get(keyring) {
+            Some(ring) => ring.as_ref().map_err(told)?,
+            None => {
+                let message = format!("the manifest declares no key ring {keyring:?}");
+                return Err(failure(ErrorKind::Denied, message));
+            }
+        };
+        let vouched = verify(ring, form, content, signature).map_err(|error| told(&error))?;
+        tracing::debug!(plugin = %self.plugin, keyring, signer = vouched.signer, "a signature holds");
+        let mut signers = verifier.signers.lock().unwrap_or_else(PoisonError::into_inner);
+        signers.insert(vouched.signer.clone());
+        Ok(vouched)
+    }
+}
+
+/// In the words of the contract.
+fn told(error: &TrustError) -> Error {
+    let kind = match error {
+        TrustError::NoRing { .. } => ErrorKind::Unsupported,
+        TrustError::Unknown { .. } => ErrorKind::NotFound,
+        TrustError::Malformed { .. } | TrustError::Bad { .. } => ErrorKind::Integrity,
+        TrustError::Ring { .. } | TrustError::Helper { .. } => ErrorKind::Failed,
+    };
+    failure(kind, error.to_string())
+}
