@@ -29,6 +29,7 @@ mod steps;
 mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;
+mod streams;
 mod syncs;
 mod torture;
 mod transfer;

@@ -93,7 +93,10 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
         Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) => Ok(()),
         Assembly::Archives(archives) => match the_archive(archives) {
             Some(_) => Ok(()),
-            None => unsupported("archives that are no tar archives, or of which nobody gives a digest"),
+            None if archives.parts.iter().any(|part| part.format == ArchiveFormat::Squashfs) => {
+                unsupported("a squashfs image unpacked")
+            }
+            None => unsupported("an archive of which nobody gives a digest"),
         },
         Assembly::Layers(_) => unsupported("layers of an OCI image"),
         Assembly::Bootstrap(_) => unsupported("a bootstrap"),
@@ -108,9 +111,9 @@ pub(super) fn the_archive(archives: &Archives) -> Option<&Archive> {
             Origin::Given(given) => given.path.is_empty() && part.blob.digest.is_none(),
             Origin::Remote(_) => part.blob.digest.is_some(),
         };
-        known && part.format == ArchiveFormat::Tar && part.role != ArchiveRole::Combined
+        known && part.format == ArchiveFormat::Tar
     };
-    let root = archives.parts.iter().find(|part| part.role == ArchiveRole::Root)?;
+    let root = archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata)?;
     archives.parts.iter().all(understood).then_some(root)
 }
 

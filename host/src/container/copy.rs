@@ -15,8 +15,8 @@ use super::journal::{self, Claim, Intent, Operation, Survives};
 use super::shift::Shifted;
 use super::start::{self, StartRequest};
 use super::{
-    Error, Host, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, snapshot, store,
-    watch,
+    Error, Host, again, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, snapshot,
+    store, watch,
 };
 use crate::config::ids::IdMap;
 use crate::config::mounts::Mount;
@@ -291,6 +291,8 @@ impl Work<'_> {
         let new = carry::host_name(&carried.container, self.to);
         let renamed = identity::NewName { old: &old, new: &new };
         identity::renew(root.root(), Some(&renamed).filter(|_| !self.request.keep_name))?;
+        let directories = (host.layout.directory(self.from), there.layout.directory(self.to));
+        again::copied(there, (&directories.0, &directories.1), self.to, &carried.container, &root)?;
         // Content first, then the name that says it is complete.
         operation.step("copy.durable")?;
         let directory = there.layout.directory(self.to);

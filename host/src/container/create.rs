@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::again::Kept;
 use super::assemble::{Assembled, Supplies};
 use super::downloads::{self, Downloads};
 use super::images::{self, Image};
@@ -134,7 +135,8 @@ impl Prospect {
             answers: answers.shown.clone(),
         };
         let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
-        tracing::debug!(name = %request.name, ?manifest, "resolved");
+        // Not the whole of it: a header may be a password.
+        tracing::debug!(name = %request.name, product = manifest.product, serial = manifest.serial, "resolved");
         assemble::check(&template, &manifest)?;
         policy.check(&manifest)?;
         serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
@@ -237,6 +239,11 @@ impl Work<'_> {
         operation.step("create.finish")?;
         let mut finished = template.finish(Moment::Create, asked, manifest, &self.members)?;
         render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
+        if !finished.again.is_empty() {
+            let moments = std::mem::take(&mut finished.again);
+            let kept = Kept::new(template, moments, asked, manifest, &self.members)?;
+            kept.write(&host.layout.directory(name))?;
+        }
         container.template = Some(record(prospect));
         let text = settle(host, name, &container, &finished, &request.set)?;
         host.check_cancelled()?;

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -174,7 +175,7 @@ impl Downloads {
     /// # Errors
     /// One cannot be had.
     pub(super) fn all(&self, archives: &Archives, root: bool) -> Result<(), Error> {
-        let wanted = archives.parts.iter().filter(|part| root || part.role == ArchiveRole::Metadata);
+        let wanted = archives.parts.iter().filter(|part| root || part.role != ArchiveRole::Root);
         wanted.map(|part| &part.blob).try_for_each(|blob| self.blob(blob).map(drop))
     }
 
@@ -212,10 +213,11 @@ impl Downloads {
     /// It cannot be had, or cannot be read.
     pub(super) fn members(&self, archives: &Archives) -> Result<Vec<Member>, Error> {
         let mut members = Vec::new();
-        for part in archives.parts.iter().filter(|part| part.role == ArchiveRole::Metadata) {
+        for part in archives.parts.iter().filter(|part| part.role != ArchiveRole::Root) {
             let mut file = self.blob(&part.blob)?;
             file.rewind().map_err(|error| unreadable(&error))?;
-            let found = unpack::members(std::os::fd::AsFd::as_fd(&file), &archives.members, self.cancel)?;
+            let whole = part.role == ArchiveRole::Combined;
+            let found = unpack::members(file.as_fd(), &archives.members, whole, self.cancel)?;
             members.extend(found.into_iter().map(|(name, content)| Member { name, content }));
         }
         Ok(members)

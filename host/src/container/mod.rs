@@ -30,6 +30,8 @@ pub mod idregistry;
 /// Ranges of ids that no two containers share.
 pub mod ids;
 
+/// Files that an image wants rendered later.
+mod again;
 /// From a template's manifest to a filled root.
 mod assemble;
 /// The configuration of a copy.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::copy::Volume;
 use super::journal::{self, Intent, Survives};
-use super::{Error, Host, carry, create, dependents, identity, ids, leftover, store, volume, watch};
+use super::{Error, Host, again, carry, create, dependents, identity, ids, leftover, store, volume, watch};
 use crate::config::ids::IdMap;
 use crate::config::{Container, Name};
 use crate::plugin::storage::{Access, Storage as _};
@@ -138,6 +138,7 @@ fn follow(
         match volume::open(&volume.storage, &volume.id, Access::ReadWrite) {
             Ok(root) => {
                 identity::rename(root.root(), &identity::NewName { old: &old, new: &new })?;
+                again::renamed(host, to, &carried.container, &root)?;
                 let pool = &host.layout.path;
                 let written = fs::File::open(pool).and_then(|pool| root.sync_apart(&pool));
                 written.map_err(Error::io("write its new name to the disk of", &directories.1))?;

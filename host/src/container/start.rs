@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use rustix::fs::{Gid, Uid, fchown, fstat};
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::{Error, Host, beneath, dependents, ephemeral, facts, ids, journal, leftover, plugins, store};
+use super::{
+    Error, Host, again, beneath, dependents, ephemeral, facts, ids, journal, leftover, plugins, store,
+};
 use crate::config::ids::IdRange;
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
@@ -117,6 +119,7 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         other => other?,
     };
     ids::act_for_all(host)?;
+    again::starting(host, name)?;
     hand_over(&plan)?;
     prepare_console_log(&plan)?;
     let options = LaunchOptions {

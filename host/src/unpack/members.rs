@@ -26,16 +26,17 @@ const ENTRIES: u64 = 100_000;
 const BYTES: u64 = 1 << 30;
 
 /// The regular files of these names in an archive, each with its content. A name with a slash at its end means everything below
-/// it. Names that are not there are no error.
+/// it. Names that are not there are no error. `whole` is for archives that have a root file system beside them.
 ///
 /// # Errors
 /// The archive cannot be read, or one of the files is longer than a file of metadata may be.
 pub fn members(
     archive: BorrowedFd<'_>,
     wanted: &[String],
+    whole: bool,
     cancel: &AtomicBool,
 ) -> Result<Vec<(String, Vec<u8>)>, UnpackError> {
-    members_with(Path::new(SELF), archive, wanted, cancel)
+    members_with(Path::new(SELF), archive, wanted, whole, cancel)
 }
 
 /// The same with a named program as the helper.
@@ -46,12 +47,15 @@ pub fn members_with(
     program: &Path,
     archive: BorrowedFd<'_>,
     wanted: &[String],
+    whole: bool,
     cancel: &AtomicBool,
 ) -> Result<Vec<(String, Vec<u8>)>, UnpackError> {
     let failed = |error: std::io::Error| UnpackError::confine("keep what it finds", error);
     let memory = memfd_create("wxc-members", MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let mut options = Options::new(IdMapMode::AsIs { max: u32::MAX });
-    options.limits = Limits { bytes: BYTES, entries: ENTRIES, ..Limits::default() };
+    if !whole {
+        options.limits = Limits { bytes: BYTES, entries: ENTRIES, ..Limits::default() };
+    }
     options.members = wanted.to_vec();
     let mut helper = Helper::start(program)?;
     helper.order(Task::Members, (0, 0), &options, &[archive, memory.as_fd()])?;

@@ -3,7 +3,7 @@
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::template::types::{Parameter, ParameterKind, Request};
 use crate::error;
-use crate::flat::Image;
+use crate::image::Image;
 
 /// How servers call the kernel's architectures, which are those of Debian.
 const ARCHITECTURES: [(&str, &str); 9] = [
@@ -28,8 +28,25 @@ pub fn kernels_word(architecture: &str) -> &str {
     ARCHITECTURES.iter().find(|(_, word)| *word == architecture).map_or(architecture, |(kernel, _)| kernel)
 }
 
+/// How a server lists what it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Whichever it has.
+    Auto,
+    /// As LXC's servers do.
+    Lxc,
+    /// As Incus and LXD want it.
+    Simplestreams,
+}
+
+/// Whether this is an architecture, in the server's word.
+pub fn is_known(architecture: &str) -> bool {
+    ARCHITECTURES.iter().any(|(_, word)| *word == architecture)
+}
+
 pub fn parameters() -> Vec<Parameter> {
     let text = ParameterKind::Text;
+    let formats = ["auto", "lxc", "simplestreams"].map(str::to_owned).into();
     vec![
         parameter("dist", text.clone(), "The distribution, such as debian", None, true),
         parameter("release", text.clone(), "Its release, such as trixie", None, true),
@@ -53,6 +70,13 @@ pub fn parameters() -> Vec<Parameter> {
             text,
             "The server: its address, its name, or what wxc.toml calls it",
             Some("https://images.linuxcontainers.org"),
+            false,
+        ),
+        parameter(
+            "format",
+            ParameterKind::Choice(formats),
+            "How the server lists what it has",
+            Some("auto"),
             false,
         ),
         parameter(
@@ -81,6 +105,7 @@ fn parameter(name: &str, kind: ParameterKind, doc: &str, default: Option<&str>, 
 pub struct Choice<'a> {
     pub server: &'a str,
     pub fresh: bool,
+    pub format: Format,
     dist: Option<&'a str>,
     release: Option<&'a str>,
     arch: Option<&'a str>,
@@ -95,6 +120,11 @@ impl<'a> Choice<'a> {
         Self {
             server: said("server").unwrap_or_default().trim_end_matches('/'),
             fresh: said("flush-cache") == Some("true"),
+            format: match said("format") {
+                Some("lxc") => Format::Lxc,
+                Some("simplestreams") => Format::Simplestreams,
+                _ => Format::Auto,
+            },
             dist: said("dist"),
             release: said("release"),
             arch: said("arch").map(servers_word),
@@ -106,7 +136,19 @@ impl<'a> Choice<'a> {
 
     /// Whether an image is one of those that were asked for.
     pub fn fits(&self, image: &Image) -> bool {
-        self.wanted(image).iter().all(|(_, wanted, is)| wanted.is_none_or(|wanted| wanted == *is))
+        (0..5).all(|at| self.agrees(image, at))
+    }
+
+    /// Whether an image is what was asked for in one respect.
+    fn agrees(&self, image: &Image, at: usize) -> bool {
+        let (_, wanted, is) = self.wanted(image)[at];
+        let other = |wanted: &str| match at {
+            // As people write it, and as the image's publisher does.
+            0 => is.eq_ignore_ascii_case(wanted),
+            1 => image.also.iter().any(|also| also == wanted),
+            _ => false,
+        };
+        wanted.is_none_or(|wanted| wanted == is || other(wanted))
     }
 
     /// What is wanted of an image and what it is, from the most to the least telling.
@@ -121,33 +163,37 @@ impl<'a> Choice<'a> {
     }
 
     /// The newest of those that fit; or which word of the user's fits none, and what would.
-    pub fn best<'b>(&self, images: &'b [Image]) -> Result<&'b Image, Error> {
-        let mut left: Vec<&Image> = images.iter().collect();
+    pub fn best(&self, images: Vec<Image>) -> Result<Image, Error> {
+        let mut left = images;
         // Nothing runs on another machine's processor unless somebody says so.
         let chosen = Choice { arch: Some(self.arch.unwrap_or(self.native)), ..*self };
         for at in 0..5 {
-            let before = left.clone();
-            left.retain(|image| {
-                let (_, wanted, is) = chosen.wanted(image)[at];
-                wanted.is_none_or(|wanted| wanted == is)
-            });
-            if let (true, Some(first)) = (left.is_empty(), before.first()) {
-                let (what, wanted, _) = chosen.wanted(first)[at];
-                let mut known: Vec<&str> = before.iter().map(|image| self.wanted(image)[at].2).collect();
-                known.sort_unstable();
-                known.dedup();
-                let wanted = wanted.unwrap_or_default();
-                let known = known.join(", ");
-                let message = format!("{} has no {what} {wanted:?} of it; it has: {known}", self.server);
-                return Err(error(
-                    ErrorKind::NotFound,
-                    message.replace(" of it", if at == 0 { "" } else { " of it" }),
-                ));
+            if !left.is_empty() && !left.iter().any(|image| chosen.agrees(image, at)) {
+                return Err(chosen.unknown(&left, at));
             }
+            left.retain(|image| chosen.agrees(image, at));
         }
         left.into_iter()
             .max_by(|a, b| a.build.cmp(&b.build))
             .ok_or_else(|| error(ErrorKind::NotFound, format!("{} has no images", self.server)))
+    }
+
+    /// What there is instead of what was asked for.
+    fn unknown(&self, images: &[Image], at: usize) -> Error {
+        let mut known: Vec<&str> = images.iter().map(|image| self.wanted(image)[at].2).collect();
+        known.sort_unstable();
+        known.dedup();
+        let known = known.join(", ");
+        let (what, wanted) = images.first().map_or(("image", None), |image| {
+            let (what, wanted, _) = self.wanted(image)[at];
+            (what, wanted)
+        });
+        let of_it = if at == 0 { "" } else { " of it" };
+        let wanted = wanted.unwrap_or_default();
+        error(
+            ErrorKind::NotFound,
+            format!("{} has no {what} {wanted:?}{of_it}; it has: {known}", self.server),
+        )
     }
 }
 
@@ -155,6 +201,7 @@ impl<'a> Choice<'a> {
 mod tests {
     use super::*;
     use crate::bindings::wxc::host::types::Pair;
+    use crate::image::Files;
 
     fn image(line: &str) -> Image {
         crate::flat::line(line).unwrap()
@@ -167,15 +214,17 @@ mod tests {
 
     #[test]
     fn the_newest_that_fits_is_chosen_and_a_wrong_word_is_named() {
-        let images = [
-            image("debian;trixie;amd64;default;20260101_05:24;/a/"),
-            image("debian;trixie;amd64;default;20260301_05:24;/b/"),
-            image("debian;trixie;amd64;cloud;20260401_05:24;/c/"),
-            image("debian;trixie;arm64;default;20260401_05:24;/d/"),
+        let lines = [
+            "debian;trixie;amd64;default;20260101_05:24;/a/",
+            "debian;trixie;amd64;default;20260301_05:24;/b/",
+            "debian;trixie;amd64;cloud;20260401_05:24;/c/",
+            "debian;trixie;arm64;default;20260401_05:24;/d/",
         ];
         let best = |answers: &[(&str, &str)]| {
-            let request = request(answers);
-            Choice::of(&request).best(&images).map(|image| image.path.clone()).map_err(|e| e.message)
+            let (request, images) = (request(answers), lines.map(image).into());
+            let image = Choice::of(&request).best(images).map_err(|e| e.message)?;
+            let Files::Directory(path) = image.files else { panic!("no directory") };
+            Ok::<String, String>(path)
         };
         let usual = [("server", "https://s"), ("dist", "debian"), ("variant", "default")];
         let with = |more: &[(&'static str, &'static str)]| best(&[&usual[..], more].concat());

@@ -8,8 +8,14 @@
 mod choice;
 /// Lists of images as LXC's servers have them.
 mod flat;
+/// An image, whichever way it is listed.
+mod image;
+/// Metadata of images of Incus and LXD.
+mod incus;
 /// From an image's own configuration to settings.
 mod settings;
+/// Lists of images as Incus and LXD want them.
+mod streams;
 /// Documents of the server.
 mod web;
 
@@ -26,8 +32,11 @@ mod bindings {
 
 use bindings::exports::wxc::template::template::Guest;
 use bindings::wxc::host::types::{Error, ErrorKind};
-use bindings::wxc::template::types::{Candidate, Finished, Manifest, Member, Moment, Parameter, Request};
-use choice::Choice;
+use bindings::wxc::template::types::{
+    Assembly, Candidate, Finished, Manifest, Member, Moment, Parameter, Request,
+};
+use choice::{Choice, Format, kernels_word};
+use image::{Files, Image, List};
 
 struct Download;
 
@@ -38,21 +47,60 @@ impl Guest for Download {
 
     fn search(request: Request, limit: u32) -> Result<Vec<Candidate>, Error> {
         let choice = Choice::of(&request);
-        let mut images = flat::list(&choice, request.privileged)?.images;
+        let mut images = list(&choice, request.privileged)?.images;
         images.retain(|image| choice.fits(image));
-        Ok(images.iter().take(limit as usize).map(flat::Image::candidate).collect())
+        Ok(images.iter().take(limit as usize).map(Image::candidate).collect())
     }
 
     fn resolve(request: Request) -> Result<Manifest, Error> {
         let choice = Choice::of(&request);
-        let list = flat::list(&choice, request.privileged)?;
-        let image = choice.best(&list.images)?;
-        flat::manifest(&choice, &list, image)
+        let List { images, signer } = list(&choice, request.privileged)?;
+        let image = choice.best(images)?;
+        let (product, architecture) = (image.product(), kernels_word(&image.arch).into());
+        let (archives, signer) = match image.files {
+            Files::Directory(directory) => {
+                let (archives, of_digests) = flat::archives(&choice, &directory)?;
+                // Who signs the digests of a build says nothing of which build it is: the list does.
+                (archives, signer.and(of_digests))
+            }
+            Files::Listed(archives) => (archives, signer),
+        };
+        let (serial, expires) = (image.build, image.expires);
+        let assembly = Assembly::Archives(archives);
+        Ok(Manifest { product, serial, architecture, expires, signer, assembly })
     }
 
-    fn finish(_: Moment, request: Request, _: Manifest, members: Vec<Member>) -> Result<Finished, Error> {
+    fn finish(
+        moment: Moment,
+        request: Request,
+        _: Manifest,
+        members: Vec<Member>,
+    ) -> Result<Finished, Error> {
+        if incus::is_here(&members) {
+            return incus::finish(moment, &request, &members);
+        }
         Ok(settings::finish(&request, &members))
     }
+}
+
+/// What the server has, as it lists it.
+fn list(choice: &Choice<'_>, privileged: bool) -> Result<List, Error> {
+    let list = match choice.format {
+        Format::Lxc => flat::list(choice, privileged)?,
+        Format::Simplestreams => streams::list(choice)?,
+        Format::Auto => match flat::list(choice, privileged)? {
+            None => streams::list(choice)?,
+            list => list,
+        },
+    };
+    list.ok_or_else(|| {
+        let places = match choice.format {
+            Format::Lxc => "no meta/1.0/index-user",
+            Format::Simplestreams => "no streams/v1/index.json",
+            Format::Auto => "neither meta/1.0/index-user nor streams/v1/index.json",
+        };
+        error(ErrorKind::NotFound, format!("{} has no list of images: there is {places}", choice.server))
+    })
 }
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> Error {

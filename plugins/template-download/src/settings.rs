@@ -85,7 +85,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// A value as a string of TOML. What a line cannot hold without harm is left out.
-fn quoted(value: &str) -> String {
+pub fn quoted(value: &str) -> String {
     let plain: String = value.chars().filter(|c| !c.is_control()).collect();
     format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -112,7 +112,7 @@ fn files(list: &str, container: &str) -> Vec<Rendered> {
 }
 
 /// A path as the contract wants it; none for one that leads out of the root.
-fn inside(path: &str) -> Option<String> {
+pub fn inside(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let good = !parts.is_empty() && !parts.contains(&"..") && !path.contains(char::is_control);
     good.then(|| format!("/{}", parts.join("/")))

@@ -35,6 +35,26 @@ pub fn document(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Err
     }
 }
 
+/// A document of a server that is signed beside itself or, under a name of its own, around.
+pub fn signed(server: &str, path: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
+    let url = format!("{server}/{path}");
+    let Some(stem) = path.strip_suffix(".json") else { return clear(&url, limit, age) };
+    let plain = document(&url, limit, age)?;
+    if !trust::has_keyring(KEYS) || plain.as_ref().is_some_and(|found| found.signer.is_some()) {
+        return Ok(plain);
+    }
+    Ok(clear(&format!("{server}/{stem}.sjson"), limit, age)?.or(plain))
+}
+
+fn clear(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
+    let Some(bytes) = get_bytes(url, limit, age)? else { return Ok(None) };
+    let signed = trust::verify_clear(KEYS, &bytes)
+        .map_err(|why| error(why.kind, format!("{url}: {}", why.message)))?;
+    let text = String::from_utf8(signed.content);
+    let text = text.map_err(|_| error(ErrorKind::Integrity, format!("{url} is no text")))?;
+    Ok(Some(Document { text, signer: Some(signed.signer) }))
+}
+
 fn look(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
     let Some(text) = get(url, limit, age)? else { return Ok(None) };
     if !trust::has_keyring(KEYS) {
