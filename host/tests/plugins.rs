@@ -123,6 +123,7 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
         "template-download",
         "template-host",
         "template-local",
+        "template-oci",
     ] {
         assert!(names.contains(&(name.to_owned(), true)), "{name}: {names:?}");
     }

@@ -23,6 +23,9 @@ pub mod mount;
 /// Keys that sign what a server has.
 pub mod keys;
 
+/// OCI images.
+pub mod oci;
+
 /// `needs!`: run, or say why not, so that it is counted.
 pub mod needs;
 

@@ -21,6 +21,8 @@ use crate::keys::Keys;
 pub enum Fault {
     /// This status, and nothing else.
     Status(u16),
+    /// Not for everybody, with this challenge.
+    Unauthorized(String),
     /// Somewhere else.
     Redirect(String),
     /// The connection ends after so many bytes of the body.
@@ -48,6 +50,8 @@ pub struct Seen {
 #[derive(Debug, Default)]
 struct Content {
     bytes: Vec<u8>,
+    /// The value of `authorization` without which it is refused, and the challenge that is answered then.
+    guard: Option<(String, String)>,
     /// The next answers; then it behaves.
     faults: VecDeque<Fault>,
 }
@@ -150,6 +154,12 @@ impl Server {
         self.shelf().files.remove(path);
     }
 
+    /// Wants this `authorization` for a path, and says so with a challenge.
+    pub fn guard(&self, path: &str, authorization: &str, challenge: &str) {
+        let guard = Some((authorization.to_owned(), challenge.to_owned()));
+        self.shelf().files.entry(path.to_owned()).or_default().guard = guard;
+    }
+
     /// What goes wrong with the next answers for this path.
     pub fn fail(&self, path: &str, faults: impl IntoIterator<Item = Fault>) {
         self.shelf().files.entry(path.to_owned()).or_default().faults = faults.into_iter().collect();
@@ -197,7 +207,17 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shelf: &Mutex<Shelf>) -> 
             let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
             shelf.seen.push(seen.clone());
             match shelf.files.get_mut(&seen.path) {
-                Some(content) => (Some(content.bytes.clone()), content.faults.pop_front()),
+                Some(content) => {
+                    let refused = content
+                        .guard
+                        .as_ref()
+                        .filter(|(wanted, _)| seen.headers.get("authorization") != Some(wanted));
+                    let fault = match refused {
+                        Some((_, challenge)) => Some(Fault::Unauthorized(challenge.clone())),
+                        None => content.faults.pop_front(),
+                    };
+                    (Some(content.bytes.clone()), fault)
+                }
                 None => (None, None),
             }
         };
@@ -236,6 +256,9 @@ fn answer(
     let Some(mut bytes) = content else { return plain(out, 404, "") };
     match &fault {
         Some(Fault::Status(status)) => return plain(out, *status, ""),
+        Some(Fault::Unauthorized(challenge)) => {
+            return plain(out, 401, &format!("www-authenticate: {challenge}\r\n"));
+        }
         Some(Fault::Redirect(to)) => return plain(out, 302, &format!("location: {to}\r\n")),
         Some(Fault::Instead(other)) => bytes.clone_from(other),
         _ => {}

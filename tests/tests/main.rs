@@ -21,6 +21,7 @@ mod layers;
 mod life;
 mod limits;
 mod network;
+mod oci;
 mod plugins;
 mod rootless;
 mod snapshot;

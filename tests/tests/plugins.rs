@@ -50,6 +50,7 @@ fn those_that_come_with_it_are_listed_and_shown() {
         "template-download",
         "template-host",
         "template-local",
+        "template-oci",
     ] {
         assert!(list.contains(name), "{list}");
     }

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! `wxc run`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::Run;
@@ -8,6 +9,9 @@ use super::context::{self, Context};
 use super::report::Failure;
 use super::{foreground, interrupt};
 use crate::container::run::{self, RunRequest};
+
+/// What makes containers of OCI images.
+const OCI: &str = "oci";
 
 pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
     let host = context.host()?;
@@ -20,18 +24,25 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
     if terminal && let Ok(term) = std::env::var("TERM") {
         environment.insert(0, ("TERM".into(), term));
     }
-    let mut options = Vec::new();
+    let (template, mut options) = match &args.image {
+        Some(image) => (OCI.to_owned(), of_image(image)?),
+        None => (args.template, Vec::new()),
+    };
     for word in &args.option {
         options.push(format!("--{word}"));
     }
     let request = RunRequest {
         name: args.name.as_deref().map(context::parse_name).transpose()?,
         from: args.from.as_deref().map(context::parse_name).transpose()?,
-        template: args.template,
+        template,
         options,
         set: context::pairs(&args.set)?,
         privileged: args.privileged,
-        command: if args.command.is_empty() { vec!["/bin/sh".into()] } else { args.command },
+        command: if args.command.is_empty() && args.image.is_none() {
+            vec!["/bin/sh".into()]
+        } else {
+            args.command
+        },
         user,
         group,
         cwd: args.cwd,
@@ -41,6 +52,26 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
     };
     interrupt::listen();
     Ok(foreground::code(run::run(&host, &request).map_err(foreground::failed)?))
+}
+
+/// The options of the template that mean an image: what is on this disk comes before what a registry may have.
+fn of_image(image: &str) -> Result<Vec<String>, Failure> {
+    let path = Path::new(image);
+    if path.is_dir() {
+        return Ok(vec![format!("--layout={image}")]);
+    }
+    if path.exists() {
+        return Ok(vec![format!("--archive={image}")]);
+    }
+    // Which registry a bare name would mean is nobody's to guess.
+    let known = image.split_once('/').filter(|(server, name)| !server.is_empty() && !name.is_empty());
+    let local = image.starts_with(['.', '/']);
+    let (server, name) = known.filter(|_| !local).ok_or_else(|| {
+        Failure::new(format!("there is no image {image:?} here")).hint(
+            "name a directory with an OCI layout, an archive of one, or an image of a registry: REGISTRY/NAME:TAG",
+        )
+    })?;
+    Ok(vec![format!("--registry={server}"), format!("--image={name}")])
 }
 
 /// `UID` or `UID:GID`.

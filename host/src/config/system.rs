@@ -49,6 +49,9 @@ pub struct Remote {
     /// Addresses with the same files, tried in this order when it does not answer.
     #[serde(default)]
     pub mirrors: Vec<String>,
+    /// Further servers that it leads to: where it gives tokens, where its files are kept.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// File with the only certificates to trust for it (PEM); the system's otherwise.
     pub ca: Option<PathBuf>,
     /// Keys that vouch for what it has: a key ring by name, or a file of public keys. What is not signed by one of them is then

@@ -2,20 +2,22 @@
 //! From a template's manifest to a filled root: the host does it, the template only said how.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::downloads::Downloads;
 use super::options::Answers;
-use super::{Error, Host, beneath, ids};
+use super::{Error, Host, beneath, given, ids};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
-use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{
-    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Given, HostDirectories, Manifest, Origin,
+    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, DigestAlgorithm, Given, HostDirectories,
+    Layer, Layers, Manifest, Origin,
 };
+use crate::plugin::template::{Template as _, digest_of};
 use crate::plugin::{TemplatePlugin, Unit};
 use crate::unpack::{self, Devices, Options, Source};
 
@@ -39,13 +41,17 @@ pub(super) struct Supplies<'a> {
 }
 
 impl Supplies<'_> {
-    /// The bytes of a blob, and what to call them.
-    fn open(&self, blob: &Blob) -> Result<(PathBuf, File), Error> {
+    /// The bytes of a blob, which are what they have to be, and what to call them.
+    fn open(&self, host: &Host, blob: &Blob) -> Result<(PathBuf, File), Error> {
         match &blob.origin {
             Origin::Given(given) => {
-                let path = given_path(self.answers, given)?;
-                let file = File::open(&path).map_err(Error::io("open", &path))?;
-                Ok((path, file))
+                let named = given_path(self.answers, given)?;
+                let mut file = given::bytes(host, &named, &given.path)?;
+                let place = if given.path.is_empty() { named } else { named.join(&given.path) };
+                if let Some(digest) = blob.digest.as_ref().and_then(digest_of) {
+                    given::check(host, &place, &mut file, &digest)?;
+                }
+                Ok((place, file))
             }
             Origin::Remote(remote) => {
                 let downloads = self.downloads.ok_or_else(|| not_given("a download"))?;
@@ -55,6 +61,9 @@ impl Supplies<'_> {
         }
     }
 }
+
+/// Longest configuration of a layered image.
+const LONGEST_CONFIG: u64 = 4 << 20;
 
 /// Settings that an image may bring: how its first program is run, and nothing that gives it power.
 const ALLOWED: &[&str] = &[
@@ -98,9 +107,19 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
             }
             None => unsupported("an archive of which nobody gives a digest"),
         },
-        Assembly::Layers(_) => unsupported("layers of an OCI image"),
+        Assembly::Layers(layers) => match layers.stack.iter().all(is_understood) {
+            true => Ok(()),
+            false => unsupported("a layer of which nobody gives a digest"),
+        },
         Assembly::Bootstrap(_) => unsupported("a bootstrap"),
     }
+}
+
+/// Whether everything is said that has to be known of a layer.
+fn is_understood(layer: &Layer) -> bool {
+    let known = matches!(layer.blob.origin, Origin::Given(_)) || layer.blob.digest.is_some();
+    // The unpacker computes this one, and no other.
+    known && layer.diff_id.algorithm == DigestAlgorithm::Sha256
 }
 
 /// The archive with the root in it, if all that there is can be used.
@@ -183,7 +202,7 @@ pub(super) fn assemble(
         Assembly::Archives(archives) => {
             let part = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
             let prefix = part.prefix.as_str();
-            let (path, file) = supplies.open(&part.blob)?;
+            let (path, file) = supplies.open(host, &part.blob)?;
             if let Some(downloads) = supplies.downloads {
                 downloads.check_combined(archives)?;
             }
@@ -192,7 +211,8 @@ pub(super) fn assemble(
             let assembled = unpack_from(host, container, (&path, source), prefix, target, "unpacking")?;
             Ok(Assembled { size, ..assembled })
         }
-        Assembly::Layers(_) | Assembly::Bootstrap(_) => Err(not_given("an assembly")),
+        Assembly::Layers(layers) => stack(host, container, layers, supplies, target),
+        Assembly::Bootstrap(_) => Err(not_given("an assembly")),
     }
 }
 
@@ -208,6 +228,50 @@ fn not_given(what: &str) -> Error {
     }
 }
 
+/// Unpacks layers, one over the other.
+fn stack(
+    host: &Host,
+    container: &Container,
+    layers: &Layers,
+    supplies: Supplies<'_>,
+    target: BorrowedFd<'_>,
+) -> Result<Assembled, Error> {
+    let mut all = Assembled::default();
+    let count = layers.stack.len();
+    for (at, layer) in layers.stack.iter().enumerate() {
+        let (path, file) = supplies.open(host, &layer.blob)?;
+        all.size += file.metadata().map_or(0, |meta| meta.len());
+        let mut options = options(container);
+        options.onto_existing = true;
+        options.layer = Some(layer.diff_id.hex.clone());
+        let phase = format!("unpacking layer {} of {count}", at + 1);
+        all.notes.extend(unpack_with(host, options, (&path, Source::Archive(file.as_fd())), target, &phase)?);
+    }
+    Ok(all)
+}
+
+/// The configuration of a layered image, for the template.
+pub(super) fn layers_config(host: &Host, layers: &Layers, supplies: Supplies<'_>) -> Result<Vec<u8>, Error> {
+    let Some(blob) = &layers.config else { return Ok(Vec::new()) };
+    let (path, file) = supplies.open(host, blob)?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST_CONFIG + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+    if bytes.len() as u64 > LONGEST_CONFIG {
+        let long = std::io::Error::other(format!("it is longer than {LONGEST_CONFIG} bytes"));
+        return Err(Error::io("read", &path)(long));
+    }
+    Ok(bytes)
+}
+
+/// How everything is unpacked for this container.
+fn options(container: &Container) -> Options {
+    let mut options = Options::new(ids::id_mode(container));
+    if container.privileged {
+        options.devices = Devices::Make;
+    }
+    options
+}
+
 /// Unpacks in the confined helper, with the container's ids.
 fn unpack_from(
     host: &Host,
@@ -217,11 +281,20 @@ fn unpack_from(
     target: BorrowedFd<'_>,
     phase: &str,
 ) -> Result<Assembled, Error> {
-    let mut options = Options::new(ids::id_mode(container));
+    let mut options = options(container);
     options.prefix = prefix.to_owned();
-    if container.privileged {
-        options.devices = Devices::Make;
-    }
+    let notes = unpack_with(host, options, (from, source), target, phase)?;
+    Ok(Assembled { notes, ..Assembled::default() })
+}
+
+/// The same with everything said; what was left out.
+fn unpack_with(
+    host: &Host,
+    options: Options,
+    (from, source): (&Path, Source<'_>),
+    target: BorrowedFd<'_>,
+    phase: &str,
+) -> Result<Vec<String>, Error> {
     host.progress.phase(phase);
     let request = unpack::Request { source, target, options };
     let mut watch = |at: unpack::Progress| {
@@ -233,8 +306,7 @@ fn unpack_from(
     };
     let report = unpack::run(&request, &mut watch, host.cancel)
         .map_err(|source| Error::Image { from: from.to_owned(), source })?;
-    let notes = report.notes.iter().map(ToString::to_string).collect();
-    Ok(Assembled { notes, ..Assembled::default() })
+    Ok(report.notes.iter().map(ToString::to_string).collect())
 }
 
 /// The host's own directories, as mounts of the container. Their files belong to nobody inside, so

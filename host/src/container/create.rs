@@ -8,18 +8,22 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::again::Kept;
 use super::assemble::{Assembled, Supplies};
 use super::downloads::{self, Downloads};
+use super::given::Named;
 use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
 use super::layout::PARTIAL;
 use super::options;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, assemble, dependents, ids, leftover, plugins, render, serials, store, vouch};
+use super::{
+    Error, Host, assemble, dependents, ids, leftover, lookup, plugins, render, serials, store, vouch,
+};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
@@ -55,6 +59,8 @@ pub struct CreateRequest {
     pub options: Vec<String>,
 }
 
+/// What a template knows the configuration of a layered image by.
+const CONFIG: &str = "config";
 /// The most images that are listed.
 const MOST_CANDIDATES: u32 = 10_000;
 
@@ -87,7 +93,7 @@ pub fn create(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
 pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Created, Error> {
     let name = &request.name;
     let prospect = Prospect::of(host, request)?;
-    let members = prospect.members()?;
+    let members = prospect.members(host)?;
     let mut notes = make_room(host, name)?;
     notes.extend(prospect.why.clone());
     // What a crash may take anyhow is not worth waiting for the disk.
@@ -128,6 +134,7 @@ impl Prospect {
         let downloads = downloads::connect(host, &mut template, &mut answers)?;
         let server = server_of(&template, &answers);
         let policy = vouch::connect(host, &mut template, &server)?;
+        template.read_through(Arc::new(Named { given: answers.given.clone(), cancel: host.cancel }));
         let asked = Request {
             container: request.name.to_string(),
             architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
@@ -167,20 +174,27 @@ impl Prospect {
     /// Whether something of it stays when no container is made: an image, or what a server has.
     pub(super) fn is_kept(&self) -> bool {
         self.image.is_some()
-            || matches!((&self.manifest.assembly, &self.downloads), (Assembly::Archives(_), Some(_)))
+            || self.downloads.is_some()
+                && matches!(self.manifest.assembly, Assembly::Archives(_) | Assembly::Layers(_))
     }
 
     /// Has everything here that a server has.
     pub(super) fn download(&self) -> Result<(), Error> {
         match (&self.manifest.assembly, &self.downloads) {
             (Assembly::Archives(archives), Some(downloads)) => downloads.all(archives, self.image.is_none()),
+            (Assembly::Layers(layers), Some(downloads)) => downloads.all_layers(layers, self.image.is_none()),
             _ => Ok(()),
         }
     }
 
-    fn members(&self) -> Result<Vec<Member>, Error> {
+    fn members(&self, host: &Host) -> Result<Vec<Member>, Error> {
+        let supplies = Supplies { answers: &self.answers, downloads: self.downloads.as_ref() };
         match (&self.manifest.assembly, &self.downloads) {
             (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives),
+            (Assembly::Layers(layers), _) => {
+                let content = assemble::layers_config(host, layers, supplies)?;
+                Ok(vec![Member { name: CONFIG.into(), content }])
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -245,7 +259,11 @@ impl Work<'_> {
             kept.write(&host.layout.directory(name))?;
         }
         container.template = Some(record(prospect));
-        let text = settle(host, name, &container, &finished, &request.set)?;
+        // What the user said is not looked up in the image.
+        finished.settings.retain(|setting| !is_said(&request.set, &setting.name));
+        lookup::look_up(&mut finished, target)?;
+        lookup::look_up_program(&mut finished, target)?;
+        let text = settle(host, name, &container, &finished)?;
         host.check_cancelled()?;
         // Content first, then the name that says it is complete.
         operation.step("create.durable")?;
@@ -351,13 +369,7 @@ pub(super) fn begin(host: &Host, name: &Name, container: &Container) -> Result<(
 /// The final text of `container.toml`: what is configured, and what the template sets where the user said
 /// nothing. The user's own settings are in `container` already; said again, a list of theirs would
 /// take the place of one that the template's mounts were added to.
-fn settle(
-    host: &Host,
-    name: &Name,
-    container: &Container,
-    finished: &Finished,
-    set: &[(String, String)],
-) -> Result<String, Error> {
+fn settle(host: &Host, name: &Name, container: &Container, finished: &Finished) -> Result<String, Error> {
     let path = host.layout.config(name);
     let mut text = write::fresh(container, name).map_err(|error| Error::Invalid {
         message: format!("this configuration cannot be written: {error}"),
@@ -370,9 +382,7 @@ fn settle(
                 hint: "use another image, or set it yourself with -s after you have looked at it".into(),
             });
         }
-        if !is_said(set, &setting.name) {
-            text = edit::set(&text, &path, &setting.name, &plain(&setting.name, &setting.value)?)?;
-        }
+        text = edit::set(&text, &path, &setting.name, &plain(&setting.name, &setting.value)?)?;
     }
     toml::parse(&text, &path)?;
     Ok(text)
@@ -446,9 +456,15 @@ fn record(prospect: &Prospect) -> TemplateRecord {
 
 /// The digest of the archive that the root is in, where it is known.
 fn root_digest(manifest: &Manifest) -> String {
-    let Assembly::Archives(archives) = &manifest.assembly else { return String::new() };
-    let root = archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata);
-    let digest = root.and_then(|part| digest_of(part.blob.digest.as_ref()?));
+    let blob = match &manifest.assembly {
+        Assembly::Archives(archives) => {
+            archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata).map(|part| &part.blob)
+        }
+        // The configuration names all layers by their digests: its own is what identifies the image.
+        Assembly::Layers(layers) => layers.config.as_ref(),
+        _ => None,
+    };
+    let digest = blob.and_then(|blob| digest_of(blob.digest.as_ref()?));
     digest.map_or_else(String::new, |digest| digest.to_string())
 }
 

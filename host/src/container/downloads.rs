@@ -18,7 +18,7 @@ use super::{Error, Host};
 use crate::config::system::Remote;
 use crate::fetch::{self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Wanted, Watch};
 use crate::plugin::template::digest_of;
-use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Member, Origin as From};
+use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Layers, Member, Origin as From};
 use crate::plugin::{Fetcher, Progress, TemplatePlugin, Unit};
 use crate::unpack;
 
@@ -123,13 +123,23 @@ fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
         hint: "a server is written as https://images.example".into(),
     };
     let origin = |text: &str| Origin::of(text).map_err(|why| wrong(text, why));
-    let origins = servers.iter().map(|server| origin(server)).collect::<Result<Vec<_>, _>>()?;
+    let mut origins = servers.iter().map(|server| origin(server)).collect::<Result<Vec<_>, _>>()?;
     let mut reach = Reach {
         https_proxy: host.proxies.https.clone(),
         http_proxy: host.proxies.http.clone(),
         no_proxy: host.proxies.none.clone(),
         ..Reach::default()
     };
+    // Where a server leads to may be a remote of its own, with its own certificate.
+    for remote in host.settings.remotes.values() {
+        if origins.contains(&origin(&remote.server)?) {
+            let further = remote.also.iter().map(|also| origin(also)).collect::<Result<Vec<_>, _>>()?;
+            origins.extend(further);
+        }
+    }
+    // A mirror is believed as its server is, unless it is a remote, too.
+    let known = host.settings.remotes.values().map(|remote| origin(&remote.server));
+    let known: Vec<Origin> = known.collect::<Result<_, _>>()?;
     for remote in host.settings.remotes.values() {
         let own = origin(&remote.server)?;
         // A server that this template may not reach brings no others along.
@@ -147,7 +157,10 @@ fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
         let others = remote.mirrors.iter().map(|mirror| mirror.trim_end_matches('/').to_owned());
         let others: Vec<String> = others.collect();
         for other in &others {
-            origin(other)?;
+            let other = origin(other)?;
+            if let Some(ca) = remote.ca.as_ref().filter(|_| !known.contains(&other)) {
+                reach.roots.insert(other, ca.clone());
+            }
         }
         reach.mirrors.push(Mirrors { server: remote.server.trim_end_matches('/').to_owned(), others });
     }
@@ -177,6 +190,16 @@ impl Downloads {
     pub(super) fn all(&self, archives: &Archives, root: bool) -> Result<(), Error> {
         let wanted = archives.parts.iter().filter(|part| root || part.role != ArchiveRole::Root);
         wanted.map(|part| &part.blob).try_for_each(|blob| self.blob(blob).map(drop))
+    }
+
+    /// The same for layers, and their configuration.
+    ///
+    /// # Errors
+    /// One cannot be had.
+    pub(super) fn all_layers(&self, layers: &Layers, stack: bool) -> Result<(), Error> {
+        let stack = layers.stack.iter().filter(|_| stack).map(|layer| &layer.blob);
+        let remote = |blob: &&Blob| matches!(blob.origin, From::Remote(_));
+        stack.chain(&layers.config).filter(remote).try_for_each(|blob| self.blob(blob).map(drop))
     }
 
     /// Checks the digest over all parts that a publisher gave.

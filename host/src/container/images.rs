@@ -162,6 +162,17 @@ impl Source {
             let prefix = prefix.to_owned();
             return Some(Self { place, prefix, size: 0, product: String::new(), digests: None });
         }
+        if let Assembly::Layers(layers) = &manifest.assembly {
+            // What the layers are without their compression: that is checked when they are unpacked.
+            let digests = layers.stack.iter().map(|layer| layer.diff_id.hex.clone()).collect();
+            return Some(Self {
+                place: PathBuf::from(&manifest.product),
+                prefix: String::new(),
+                size: 0,
+                product: manifest.product.clone(),
+                digests: Some(digests),
+            });
+        }
         let Assembly::Archives(archives) = &manifest.assembly else { return None };
         let root = assemble::the_archive(archives)?;
         let Origin::Remote(remote) = &root.blob.origin else { return None };

@@ -50,12 +50,16 @@ pub mod doctor;
 pub mod downloads;
 /// Ephemeral containers are gone when they stop.
 pub mod ephemeral;
+/// What the user named on the command line.
+mod given;
 /// What a copy has of its own.
 mod identity;
 /// Images: sealed volumes that new containers are clones of.
 pub mod images;
 /// What a killed command left behind.
 pub mod leftover;
+/// Users, groups and programs that an image names.
+mod lookup;
 /// The options of a template on the command line.
 pub mod options;
 /// Giving a container another name.

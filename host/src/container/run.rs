@@ -25,6 +25,7 @@ pub struct RunRequest {
     pub options: Vec<String>,
     pub set: Vec<(String, String)>,
     pub privileged: bool,
+    /// Empty: what the container itself starts.
     pub command: Vec<String>,
     pub user: Option<u32>,
     pub group: Option<u32>,
@@ -105,7 +106,7 @@ fn clone_and_start(host: &Host, from: &Name, name: &Name, request: &RunRequest) 
 
 fn start_request(request: &RunRequest) -> StartRequest {
     let overrides = Overrides {
-        command: Some(request.command.clone()),
+        command: Some(request.command.clone()).filter(|command| !command.is_empty()),
         stub: Some(true),
         user: request.user,
         group: request.group,

@@ -1,5 +1,6 @@
 //! What is to be fetched, and what came of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -102,8 +103,8 @@ pub(super) struct Order {
     pub headers: Vec<(String, String)>,
     /// Servers that may be asked, also by a redirect.
     pub origins: Vec<Origin>,
-    /// Files with the only certificates that are trusted; the system's if there are none.
-    pub roots: Vec<PathBuf>,
+    /// Files with the only certificates to trust for a server; the system's hold for others.
+    pub roots: BTreeMap<Origin, PathBuf>,
     /// The proxy to go through, and servers to be reached without it, as `https_proxy` and `no_proxy` have them.
     pub proxy: Option<String>,
     pub no_proxy: Option<String>,

@@ -54,13 +54,12 @@ impl Reach {
     /// What an order for these addresses has in common with every other; the rest is the caller's.
     pub(super) fn order(&self, urls: &[String]) -> Order {
         let first = urls.first().and_then(|url| Origin::of(url).ok());
-        let own = first.as_ref().and_then(|origin| self.roots.get(origin));
         let secure = first.as_ref().is_none_or(Origin::is_secure);
         Order {
             urls: self.with_mirrors(urls),
             headers: Vec::new(),
             origins: self.all_origins(),
-            roots: own.into_iter().cloned().collect(),
+            roots: self.roots.clone(),
             proxy: if secure { self.https_proxy.clone() } else { self.http_proxy.clone() },
             no_proxy: self.no_proxy.clone(),
             limit: 0,

@@ -1,5 +1,7 @@
 //! Requests, answers, ranges, retries: everything a server can do wrong ends here in a decision.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::error::FetchError;
 use super::order::{Answer, Fetched, Order, Progress};
 use super::origin::{Origin, follow};
 use super::sink::Sink;
+use super::worker::Roots;
 
 /// Redirects in a row.
 const REDIRECTS: usize = 5;
@@ -43,13 +46,12 @@ impl From<FetchError> for Failure {
 /// Fetches what is ordered into a file.
 pub(super) fn fetch(
     order: &Order,
-    roots: Vec<Certificate<'static>>,
+    roots: &Roots,
     target: &File,
     tell: Tell<'_>,
 ) -> Result<Fetched, FetchError> {
-    let agent = agent(order, roots)?;
     let mut sink = Sink::open(target, order.have, order.digest.as_ref())?;
-    let mut job = Job { order, agent: &agent, validator: order.validator.clone() };
+    let mut job = Job { order, roots, agents: RefCell::default(), validator: order.validator.clone() };
     let mut last = None;
     let mut total = 0;
     for url in &order.urls {
@@ -126,7 +128,9 @@ fn proxy_of(proxy: &str, except: Option<&str>) -> Result<Proxy, FetchError> {
 
 struct Job<'a> {
     order: &'a Order,
-    agent: &'a Agent,
+    roots: &'a Roots,
+    /// By server: each has its own authorities.
+    agents: RefCell<BTreeMap<Origin, Agent>>,
     /// What the server calls the content that the file has the beginning of.
     validator: Option<String>,
 }
@@ -162,7 +166,7 @@ impl Job<'_> {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
             let origin = self.check(&url)?;
-            let mut request = self.agent.get(&url);
+            let mut request = self.agent(&origin)?.get(&url);
             for (name, value) in &self.order.headers {
                 // What shows who asks is for the server that was named.
                 if origin == first || !name.eq_ignore_ascii_case("authorization") {
@@ -192,6 +196,16 @@ impl Job<'_> {
         }
         let why = format!("it leads elsewhere more than {REDIRECTS} times");
         Err(Failure::Elsewhere(FetchError::Refused { url, why }))
+    }
+
+    fn agent(&self, origin: &Origin) -> Result<Agent, FetchError> {
+        let mut agents = self.agents.borrow_mut();
+        if let Some(known) = agents.get(origin) {
+            return Ok(known.clone());
+        }
+        let new = agent(self.order, self.roots.of(origin)?)?;
+        agents.insert(origin.clone(), new.clone());
+        Ok(new)
     }
 
     fn check(&self, url: &str) -> Result<Origin, Failure> {

@@ -1,8 +1,9 @@
 //! The helper's side: confines itself, then talks to servers.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use ureq::tls::{Certificate, PemItem, parse_pem};
 use super::confine::confine;
 use super::error::FetchError;
 use super::order::{Answer, Fetched, Order};
+use super::origin::Origin;
 use super::{run, transfer};
 use crate::sys::leave::close_inherited;
 use crate::sys::packets::{receive_handles, send};
@@ -51,7 +53,7 @@ fn work(socket: BorrowedFd<'_>) -> Result<Fetched, FetchError> {
         .ok_or_else(|| silent("silence".into()))?;
     let target = handles.into_iter().next().ok_or_else(|| silent("no file".into()))?;
     let target = File::from(target);
-    let roots = roots(&order.roots)?;
+    let roots = Roots::load(&order)?;
     confine()?;
     let mut last = Instant::now().checked_sub(PACE);
     let mut tell = |answer: Answer| {
@@ -64,41 +66,59 @@ fn work(socket: BorrowedFd<'_>) -> Result<Fetched, FetchError> {
         // A caller that is gone does not want the rest.
         send(socket, &answer, &[]).map_err(|_| FetchError::Cancelled)
     };
-    transfer::fetch(&order, roots, &target, &mut tell)
+    transfer::fetch(&order, &roots, &target, &mut tell)
 }
 
 /// Whom to believe that a server is who it says.
-fn roots(files: &[PathBuf]) -> Result<Vec<Certificate<'static>>, FetchError> {
-    if files.is_empty() {
-        let found = load_native_certs();
-        if found.certs.is_empty() {
-            let why = found
-                .errors
-                .first()
-                .map_or_else(|| "the system has no certificates".into(), ToString::to_string);
-            return Err(FetchError::Roots { why });
+#[derive(Debug)]
+pub(super) struct Roots {
+    /// The only ones for these servers.
+    own: BTreeMap<Origin, Vec<Certificate<'static>>>,
+    /// For all others; read while there are files to read.
+    system: Vec<Certificate<'static>>,
+    /// Why there are none.
+    why: String,
+}
+
+impl Roots {
+    fn load(order: &Order) -> Result<Self, FetchError> {
+        let own = order.roots.iter().filter(|(origin, _)| order.origins.contains(origin));
+        let own = own.map(|(origin, file)| Ok((origin.clone(), of_file(file)?)));
+        let own: BTreeMap<_, _> = own.collect::<Result<_, FetchError>>()?;
+        let mut roots = Self { own, system: Vec::new(), why: String::new() };
+        if order.origins.iter().any(|origin| !roots.own.contains_key(origin)) {
+            let found = load_native_certs();
+            roots.system = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+            let none = || "the system has no certificates".to_owned();
+            roots.why = found.errors.first().map_or_else(none, ToString::to_string);
         }
-        return Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect());
+        Ok(roots)
     }
+
+    /// Those for a server.
+    pub(super) fn of(&self, origin: &Origin) -> Result<Vec<Certificate<'static>>, FetchError> {
+        let roots = self.own.get(origin).unwrap_or(&self.system);
+        if roots.is_empty() && origin.is_secure() {
+            return Err(FetchError::Roots { why: self.why.clone() });
+        }
+        Ok(roots.clone())
+    }
+}
+
+fn of_file(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
     let mut all = Vec::new();
-    for path in files {
-        let failed = |why: String| FetchError::Roots { why: format!("{}: {why}", path.display()) };
-        let length = path.metadata().map_err(|e| failed(e.to_string()))?.len();
-        if length > LONGEST {
-            return Err(failed(format!("it is longer than {LONGEST} bytes")));
-        }
-        let text = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
-        let before = all.len();
-        for item in parse_pem(&text) {
-            if let PemItem::Certificate(certificate) = item.map_err(|e| failed(e.to_string()))? {
-                all.push(certificate);
-            }
-        }
-        if all.len() == before {
-            return Err(failed("there is no certificate in it (PEM)".into()));
+    let failed = |why: String| FetchError::Roots { why: format!("{}: {why}", path.display()) };
+    let length = path.metadata().map_err(|e| failed(e.to_string()))?.len();
+    if length > LONGEST {
+        return Err(failed(format!("it is longer than {LONGEST} bytes")));
+    }
+    let text = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| failed(e.to_string()))? {
+            all.push(certificate);
         }
     }
-    Ok(all)
+    if all.is_empty() { Err(failed("there is no certificate in it (PEM)".into())) } else { Ok(all) }
 }
 
 /// A panic is told to the caller like every other failure; the helper has no other voice.

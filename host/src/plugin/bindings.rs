@@ -33,6 +33,7 @@ pub(super) mod host {
                 import wxc:host/fetch@0.1.0;
                 import wxc:host/trust@0.1.0;
                 import wxc:storage/scope@0.1.0;
+                import wxc:template/inputs@0.1.0;
                 import wxc:template/host-system@0.1.0;
             }
         ",

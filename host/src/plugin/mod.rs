@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
-pub use host::{Fetcher, Interruption, Progress, Quiet, Strike, Unit, Verifier};
+pub use host::{Fetcher, InputError, Inputs, Interruption, Progress, Quiet, Strike, Unit, Verifier};
 pub use mounts::MountPlan;
 pub use registry::{Kind, Places};
 pub use storage::{Storage, StoragePlugin};
@@ -157,6 +157,7 @@ impl Plugins {
             host_directories: shown.into(),
             fetcher: None,
             verifier: None,
+            inputs: None,
             progress: Watcher(progress),
         })
     }

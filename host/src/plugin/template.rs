@@ -18,7 +18,7 @@ use super::bindings::template::Template as World;
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::place::parts;
-use super::host::{Fetcher, Scope, State, Verifier};
+use super::host::{Fetcher, Inputs, Scope, State, Verifier};
 use super::manifest::{self, is_name};
 use crate::fetch::{self, Reach};
 
@@ -62,6 +62,7 @@ pub struct TemplatePlugin {
     pub(super) host_directories: Arc<[String]>,
     pub(super) fetcher: Option<Arc<Fetcher>>,
     pub(super) verifier: Option<Arc<Verifier>>,
+    pub(super) inputs: Option<Arc<dyn Inputs>>,
     pub(super) progress: super::Watcher,
 }
 
@@ -140,6 +141,11 @@ impl TemplatePlugin {
         self.fetcher = Some(Arc::new(fetcher));
     }
 
+    /// From now on its calls may read small pieces of what the user named.
+    pub fn read_through(&mut self, inputs: Arc<dyn Inputs>) {
+        self.inputs = Some(inputs);
+    }
+
     /// The key rings that its manifest declares.
     #[must_use]
     pub fn declared_keyrings(&self) -> &[String] {
@@ -171,6 +177,7 @@ impl TemplatePlugin {
             host_directories: Arc::clone(&self.host_directories),
             // What a server says may be otherwise the next time.
             fetcher: if pure { None } else { self.fetcher.clone() },
+            inputs: if pure { None } else { self.inputs.clone() },
             verifier: if pure { None } else { self.verifier.clone() },
             ..Scope::default()
         }

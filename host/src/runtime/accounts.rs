@@ -23,7 +23,7 @@ const GROUP: &str = "etc/group";
 
 /// Why somebody cannot be found.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AccountError {
+pub(crate) enum AccountError {
     #[error("there is no user {0:?}")]
     User(String),
     #[error("there is no group {0:?}")]
@@ -34,26 +34,26 @@ pub(super) enum AccountError {
 
 /// Somebody, as passwd(5) has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Account {
-    pub(super) name: Option<String>,
-    pub(super) user: u32,
-    pub(super) group: u32,
+pub(crate) struct Account {
+    pub(crate) name: Option<String>,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
     /// All of them, the first one not repeated.
-    pub(super) groups: Vec<u32>,
-    pub(super) home: String,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
     shell: String,
 }
 
 impl Account {
     /// What every system has.
-    pub(super) const SHELL: &str = "/bin/sh";
+    pub(crate) const SHELL: &str = "/bin/sh";
 
-    pub(super) fn shell(&self) -> &str {
+    pub(crate) fn shell(&self) -> &str {
         if self.shell.starts_with('/') { &self.shell } else { Self::SHELL }
     }
 
     /// Somebody without account. Not of root's group: a number that nobody gave rights has none.
-    pub(super) fn stranger(user: u32) -> Self {
+    pub(crate) fn stranger(user: u32) -> Self {
         let name = (user == 0).then(|| "root".to_owned());
         Self { name, user, group: user, groups: Vec::new(), home: "/".to_owned(), shell: String::new() }
     }
@@ -64,7 +64,7 @@ impl Account {
 /// Digits alone are a number, whatever the container names its users: 1 is 1 and never 0
 /// (CVE-2026-30892). `-1`, `0x0` and `4294967296` are names, and unknown ones. A number without
 /// account, or in a container without readable files, is as good as any.
-pub(super) fn find(root: BorrowedFd<'_>, user: &str) -> Result<Account, AccountError> {
+pub(crate) fn find(root: BorrowedFd<'_>, user: &str) -> Result<Account, AccountError> {
     let Some(wanted) = number(user) else {
         let passwd = read(root, PASSWD)?;
         let line = passwd_lines(&passwd).find(|line| line.name == user);
@@ -78,7 +78,7 @@ pub(super) fn find(root: BorrowedFd<'_>, user: &str) -> Result<Account, AccountE
 }
 
 /// The group with this name or number.
-pub(super) fn find_group(root: BorrowedFd<'_>, group: &str) -> Result<u32, AccountError> {
+pub(crate) fn find_group(root: BorrowedFd<'_>, group: &str) -> Result<u32, AccountError> {
     if let Some(number) = number(group) {
         return Ok(number);
     }

@@ -5,7 +5,7 @@
 //! Nothing here decides anything; what a start does is written in the plan.
 
 /// Users and groups of a container.
-mod accounts;
+pub(crate) mod accounts;
 /// A command in a running container.
 pub mod attach;
 /// Capabilities as bits of the kernel.

@@ -11,7 +11,7 @@ use super::member::{Kind, Member, Members};
 use super::place::{Metadata, Place};
 use super::report::{NoteKind, Progress, Report};
 use super::request::{Devices, Options};
-use super::{acl, attrs, codec, names, section};
+use super::{acl, attrs, codec, layer, names, section};
 
 /// Hears how far it is, and may end it with an error.
 pub(crate) type Listen<'a> = &'a mut dyn FnMut(&Progress) -> Result<(), UnpackError>;
@@ -33,10 +33,19 @@ pub fn extract(
     }
     let members = match &options.section {
         Some(section) => section::members(archive, &section.before, options.limits),
-        None => Members::new(codec::open(archive, options.limits)?, &options.limits),
+        None => {
+            let mut input = codec::open(archive, options.limits)?;
+            if options.layer.is_some() {
+                input.digest_all();
+            }
+            Members::new(input, &options.limits)
+        }
     };
     let changes = options.section.as_ref().is_some_and(|section| section.removed.is_some());
-    let place = Place::new(target, options.limits.memory, changes);
+    let place = match options.layer {
+        Some(_) => Place::of_layer(target, options.limits.memory),
+        None => Place::new(target, options.limits.memory, changes),
+    };
     let prefix = names::clean(options.prefix.as_bytes(), options.limits.depth)?;
     let mut work = Extract { members, place, options, prefix, found: false, report, listen };
     work.run()?;
@@ -81,11 +90,23 @@ impl Extract<'_> {
 
     fn finish(mut self) -> Result<Report, UnpackError> {
         let trailing = if self.options.section.is_some() { 0 } else { self.members.finish()? };
+        self.check_layer()?;
         self.report.note(NoteKind::Trailing, trailing, b"the end of the archive");
         let unsupported = self.place.finish()?;
         self.report.note(NoteKind::Unsupported, unsupported, b"the target");
         self.report.progress.read = self.members.input().source_read();
         Ok(self.report)
+    }
+
+    /// A layer is what its image says, without its compression, too.
+    fn check_layer(&self) -> Result<(), UnpackError> {
+        let Some(wanted) = &self.options.layer else { return Ok(()) };
+        let found = self.members.input().digest_so_far();
+        if found == *wanted {
+            return Ok(());
+        }
+        let why = format!("its content has the digest {found}, and the image says {wanted} (diff id)");
+        Err(UnpackError::archive(b"the layer", why))
     }
 
     fn tick(&mut self) -> Result<(), UnpackError> {
@@ -106,6 +127,18 @@ impl Extract<'_> {
             },
         };
         self.found = true;
+        if self.options.layer.is_some() {
+            match layer::meaning(&path)? {
+                layer::Meaning::Entry => {}
+                layer::Meaning::Gone(path) => return self.place.gone_below(&path),
+                layer::Meaning::Opaque(path) => return self.place.opaque(&path),
+                layer::Meaning::Nothing => return Ok(()),
+            }
+        }
+        self.entry(member, path)
+    }
+
+    fn entry(&mut self, member: Member, path: Vec<u8>) -> Result<(), UnpackError> {
         let (uid, gid) = self
             .options
             .ids
@@ -113,7 +146,7 @@ impl Extract<'_> {
             .map_err(|why| UnpackError::refused(&member.name, why))?;
         let attributes = self.attributes(&member, &path);
         let meta = Metadata { uid, gid, mode: member.mode, mtime: member.mtime, attributes };
-        match member.kind {
+        let made = match member.kind {
             Kind::Directory => self.place.directory(&path, meta),
             Kind::File(size) => self.file(&path, size, &[(0, size)], &meta),
             Kind::Sparse(map) => self.file(&path, map.size, &map.pieces, &meta),
@@ -134,7 +167,9 @@ impl Extract<'_> {
                 self.report.note(NoteKind::Label, 1, &member.name);
                 Ok(())
             }
-        }
+        };
+        made?;
+        self.place.bring(&path)
     }
 
     /// Attributes that are accepted. Only files and directories can carry them.

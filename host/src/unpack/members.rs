@@ -79,6 +79,37 @@ pub fn members_with(
     Ok(found)
 }
 
+/// Writes one regular file of an archive, whatever its size, to `out`; the first one of that name counts, and its digest is the caller's to check.
+///
+/// # Errors
+/// The archive cannot be read, or does not hold it.
+pub fn member(
+    archive: BorrowedFd<'_>,
+    wanted: &str,
+    out: BorrowedFd<'_>,
+    cancel: &AtomicBool,
+) -> Result<(), UnpackError> {
+    member_with(Path::new(SELF), archive, wanted, out, cancel)
+}
+
+/// The same with a named program as the helper.
+///
+/// # Errors
+/// As [`member`].
+pub fn member_with(
+    program: &Path,
+    archive: BorrowedFd<'_>,
+    wanted: &str,
+    out: BorrowedFd<'_>,
+    cancel: &AtomicBool,
+) -> Result<(), UnpackError> {
+    let mut options = Options::new(IdMapMode::AsIs { max: u32::MAX });
+    options.members = vec![wanted.to_owned()];
+    let mut helper = Helper::start(program)?;
+    helper.order(Task::Member, (0, 0), &options, &[archive, out])?;
+    helper.outcome(cancel).map(drop)
+}
+
 fn piece<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (piece, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
@@ -124,6 +155,30 @@ pub(crate) fn collect(archive: File, mut out: File, options: &Options) -> Result
         }
     }
     members.finish().map(drop)
+}
+
+/// The helper's part for one of any size.
+pub(crate) fn copy(archive: File, mut out: File, options: &Options) -> Result<(), UnpackError> {
+    let limits = &options.limits;
+    let failed = |error: std::io::Error| UnpackError::confine("keep what it finds", error);
+    let mut members = Members::new(codec::open(archive, *limits)?, limits);
+    while let Some(member) = members.next()? {
+        let name = names::clean(&member.name, limits.depth)?;
+        let Kind::File(mut left) = member.kind else { continue };
+        if !options.members.iter().any(|wanted| is_wanted(&name, wanted)) {
+            continue;
+        }
+        while left > 0 {
+            let (n, ()) = members
+                .data(left, &member.name)?
+                .with(&member.name, |bytes| out.write_all(bytes).map_err(failed))?;
+            left -= n as u64;
+        }
+        // The rest is not looked at: whoever wants this file knows its digest.
+        return Ok(());
+    }
+    let wanted = options.members.first().map_or(&b""[..], |name| name.as_bytes());
+    Err(UnpackError::archive(wanted, "the archive does not hold this file"))
 }
 
 fn is_wanted(name: &[u8], wanted: &str) -> bool {

@@ -74,6 +74,16 @@ impl Input {
         Self { reader, source, limits, digest: Some((digest.clone(), digest)), taken: 0 }
     }
 
+    /// From here on with a digest of everything taken.
+    pub(crate) fn digest_all(&mut self) {
+        self.digest = Some((Sha256::new(), Sha256::new()));
+    }
+
+    /// The digest of everything taken so far.
+    pub(crate) fn digest_so_far(&self) -> String {
+        self.digest.as_ref().map_or_else(String::new, |(now, _)| format!("{:x}", now.clone().finalize()))
+    }
+
     /// A member begins here.
     pub(crate) fn mark(&mut self) {
         if let Some((now, at)) = &mut self.digest {

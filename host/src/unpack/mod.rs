@@ -87,6 +87,9 @@ mod extract;
 /// Small files out of an archive.
 mod members;
 
+/// Layers of images, one over the other.
+mod layer;
+
 /// A directory as the source.
 mod directory;
 
@@ -96,7 +99,7 @@ mod render;
 pub use coder::{Coder, Compression};
 pub use error::UnpackError;
 pub use extract::extract;
-pub use members::{members, members_with};
+pub use members::{member, member_with, members, members_with};
 pub use pack::{close, manifest};
 pub use render::{Node, Render};
 pub use report::{Note, NoteKind, Progress, Report};

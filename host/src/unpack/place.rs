@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat,
     chownat, fchmod, fchown, flistxattr, fremovexattr, fsetxattr, futimens, linkat, makedev, mkdirat,
     mknodat, openat, openat2, statat, symlinkat, unlinkat, utimensat,
 };
@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use super::attrs::{ACL_ACCESS, ACL_DEFAULT};
 use super::error::UnpackError;
+use super::layer::Brought;
 use super::names::split;
 use crate::sys::tree::remove_tree;
 
@@ -53,6 +54,8 @@ pub(crate) struct Place<'a> {
     limit: usize,
     /// The tree is there already, and becomes another.
     changes: bool,
+    /// Of a layer: what it has brought. What is not among it was there before, and gives way.
+    brought: Option<Brought>,
     /// Attributes that the filesystem did not take.
     pub(crate) unsupported: u64,
 }
@@ -60,7 +63,49 @@ pub(crate) struct Place<'a> {
 impl<'a> Place<'a> {
     /// `limit` bounds the bytes kept about directories until the end.
     pub(crate) fn new(root: BorrowedFd<'a>, limit: usize, changes: bool) -> Self {
-        Self { root, parent: None, pending: HashMap::new(), memory: 0, limit, changes, unsupported: 0 }
+        let (pending, brought) = (HashMap::new(), None);
+        Self { root, parent: None, pending, memory: 0, limit, changes, brought, unsupported: 0 }
+    }
+
+    /// For a layer over the tree that is there.
+    pub(crate) fn of_layer(root: BorrowedFd<'a>, limit: usize) -> Self {
+        Self { brought: Some(Brought::default()), ..Self::new(root, limit, true) }
+    }
+
+    /// An entry of the layer comes now.
+    pub(crate) fn bring(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        let limit = self.limit;
+        self.brought.as_mut().map_or(Ok(()), |brought| brought.add(path, limit))
+    }
+
+    fn is_brought(&self, path: &[u8]) -> bool {
+        self.brought.as_ref().is_none_or(|brought| brought.holds(path))
+    }
+
+    /// Removes an entry of the layers below, unless this layer brings it, too.
+    pub(crate) fn gone_below(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        if self.is_brought(path) { self.opaque(path) } else { self.gone(path) }
+    }
+
+    /// Removes everything of a directory that is of the layers below.
+    pub(crate) fn opaque(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        let name = if path.is_empty() { &b"."[..] } else { path };
+        let dir = match retry(|| openat2(self.root, name, DIRECTORY, Mode::empty(), INSIDE)) {
+            // There is nothing to hide, or the layer has put something else there.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            other => other.map_err(UnpackError::call("open", path))?,
+        };
+        let entries = Dir::read_from(&dir).map_err(UnpackError::call("read", path))?;
+        for entry in entries {
+            let entry = entry.map_err(UnpackError::call("read", path))?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
+            self.gone_below(&[path, slash, name].concat())?;
+        }
+        Ok(())
     }
 
     /// Removes an entry with everything below it. One that is not there was left out before: a device, a socket.
@@ -244,12 +289,17 @@ impl<'a> Place<'a> {
         if name.is_empty() {
             return Err(UnpackError::refused(b"/", "the root of the tree can only be a directory"));
         }
+        let own = self.is_brought(path);
         let dir = self.enter(parent, path)?;
         match f(dir, name) {
             Err(Errno::EXIST) => {}
             other => return other.map_err(UnpackError::call("create", path)),
         }
-        remove_existing(dir, name, path)?;
+        if own {
+            remove_existing(dir, name, path)?;
+        } else {
+            self.gone(path)?;
+        }
         self.pending.remove(path);
         // What was removed may have been a directory on the way to the one that is kept open.
         self.parent = None;

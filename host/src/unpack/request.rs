@@ -44,6 +44,9 @@ pub struct Options {
     pub section: Option<Section>,
     /// Files whose content is wanted, and nothing else of the archive.
     pub members: Vec<String>,
+    /// It is a layer over what is there already, with whiteouts (OCI image-spec, layer.md): the SHA-256 of the archive without
+    /// compression, as 64 digits.
+    pub layer: Option<String>,
 }
 
 /// A tree's part of an export (docs/export-format.md). The names of its members begin with `prefix`, those of
@@ -69,6 +72,7 @@ impl Options {
             onto_existing: false,
             section: None,
             members: Vec::new(),
+            layer: None,
         }
     }
 }

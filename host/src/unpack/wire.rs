@@ -44,6 +44,8 @@ pub(crate) enum Task {
     Pack,
     /// An archive of which a few files are written to the target, which is no directory.
     Members,
+    /// An archive of which one file, whatever its size, is written to the target, which is no directory.
+    Member,
     /// An archive whose plain content is written to the target, which is no directory.
     Decode,
     /// Plain content that is written compressed to the target.
@@ -58,7 +60,7 @@ impl Task {
 
     /// Whether its handles are streams and nothing else.
     pub(crate) fn is_coding(self) -> bool {
-        matches!(self, Self::Members | Self::Decode | Self::Encode(_))
+        matches!(self, Self::Members | Self::Member | Self::Decode | Self::Encode(_))
     }
 }
 

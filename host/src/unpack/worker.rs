@@ -59,6 +59,7 @@ fn work(socket: BorrowedFd<'_>) -> Result<Report, UnpackError> {
         confine_coder(&options)?;
         match task {
             Task::Members => members::collect(File::from(source), File::from(target), &options)?,
+            Task::Member => members::copy(File::from(source), File::from(target), &options)?,
             _ => coder::work(task, File::from(source), File::from(target), options.limits)?,
         }
         return Ok(Report::default());
@@ -114,7 +115,7 @@ fn unpack(
             pack::pack(File::from(source), target, old, options, own, &mut listen)
         }
         // Done before there was a target directory.
-        Task::Members | Task::Decode | Task::Encode(_) => {
+        Task::Members | Task::Member | Task::Decode | Task::Encode(_) => {
             Err(UnpackError::Helper { why: "got no streams".to_owned() })
         }
         Task::Empty => {

@@ -7,12 +7,15 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wxc run -- sh -c 'id; hostname'\n  wxc run -s cgroup.memory.max=64M -- stress\n  wxc run --from web -- sh -c 'rm -rf /'\n\nExit status: the command's, or 128 + number of the signal that ended it."
+    after_help = "Examples:\n  wxc run -- sh -c 'id; hostname'\n  wxc run -s cgroup.memory.max=64M -- stress\n  wxc run --from web -- sh -c 'rm -rf /'\n  wxc run --image ./layout -- sh\n\nExit status: the command's, or 128 + number of the signal that ended it."
 )]
 pub struct Run {
     /// Template the throw-away container is made from
     #[arg(short, long, value_name = "TEMPLATE", default_value = "host")]
     pub template: String,
+    /// Make it of an OCI image: a directory with a layout, an archive, or REGISTRY/NAME[:TAG]
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["template", "from"])]
+    pub image: Option<String>,
     /// Make it a clone of this container instead, which stays as it is
     #[arg(long, value_name = "NAME", conflicts_with_all = ["template", "option", "privileged"])]
     pub from: Option<String>,
@@ -37,7 +40,7 @@ pub struct Run {
     /// No user namespace: root inside is root of the host
     #[arg(long)]
     pub privileged: bool,
-    /// Command and arguments [default: a shell]
+    /// Command and arguments [default: a shell, or what the image starts]
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

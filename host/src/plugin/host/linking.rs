@@ -43,6 +43,7 @@ static OFFERS: &[Offer] = offers! {
     "wxc:host/fetch" => wxc::host::fetch,
     "wxc:host/trust" => wxc::host::trust,
     "wxc:storage/scope" => wxc::storage::scope,
+    "wxc:template/inputs" => wxc::template::inputs,
     "wxc:template/host-system" => wxc::template::host_system,
 };
 
@@ -50,7 +51,7 @@ static OFFERS: &[Offer] = offers! {
 const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:hook/types"];
 
 /// Interfaces of the contract that a later wxc will offer.
-const LATER: &[&str] = &["wxc:host/rootfs", "wxc:host/run-inside", "wxc:template/inputs", "wxc:hook/scope"];
+const LATER: &[&str] = &["wxc:host/rootfs", "wxc:host/run-inside", "wxc:hook/scope"];
 
 /// Why an import cannot be linked.
 #[derive(Debug)]

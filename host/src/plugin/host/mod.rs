@@ -21,6 +21,7 @@ pub(super) mod failure;
 pub(super) mod fetch;
 pub(super) mod handles;
 mod host_system;
+mod inputs;
 mod interruption;
 pub(super) mod linking;
 mod log;
@@ -46,6 +47,7 @@ use wasmtime::component::ResourceTable;
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
 pub use fetch::Fetcher;
+pub use inputs::{InputError, Inputs};
 pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
@@ -77,6 +79,8 @@ pub(super) struct Scope {
     pub(super) host_directories: Arc<[String]>,
     /// How documents are fetched, in a call that may.
     pub(super) fetcher: Option<Arc<fetch::Fetcher>>,
+    /// What the user named, in a call that may look into it.
+    pub(super) inputs: Option<Arc<dyn Inputs>>,
     /// The key rings with which signatures are checked, in a call that may.
     pub(super) verifier: Option<Arc<Verifier>>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
