@@ -166,7 +166,10 @@ fn debian_of(suite: &str) -> Result<PathBuf, String> {
 }
 
 /// Where Debian's packages come from here.
-fn mirror() -> Result<String, String> {
+///
+/// # Errors
+/// There is none, with the reason.
+pub fn mirror() -> Result<String, String> {
     if let Ok(mirror) = std::env::var("WXC_TEST_MIRROR") {
         return Ok(mirror);
     }

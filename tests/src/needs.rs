@@ -93,6 +93,12 @@ pub fn debian() -> Option<String> {
     crate::fixtures::debian().err()
 }
 
+/// A mirror of Debian.
+#[must_use]
+pub fn mirror() -> Option<String> {
+    crate::fixtures::mirror().err()
+}
+
 /// The same of a later release.
 #[must_use]
 pub fn newer_debian() -> Option<String> {

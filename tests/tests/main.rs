@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod copy;
 mod crash;
+mod debian;
 mod doctor;
 mod download;
 mod ephemeral;

@@ -108,6 +108,7 @@ fn blobs(assembly: &mut Assembly) -> Vec<&mut Blob> {
         Assembly::Layers(layers) => {
             layers.stack.iter_mut().map(|layer| &mut layer.blob).chain(&mut layers.config).collect()
         }
+        Assembly::Packages(packages) => packages.stack.iter_mut().map(|package| &mut package.blob).collect(),
         Assembly::Bootstrap(bootstrap) => match &mut bootstrap.base {
             BootstrapBase::Archives(archives) => of_archives(archives),
             BootstrapBase::HostSystem(_) => Vec::new(),

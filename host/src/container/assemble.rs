@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::downloads::Downloads;
 use super::options::Answers;
-use super::{Error, Host, beneath, given, ids};
+use super::{Error, Host, beneath, given, ids, packages};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
@@ -42,7 +42,7 @@ pub(super) struct Supplies<'a> {
 
 impl Supplies<'_> {
     /// The bytes of a blob, which are what they have to be, and what to call them.
-    fn open(&self, host: &Host, blob: &Blob) -> Result<(PathBuf, File), Error> {
+    pub(super) fn open(&self, host: &Host, blob: &Blob) -> Result<(PathBuf, File), Error> {
         match &blob.origin {
             Origin::Given(given) => {
                 let named = given_path(self.answers, given)?;
@@ -99,7 +99,7 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
         })
     };
     match &manifest.assembly {
-        Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) => Ok(()),
+        Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) | Assembly::Packages(_) => Ok(()),
         Assembly::Archives(archives) => match the_archive(archives) {
             Some(_) => Ok(()),
             None if archives.parts.iter().any(|part| part.format == ArchiveFormat::Squashfs) => {
@@ -212,6 +212,7 @@ pub(super) fn assemble(
             Ok(Assembled { size, ..assembled })
         }
         Assembly::Layers(layers) => stack(host, container, layers, supplies, target),
+        Assembly::Packages(all) => packages::lay(host, container, all, supplies, target),
         Assembly::Bootstrap(_) => Err(not_given("an assembly")),
     }
 }
@@ -264,7 +265,7 @@ pub(super) fn layers_config(host: &Host, layers: &Layers, supplies: Supplies<'_>
 }
 
 /// How everything is unpacked for this container.
-fn options(container: &Container) -> Options {
+pub(super) fn options(container: &Container) -> Options {
     let mut options = Options::new(ids::id_mode(container));
     if container.privileged {
         options.devices = Devices::Make;
@@ -296,9 +297,30 @@ fn unpack_with(
     phase: &str,
 ) -> Result<Vec<String>, Error> {
     host.progress.phase(phase);
+    let shown = &mut |at: unpack::Progress| host.progress.report(at.read, at.total, Unit::Bytes);
+    unpack_showing(host, options, (from, source), target, shown)
+}
+
+/// The same as one of many that are shown together.
+pub(super) fn unpack_quietly(
+    host: &Host,
+    options: Options,
+    (from, source): (&Path, Source<'_>),
+    target: BorrowedFd<'_>,
+) -> Result<Vec<String>, Error> {
+    unpack_showing(host, options, (from, source), target, &mut |_| {})
+}
+
+fn unpack_showing(
+    host: &Host,
+    options: Options,
+    (from, source): (&Path, Source<'_>),
+    target: BorrowedFd<'_>,
+    show: &mut dyn FnMut(unpack::Progress),
+) -> Result<Vec<String>, Error> {
     let request = unpack::Request { source, target, options };
     let mut watch = |at: unpack::Progress| {
-        host.progress.report(at.read, at.total, Unit::Bytes);
+        show(at);
         // A plugin's progress is cancelled through the same flag.
         if host.progress.cancelled() {
             host.cancel.store(true, Ordering::Relaxed);

@@ -22,7 +22,8 @@ use super::layout::PARTIAL;
 use super::options;
 use super::volume::{self, OpenVolume};
 use super::{
-    Error, Host, assemble, dependents, ids, leftover, lookup, plugins, render, serials, store, vouch,
+    Error, Host, assemble, dependents, ids, leftover, lookup, packages, plugins, render, serials, store,
+    vouch,
 };
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, system, toml, write};
@@ -175,14 +176,21 @@ impl Prospect {
     pub(super) fn is_kept(&self) -> bool {
         self.image.is_some()
             || self.downloads.is_some()
-                && matches!(self.manifest.assembly, Assembly::Archives(_) | Assembly::Layers(_))
+                && matches!(
+                    self.manifest.assembly,
+                    Assembly::Archives(_) | Assembly::Layers(_) | Assembly::Packages(_)
+                )
     }
 
     /// Has everything here that a server has.
-    pub(super) fn download(&self) -> Result<(), Error> {
+    pub(super) fn download(&self, host: &Host) -> Result<(), Error> {
         match (&self.manifest.assembly, &self.downloads) {
             (Assembly::Archives(archives), Some(downloads)) => downloads.all(archives, self.image.is_none()),
             (Assembly::Layers(layers), Some(downloads)) => downloads.all_layers(layers, self.image.is_none()),
+            (Assembly::Packages(all), downloads) if self.image.is_none() => {
+                let supplies = Supplies { answers: &self.answers, downloads: downloads.as_ref() };
+                packages::obtain(host, all, supplies).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -236,17 +244,21 @@ impl Work<'_> {
             }
             None => storage.create(operation.id(), name.as_str(), request.size)?,
         };
-        let volume = volume::open(storage, name.as_str(), Access::ReadWrite)?;
-        let target = volume.root();
+        let mut volume = volume::open(storage, name.as_str(), Access::ReadWrite)?;
         host.check_cancelled()?;
         operation.step("create.fill")?;
         let assembled = match &prospect.image {
             Some(image) => Assembled { notes: image.record.notes.clone(), ..Assembled::default() },
             None => {
                 let supplies = Supplies { answers, downloads: prospect.downloads.as_ref() };
-                assemble::assemble(host, &container, manifest, supplies, target)?
+                assemble::assemble(host, &container, manifest, supplies, volume.root())?
             }
         };
+        if let (Assembly::Packages(all), None) = (&manifest.assembly, &prospect.image) {
+            drop(volume);
+            volume = packages::install(host, storage, &container, name.as_str(), all)?;
+        }
+        let target = volume.root();
         notes.extend(assembled.notes);
         container.mounts.extend(assembled.mounts);
 

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,11 +15,13 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::options::Answers;
-use super::{Error, Host};
+use super::{Error, Host, apt};
 use crate::config::system::Remote;
-use crate::fetch::{self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Wanted, Watch};
+use crate::fetch::{
+    self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Session, Wanted, Watch,
+};
 use crate::plugin::template::digest_of;
-use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Layers, Member, Origin as From};
+use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Layers, Member, Origin as From, Pair};
 use crate::plugin::{Fetcher, Progress, TemplatePlugin, Unit};
 use crate::unpack;
 
@@ -78,9 +81,15 @@ pub(super) fn connect(
 ) -> Result<Option<Downloads>, Error> {
     let Some(declared) = template.declared_servers() else { return Ok(None) };
     let mut servers = declared.origins.clone();
+    if let Some(name) = &declared.apt_sources
+        && !answers.shown.iter().any(|answer| answer.name == *name)
+        && let Some(mirror) = apt::mirror(Path::new("/etc"))
+    {
+        answers.shown.push(Pair { name: name.clone(), value: mirror });
+    }
     for answer in &mut answers.shown {
         if declared.from_parameters.contains(&answer.name) {
-            answer.value = address(host, &answer.name, &answer.value)?;
+            answer.value = address(host, &answer.name, &answer.value, declared.signed)?;
             servers.push(answer.value.clone());
         }
     }
@@ -90,7 +99,7 @@ pub(super) fn connect(
 }
 
 /// The address of what the user called a server: a remote of `wxc.toml`, a name, or an address.
-fn address(host: &Host, option: &str, word: &str) -> Result<String, Error> {
+fn address(host: &Host, option: &str, word: &str, signed: bool) -> Result<String, Error> {
     let remote = host.settings.remotes.get(word);
     let address = match remote {
         Some(remote) => remote.server.clone(),
@@ -107,7 +116,8 @@ fn address(host: &Host, option: &str, word: &str) -> Result<String, Error> {
     })?;
     let known =
         |remote: &Remote| remote.insecure && Origin::of(&remote.server).is_ok_and(|own| own == origin);
-    if !origin.is_secure() && !host.settings.remotes.values().any(known) {
+    // What is signed needs nobody who can show who they are.
+    if !origin.is_secure() && !signed && !host.settings.remotes.values().any(known) {
         return Err(refuse(
             "without https nobody can tell that it is itself".into(),
             "use https; or write it into wxc.toml as a remote with `insecure = true`",
@@ -174,13 +184,32 @@ impl Downloads {
     /// # Errors
     /// It cannot be had, or nobody says what it has to be.
     pub(super) fn blob(&self, blob: &Blob) -> Result<File, Error> {
+        let first = match &blob.origin {
+            From::Remote(remote) => remote.urls.first().map_or("", String::as_str),
+            From::Given(_) => "",
+        };
+        self.obtain(
+            &mut Session::default(),
+            blob,
+            &mut Shown { downloads: self, begun: false, file: name_of(first) },
+        )
+    }
+
+    /// The same as one of many that are shown together.
+    ///
+    /// # Errors
+    /// As [`Downloads::blob`].
+    pub(super) fn quietly(&self, session: &mut Session, blob: &Blob) -> Result<File, Error> {
+        self.obtain(session, blob, &mut Silent(self))
+    }
+
+    fn obtain(&self, session: &mut Session, blob: &Blob, watch: &mut dyn Watch) -> Result<File, Error> {
         let From::Remote(remote) = &blob.origin else { return Err(undigested("a file of the user's")) };
         let first = remote.urls.first().map_or("", String::as_str);
         let digest = blob.digest.as_ref().and_then(digest_of).ok_or_else(|| undigested(first))?;
         let headers = remote.headers.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
         let wanted = Wanted { urls: remote.urls.clone(), headers, digest, size: blob.size };
-        let mut shown = Shown { downloads: self, begun: false, file: name_of(first) };
-        Ok(self.blobs.obtain(&wanted, &self.reach, &mut shown)?)
+        Ok(self.blobs.obtain_through(session, &wanted, &self.reach, watch)?)
     }
 
     /// Has all parts here; the root's archive only where it is wanted.
@@ -262,6 +291,23 @@ fn undigested(what: &str) -> Error {
 fn name_of(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("it").to_owned()
+}
+
+/// One of many.
+struct Silent<'a>(&'a Downloads);
+
+impl Watch for Silent<'_> {
+    fn progress(&mut self, _: fetch::Progress) {}
+
+    fn trouble(&mut self, what: &str) {
+        tracing::info!("{what}");
+    }
+
+    fn begins(&mut self, _: Option<&str>) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancel.load(Ordering::Relaxed) || self.0.progress.cancelled()
+    }
 }
 
 /// Shows how far it is.

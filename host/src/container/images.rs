@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::assemble::Supplies;
 use super::lock::Lock;
-use super::{Error, Host, assemble, dependents, ids, plugins, store, volume};
+use super::{Error, Host, assemble, dependents, ids, packages, plugins, store, volume};
 use crate::config::Container;
 use crate::plugin::Unit;
 use crate::plugin::storage::{Access, Storage as _};
@@ -162,6 +162,20 @@ impl Source {
             let prefix = prefix.to_owned();
             return Some(Self { place, prefix, size: 0, product: String::new(), digests: None });
         }
+        if let Assembly::Packages(packages) = &manifest.assembly {
+            // What is installed, how, and in which order.
+            let blobs = packages.stack.iter().map(|package| &package.blob);
+            let digests = blobs.map(|blob| blob.digest.as_ref().map(|digest| digest.hex.clone()));
+            let mut digests: Vec<String> = digests.collect::<Option<_>>()?;
+            digests.push(format!("{:?} {:?} {:?}", packages.install, packages.environment, packages.first));
+            return Some(Self {
+                place: PathBuf::from(&manifest.product),
+                prefix: String::new(),
+                size: packages.stack.iter().filter_map(|package| package.blob.size).sum(),
+                product: manifest.product.clone(),
+                digests: Some(digests),
+            });
+        }
         if let Assembly::Layers(layers) = &manifest.assembly {
             // What the layers are without their compression: that is checked when they are unpacked.
             let digests = layers.stack.iter().map(|layer| layer.diff_id.hex.clone()).collect();
@@ -273,8 +287,11 @@ fn make(
     let volume = volume::open(storage, &id, Access::ReadWrite)?;
     let assembled = assemble::assemble(host, container, manifest, supplies, volume.root())?;
     host.check_cancelled()?;
-    // The seal makes it durable.
     drop(volume);
+    if let Assembly::Packages(all) = &manifest.assembly {
+        drop(packages::install(host, storage, container, &id, all)?);
+    }
+    // The seal makes it durable.
     storage.seal(&operation, &id)?;
     record.notes = assembled.notes;
     if record.size == 0 {

@@ -32,6 +32,8 @@ pub mod ids;
 
 /// Files that an image wants rendered later.
 mod again;
+/// Where this machine gets its own packages from.
+mod apt;
 /// From a template's manifest to a filled root.
 mod assemble;
 /// The configuration of a copy.
@@ -62,6 +64,8 @@ pub mod leftover;
 mod lookup;
 /// The options of a template on the command line.
 pub mod options;
+/// Roots of packages.
+mod packages;
 /// Giving a container another name.
 pub mod rename;
 /// Files of a template's `finish`, into the root.

@@ -150,7 +150,7 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
 
 /// Gives the container's root the directory that its changes go into, and the kernel's work directory, if they are still
 /// the caller's who had them made: without root it is the container's own root who mounts them.
-fn hand_over(plan: &Plan) -> Result<(), Error> {
+pub(super) fn hand_over(plan: &Plan) -> Result<(), Error> {
     let (RootSource::Overlay { pool, upper: Some(side), .. }, Some(ids)) =
         (&plan.rootfs.source, plan.ids.as_ref().filter(|_| !plan.rootfs.idmapped))
     else {

@@ -32,7 +32,11 @@ pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) 
         Some((name, remote)) => policy(name, remote)?,
         None => Policy::Server,
     };
-    if policy != Policy::Server && !template.declared_keyrings().iter().any(|declared| declared == SERVER) {
+    let signed = template.declared_servers().is_some_and(|servers| servers.signed);
+    if policy != Policy::Server
+        && !signed
+        && !template.declared_keyrings().iter().any(|declared| declared == SERVER)
+    {
         return Err(Error::Invalid {
             message: format!(
                 "{} checks no signatures, and {server} is to be believed only with one",
@@ -51,7 +55,8 @@ pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) 
     });
     let found = found.collect();
     template.trust_through(Verifier::new(found));
-    Ok(policy)
+    // It may have been asked without anybody showing who they are.
+    Ok(if signed { Policy::Signature { server: server.to_owned() } } else { policy })
 }
 
 fn same(one: &str, other: &str) -> bool {

@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, fsync};
 use super::error::FetchError;
 use super::order::{Digest, Fetched, Order, Progress};
 use super::reach::Reach;
-use super::run::{self, Watch};
+use super::run::{Session, Watch};
 use crate::sys::failpoint;
 
 /// How often somebody who waits for another's download looks.
@@ -72,6 +72,20 @@ impl Blobs {
     /// # Errors
     /// It cannot be had; what was downloaded of it is kept for the next attempt, unless that is what is wrong.
     pub fn obtain(&self, wanted: &Wanted, reach: &Reach, watch: &mut dyn Watch) -> Result<File, FetchError> {
+        self.obtain_through(&mut Session::default(), wanted, reach, watch)
+    }
+
+    /// The same as one of several of a session.
+    ///
+    /// # Errors
+    /// As [`Self::obtain`].
+    pub fn obtain_through(
+        &self,
+        session: &mut Session,
+        wanted: &Wanted,
+        reach: &Reach,
+        watch: &mut dyn Watch,
+    ) -> Result<File, FetchError> {
         if let Some(file) = self.find(&wanted.digest)? {
             return Ok(file);
         }
@@ -80,7 +94,7 @@ impl Blobs {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
         let partial = whole.with_extension("partial");
         let Some(file) = lock(&partial, watch)? else {
-            return self.obtain(wanted, reach, watch);
+            return self.obtain_through(session, wanted, reach, watch);
         };
         // Another command may have finished it between the look and the lock.
         if let Some(file) = self.find(&wanted.digest)? {
@@ -88,7 +102,7 @@ impl Blobs {
             return Ok(file);
         }
         let tag = whole.with_extension("etag");
-        self.download(wanted, reach, (&file, &tag), watch)?;
+        self.download(session, wanted, reach, (&file, &tag), watch)?;
         file.sync_all().map_err(failed("make durable", &partial))?;
         failpoint::pass("blobs.durable").map_err(failed("keep", &partial))?;
         drop(fs::remove_file(&tag));
@@ -102,6 +116,7 @@ impl Blobs {
 
     fn download(
         &self,
+        session: &mut Session,
         wanted: &Wanted,
         reach: &Reach,
         (file, tag): (&File, &Path),
@@ -119,7 +134,7 @@ impl Blobs {
             digest: Some(wanted.digest.clone()),
             ..reach.order(&wanted.urls)
         };
-        let result = run::get(&order, file.as_fd(), &mut Tagging { tag, watch });
+        let result = session.get(&order, file.as_fd(), &mut Tagging { tag, watch });
         if let Err(FetchError::Digest { .. } | FetchError::TooBig { .. } | FetchError::Size { .. }) = &result
         {
             // What is there is not the beginning of what is wanted.

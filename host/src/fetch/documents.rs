@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::FetchError;
 use super::order::{Digest, Fetched, Order};
 use super::reach::Reach;
-use super::run::{self, Watch};
+use super::run::{Session, Watch};
 
 /// One document.
 #[derive(Debug, Clone)]
@@ -183,7 +183,7 @@ fn fetch(
         document: true,
         ..reach.order(std::slice::from_ref(&request.url))
     };
-    let fetched = run::get(&order, file.as_fd(), watch)?;
+    let fetched = Session::default().get(&order, file.as_fd(), watch)?;
     let mut body = Vec::new();
     file.rewind().map_err(failed)?;
     file.take(request.limit).read_to_end(&mut body).map_err(failed)?;

@@ -41,6 +41,9 @@ mod confine;
 /// Requests, answers, ranges, retries.
 mod transfer;
 
+/// Names of servers.
+mod names;
+
 /// The file that is written to, and its digest.
 mod sink;
 
@@ -50,5 +53,5 @@ pub use error::FetchError;
 pub use order::{Algorithm, Digest, Fetched, Patience, Progress};
 pub use origin::Origin;
 pub use reach::{Mirrors, Reach};
-pub use run::{ROLE, Watch};
+pub use run::{ROLE, Session, Watch};
 pub use worker::dispatch;

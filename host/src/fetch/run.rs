@@ -1,8 +1,9 @@
 //! The caller's side: starts the helper, passes the file, hears its answers.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::error::FetchError;
 use super::order::{Answer, Fetched, Order, Progress};
+use super::origin::Origin;
 use crate::sys::packets::{receive, send};
 
 /// Name of a process that is the helper, in `argv[0]`; its standard input is the socket to its caller.
@@ -32,29 +34,40 @@ pub trait Watch {
     fn cancelled(&self) -> bool;
 }
 
-/// Fetches in a confined helper process. The file holds what there is of it, also after an error.
-pub(super) fn get(
-    order: &Order,
-    target: BorrowedFd<'_>,
-    watch: &mut dyn Watch,
-) -> Result<Fetched, FetchError> {
-    get_with(Path::new(SELF), order, target, watch)
+/// Downloads one after the other through one helper process, which keeps its connections.
+#[derive(Debug, Default)]
+pub struct Session {
+    helper: Option<Helper>,
 }
 
-/// The same with a named program as the helper.
-pub(super) fn get_with(
-    program: &Path,
-    order: &Order,
-    target: BorrowedFd<'_>,
-    watch: &mut dyn Watch,
-) -> Result<Fetched, FetchError> {
-    let mut helper = Helper::start(program)?;
-    send(helper.socket.as_fd(), order, &[target]).map_err(|error| lost(&error))?;
-    helper.hear(watch)
+impl Session {
+    /// Fetches in a confined process. The file holds what there is of it, also after an error.
+    pub(super) fn get(
+        &mut self,
+        order: &Order,
+        target: BorrowedFd<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Fetched, FetchError> {
+        // Whom to believe was read before it gave up its files.
+        let known = (order.origins.clone(), order.roots.clone());
+        let kept = self.helper.take().filter(|helper| helper.known == known);
+        let mut helper = match kept {
+            Some(helper) => helper,
+            None => Helper::start(Path::new(SELF), known)?,
+        };
+        send(helper.socket.as_fd(), order, &[target]).map_err(|error| lost(&error))?;
+        let fetched = helper.hear(watch)?;
+        // One that has failed may have more to say of that; the next download begins with another.
+        self.helper = Some(helper);
+        Ok(fetched)
+    }
 }
 
 /// One helper process. It is killed when nobody waits for it any more.
+#[derive(Debug)]
 struct Helper {
+    /// Servers, and their certificates.
+    known: (Vec<Origin>, BTreeMap<Origin, PathBuf>),
     child: Child,
     socket: OwnedFd,
 }
@@ -68,7 +81,7 @@ impl Drop for Helper {
 }
 
 impl Helper {
-    fn start(program: &Path) -> Result<Self, FetchError> {
+    fn start(program: &Path, known: (Vec<Origin>, BTreeMap<Origin, PathBuf>)) -> Result<Self, FetchError> {
         let (socket, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| lost(&error))?;
@@ -82,7 +95,7 @@ impl Helper {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| lost(&error))?;
-        Ok(Self { child, socket })
+        Ok(Self { known, child, socket })
     }
 
     fn hear(&mut self, watch: &mut dyn Watch) -> Result<Fetched, FetchError> {

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use ureq::http::{Response, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use super::error::FetchError;
+use super::names::Remembering;
 use super::order::{Answer, Fetched, Order, Progress};
 use super::origin::{Origin, follow};
 use super::sink::Sink;
@@ -46,12 +48,12 @@ impl From<FetchError> for Failure {
 /// Fetches what is ordered into a file.
 pub(super) fn fetch(
     order: &Order,
-    roots: &Roots,
+    connections: &mut Connections,
     target: &File,
     tell: Tell<'_>,
 ) -> Result<Fetched, FetchError> {
     let mut sink = Sink::open(target, order.have, order.digest.as_ref())?;
-    let mut job = Job { order, roots, agents: RefCell::default(), validator: order.validator.clone() };
+    let mut job = Job { order, connections: RefCell::new(connections), validator: order.validator.clone() };
     let mut last = None;
     let mut total = 0;
     for url in &order.urls {
@@ -85,6 +87,28 @@ pub(super) fn fetch(
     Err(last.unwrap_or_else(none))
 }
 
+/// Connections that are kept from one order to the next, by server: each has its own authorities.
+#[derive(Debug)]
+pub(super) struct Connections {
+    roots: Roots,
+    agents: BTreeMap<Origin, Agent>,
+}
+
+impl Connections {
+    pub(super) fn new(roots: Roots) -> Self {
+        Self { roots, agents: BTreeMap::new() }
+    }
+
+    fn to(&mut self, origin: &Origin, order: &Order) -> Result<Agent, FetchError> {
+        if let Some(known) = self.agents.get(origin) {
+            return Ok(known.clone());
+        }
+        let new = agent(order, self.roots.of(origin)?)?;
+        self.agents.insert(origin.clone(), new.clone());
+        Ok(new)
+    }
+}
+
 fn agent(order: &Order, roots: Vec<Certificate<'static>>) -> Result<Agent, FetchError> {
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -105,7 +129,7 @@ fn agent(order: &Order, roots: Vec<Certificate<'static>>) -> Result<Agent, Fetch
         .timeout_per_read(Some(patience.silence))
         .timeout_per_write(Some(patience.silence))
         .build();
-    Ok(config.new_agent())
+    Ok(Agent::with_parts(config, DefaultConnector::new(), Remembering::default()))
 }
 
 fn proxy_of(proxy: &str, except: Option<&str>) -> Result<Proxy, FetchError> {
@@ -128,9 +152,7 @@ fn proxy_of(proxy: &str, except: Option<&str>) -> Result<Proxy, FetchError> {
 
 struct Job<'a> {
     order: &'a Order,
-    roots: &'a Roots,
-    /// By server: each has its own authorities.
-    agents: RefCell<BTreeMap<Origin, Agent>>,
+    connections: RefCell<&'a mut Connections>,
     /// What the server calls the content that the file has the beginning of.
     validator: Option<String>,
 }
@@ -166,7 +188,8 @@ impl Job<'_> {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
             let origin = self.check(&url)?;
-            let mut request = self.agent(&origin)?.get(&url);
+            let agent = self.connections.borrow_mut().to(&origin, self.order)?;
+            let mut request = agent.get(&url);
             for (name, value) in &self.order.headers {
                 // What shows who asks is for the server that was named.
                 if origin == first || !name.eq_ignore_ascii_case("authorization") {
@@ -196,16 +219,6 @@ impl Job<'_> {
         }
         let why = format!("it leads elsewhere more than {REDIRECTS} times");
         Err(Failure::Elsewhere(FetchError::Refused { url, why }))
-    }
-
-    fn agent(&self, origin: &Origin) -> Result<Agent, FetchError> {
-        let mut agents = self.agents.borrow_mut();
-        if let Some(known) = agents.get(origin) {
-            return Ok(known.clone());
-        }
-        let new = agent(self.order, self.roots.of(origin)?)?;
-        agents.insert(origin.clone(), new.clone());
-        Ok(new)
     }
 
     fn check(&self, url: &str) -> Result<Origin, Failure> {

@@ -14,6 +14,7 @@ use super::confine::confine;
 use super::error::FetchError;
 use super::order::{Answer, Fetched, Order};
 use super::origin::Origin;
+use super::transfer::Connections;
 use super::{run, transfer};
 use crate::sys::leave::close_inherited;
 use crate::sys::packets::{receive_handles, send};
@@ -37,24 +38,37 @@ pub fn dispatch() -> Option<ExitCode> {
 
 fn main(socket: &OwnedFd) -> ExitCode {
     tell_panics(socket);
-    let (answer, code) = match work(socket.as_fd()) {
-        Ok(fetched) => (Answer::Done(fetched), ExitCode::SUCCESS),
-        Err(error) => (Answer::Failed(error), ExitCode::FAILURE),
-    };
-    // Nobody is left to hear of it if this fails.
-    drop(send(socket.as_fd(), &answer, &[]));
-    code
+    let mut connections = None;
+    // The caller is gone, or has closed the socket: that is the end of every session.
+    while let Ok(Some((order, handles))) = receive_handles(socket.as_fd()) {
+        let answer = match work(socket.as_fd(), &order, handles, &mut connections) {
+            Ok(fetched) => Answer::Done(fetched),
+            Err(error) => Answer::Failed(error),
+        };
+        if send(socket.as_fd(), &answer, &[]).is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
-fn work(socket: BorrowedFd<'_>) -> Result<Fetched, FetchError> {
-    let silent = |why: String| FetchError::Helper { why: format!("did not get its orders: {why}") };
-    let (order, handles): (Order, Vec<OwnedFd>) = receive_handles(socket)
-        .map_err(|e| silent(e.to_string()))?
-        .ok_or_else(|| silent("silence".into()))?;
-    let target = handles.into_iter().next().ok_or_else(|| silent("no file".into()))?;
+fn work(
+    socket: BorrowedFd<'_>,
+    order: &Order,
+    handles: Vec<OwnedFd>,
+    connections: &mut Option<Connections>,
+) -> Result<Fetched, FetchError> {
+    let target = handles.into_iter().next();
+    let target = target.ok_or_else(|| FetchError::Helper { why: "did not get a file".into() })?;
     let target = File::from(target);
-    let roots = Roots::load(&order)?;
-    confine()?;
+    let connections = match connections {
+        Some(known) => known,
+        None => {
+            let roots = Roots::load(order)?;
+            confine()?;
+            connections.insert(Connections::new(roots))
+        }
+    };
     let mut last = Instant::now().checked_sub(PACE);
     let mut tell = |answer: Answer| {
         if matches!(answer, Answer::Progress(_)) {
@@ -66,7 +80,7 @@ fn work(socket: BorrowedFd<'_>) -> Result<Fetched, FetchError> {
         // A caller that is gone does not want the rest.
         send(socket, &answer, &[]).map_err(|_| FetchError::Cancelled)
     };
-    transfer::fetch(&order, &roots, &target, &mut tell)
+    transfer::fetch(order, connections, &target, &mut tell)
 }
 
 /// Whom to believe that a server is who it says.
@@ -86,7 +100,8 @@ impl Roots {
         let own = own.map(|(origin, file)| Ok((origin.clone(), of_file(file)?)));
         let own: BTreeMap<_, _> = own.collect::<Result<_, FetchError>>()?;
         let mut roots = Self { own, system: Vec::new(), why: String::new() };
-        if order.origins.iter().any(|origin| !roots.own.contains_key(origin)) {
+        let needs = |origin: &Origin| origin.is_secure() && !roots.own.contains_key(origin);
+        if order.origins.iter().any(needs) {
             let found = load_native_certs();
             roots.system = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
             let none = || "the system has no certificates".to_owned();

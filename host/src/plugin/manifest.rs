@@ -176,6 +176,11 @@ pub struct Fetch {
     /// Parameters with which the user names a further server.
     #[serde(default)]
     pub from_parameters: Vec<String>,
+    /// Of those, the one whose default is where this machine's own apt gets Debian's or Ubuntu's packages from.
+    pub apt_sources: Option<String>,
+    /// Whether nothing of these servers counts that is not signed: then it does not matter if they can show who they are.
+    #[serde(default)]
+    pub signed: bool,
     /// What it is for.
     pub reason: String,
 }
@@ -356,6 +361,11 @@ impl Manifest {
         }
         if let Some(name) = self.fetch.iter().flat_map(|f| &f.from_parameters).find(|name| !is_name(name)) {
             return bad("fetch.from-parameters", format!("{name:?} is not the name of a parameter"));
+        }
+        let unnamed =
+            |fetch: &Fetch| fetch.apt_sources.clone().filter(|name| !fetch.from_parameters.contains(name));
+        if let Some(name) = self.fetch.as_ref().and_then(unnamed) {
+            return bad("fetch.apt-sources", format!("{name:?} is none of from-parameters"));
         }
         if self.limits.memory.is_some_and(|m| !(1..=1024).contains(&m)) {
             return bad("limits.memory", "1 to 1024 MiB".into());

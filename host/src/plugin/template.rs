@@ -30,7 +30,8 @@ pub mod types {
 
 use types::{
     ArchiveRole, Archives, Assembly, Blob, BootstrapBase, Candidate, Digest, DigestAlgorithm, Finished,
-    Given, Manifest, Member, Moment, Node, Origin, Pair, Parameter, ParameterKind, Rendered, Request,
+    Given, Manifest, Member, Moment, Node, Origin, Packages, Pair, Parameter, ParameterKind, Rendered,
+    Request,
 };
 
 /// A source of root file systems.
@@ -70,6 +71,8 @@ const MOST_PARAMETERS: usize = 64;
 const MOST_FILES: usize = 1000;
 const MOST_LAYERS: usize = 128;
 const MOST_URLS: usize = 16;
+const MOST_PACKAGES: usize = 5000;
+const MOST_PROGRAMS: usize = 16;
 
 impl Template for TemplatePlugin {
     fn identity(&self) -> &Identity {
@@ -203,6 +206,7 @@ impl TemplatePlugin {
                     .try_for_each(|l| self.check_blob(&l.blob).and(check_digest(&l.diff_id)))?;
                 layers.config.as_ref().map_or(Ok(()), |blob| self.check_blob(blob))
             }
+            Assembly::Packages(packages) => self.check_packages(packages),
             Assembly::Bootstrap(bootstrap) => {
                 let Some(declared) = &self.ready.manifest.bootstrap else {
                     return Err("its manifest has no [bootstrap]".into());
@@ -221,6 +225,39 @@ impl TemplatePlugin {
             }
             Assembly::HostSystem(host) => self.check_host_directories(&host.directories),
         }
+    }
+
+    fn check_packages(&self, packages: &Packages) -> Result<(), String> {
+        let Some(declared) = &self.ready.manifest.bootstrap else {
+            return Err("its manifest has no [bootstrap]".into());
+        };
+        if packages.stack.len() > MOST_PACKAGES || packages.install.len() > MOST_PROGRAMS {
+            return Err(format!("more than {MOST_PACKAGES} packages, or {MOST_PROGRAMS} programs"));
+        }
+        if packages.first.len() > MOST_FILES {
+            return Err(format!("more than {MOST_FILES} files to render"));
+        }
+        packages.first.iter().try_for_each(check_rendered)?;
+        for package in &packages.stack {
+            if !is_file_name(&package.name) {
+                return Err(format!("{:?} is no name of a package's file", package.name));
+            }
+            if package.blob.digest.is_none() {
+                return Err(format!("{} has no digest", package.name));
+            }
+            self.check_blob(&package.blob)?;
+        }
+        one_line(packages.environment.iter().flat_map(|pair| [pair.name.as_str(), &pair.value]))?;
+        for argv in &packages.install {
+            let program = argv.first().map_or("", String::as_str);
+            if !declared.programs.iter().any(|known| known == program) {
+                return Err(format!("its manifest does not declare the program {program:?}"));
+            }
+            if argv.iter().any(|word| word.contains('\0')) {
+                return Err("an argument holds a zero byte".into());
+            }
+        }
+        Ok(())
     }
 
     fn check_host_directories(&self, directories: &[String]) -> Result<(), String> {
@@ -264,6 +301,14 @@ impl TemplatePlugin {
             }
         }
     }
+}
+
+/// The name of a package's file, which cannot lead anywhere and looks like no option.
+fn is_file_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._+~%:-".contains(&b);
+    name.len() <= 255
+        && name.bytes().all(good)
+        && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::deb;
 use super::error::UnpackError;
 use super::meter::{Counted, Input};
 use super::request::Limits;
@@ -21,8 +22,6 @@ const XZ_THREADS: usize = 8;
 /// log2 of the largest window: what `zstd -22` and `--long` use, and not `--long=31` with its two gigabytes.
 const ZSTD_WINDOW: u32 = 27;
 
-type Source = io::Chain<Cursor<Vec<u8>>, Counted<File>>;
-
 /// The forms that an archive may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Codec {
@@ -30,6 +29,8 @@ enum Codec {
     Gzip,
     Xz,
     Zstd,
+    /// A Debian package, in which the archive is.
+    Package,
 }
 
 /// Known by their first bytes, and not understood: the message can be precise.
@@ -40,7 +41,6 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"PK\x03\x04", "a zip archive"),
     (b"hsqs", "a squashfs image"),
     (b"QFI\xfb", "a disk image"),
-    (b"!<arch>", "a Debian package or ar archive"),
     (b"\x7fELF", "a program"),
 ];
 
@@ -52,6 +52,8 @@ fn detect(head: &[u8]) -> Result<Codec, UnpackError> {
         Ok(Codec::Xz)
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || zstd_skippable {
         Ok(Codec::Zstd)
+    } else if head.starts_with(deb::MAGIC) {
+        Ok(Codec::Package)
     } else if head.is_empty() {
         Err(UnpackError::archive(b"its start", "it is empty"))
     } else if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
@@ -72,14 +74,30 @@ pub(crate) fn open(archive: File, limits: Limits) -> Result<Input, UnpackError> 
         .map_err(|e| UnpackError::archive(b"its start", e.to_string()))?;
     let codec = detect(&head)?;
     let source = Cursor::new(head).chain(counted);
-    let reader = decoder(codec, source).map_err(|e| UnpackError::confine("set up a decoder", e))?;
+    let reader = match codec {
+        Codec::Package => {
+            let mut tree = deb::tree(source)?;
+            let mut head = Vec::new();
+            let read = tree.by_ref().take(8).read_to_end(&mut head);
+            read.map_err(|e| UnpackError::archive(b"its tree", e.to_string()))?;
+            match detect(&head)? {
+                Codec::Package => {
+                    return Err(UnpackError::archive(b"its tree", "it is a package in a package"));
+                }
+                codec => decoder(codec, Cursor::new(head).chain(tree)),
+            }
+        }
+        codec => decoder(codec, source),
+    };
+    let reader = reader.map_err(|e| UnpackError::confine("set up a decoder", e))?;
     Ok(Input::new(Box::new(reader), count, limits))
 }
 
-fn decoder(codec: Codec, source: Source) -> io::Result<Box<dyn BufRead>> {
+fn decoder(codec: Codec, source: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead>> {
     let source = BufReader::with_capacity(PIECE, source);
     Ok(match codec {
-        Codec::Plain => Box::new(source),
+        // A package was opened before.
+        Codec::Plain | Codec::Package => Box::new(source),
         Codec::Gzip => Box::new(threaded(flate2::bufread::MultiGzDecoder::new(source))?),
         Codec::Xz => Box::new(threaded(Xz { decoder: Some(xz(source)?) })?),
         Codec::Zstd => {

@@ -42,10 +42,11 @@ pub fn extract(
         }
     };
     let changes = options.section.as_ref().is_some_and(|section| section.removed.is_some());
-    let place = match options.layer {
+    let mut place = match options.layer {
         Some(_) => Place::of_layer(target, options.limits.memory),
         None => Place::new(target, options.limits.memory, changes),
     };
+    place.keep_links = options.keep_links;
     let prefix = names::clean(options.prefix.as_bytes(), options.limits.depth)?;
     let mut work = Extract { members, place, options, prefix, found: false, report, listen };
     work.run()?;

@@ -87,6 +87,9 @@ mod extract;
 /// Small files out of an archive.
 mod members;
 
+/// Debian packages.
+mod deb;
+
 /// Layers of images, one over the other.
 mod layer;
 

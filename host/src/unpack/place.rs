@@ -54,6 +54,8 @@ pub(crate) struct Place<'a> {
     limit: usize,
     /// The tree is there already, and becomes another.
     changes: bool,
+    /// Links to directories stay where the archive has a directory.
+    pub(crate) keep_links: bool,
     /// Of a layer: what it has brought. What is not among it was there before, and gives way.
     brought: Option<Brought>,
     /// Attributes that the filesystem did not take.
@@ -63,8 +65,8 @@ pub(crate) struct Place<'a> {
 impl<'a> Place<'a> {
     /// `limit` bounds the bytes kept about directories until the end.
     pub(crate) fn new(root: BorrowedFd<'a>, limit: usize, changes: bool) -> Self {
-        let (pending, brought) = (HashMap::new(), None);
-        Self { root, parent: None, pending, memory: 0, limit, changes, brought, unsupported: 0 }
+        let (pending, brought, keep_links) = (HashMap::new(), None, false);
+        Self { keep_links, root, parent: None, pending, memory: 0, limit, changes, brought, unsupported: 0 }
     }
 
     /// For a layer over the tree that is there.
@@ -123,6 +125,9 @@ impl<'a> Place<'a> {
 
     /// Makes a directory, or keeps the one that is there.
     pub(crate) fn directory(&mut self, path: &[u8], meta: Metadata) -> Result<(), UnpackError> {
+        if self.keep_links && !path.is_empty() && self.is_link_to_directory(path)? {
+            return Ok(());
+        }
         if !path.is_empty() {
             let made = self.make(path, |dir, name| match mkdirat(dir, name, Mode::RWXU) {
                 Err(Errno::EXIST) if kind_of(dir, name)? == FileType::Directory => Ok(()),
@@ -144,6 +149,15 @@ impl<'a> Place<'a> {
         }
         self.pending.insert(path.to_vec(), meta);
         Ok(())
+    }
+
+    fn is_link_to_directory(&mut self, path: &[u8]) -> Result<bool, UnpackError> {
+        let (parent, name) = split(path);
+        let dir = self.enter(parent, path)?;
+        match kind_of(dir, name) {
+            Ok(FileType::Symlink) => Ok(self.open_parent(path).is_ok()),
+            _ => Ok(false),
+        }
     }
 
     /// Makes an empty file and hands it out for writing; [`Self::close`] finishes it.

@@ -44,6 +44,8 @@ pub struct Options {
     pub section: Option<Section>,
     /// Files whose content is wanted, and nothing else of the archive.
     pub members: Vec<String>,
+    /// Whether a directory of the archive leaves a link to a directory as it is that stands in its place, as dpkg does.
+    pub keep_links: bool,
     /// It is a layer over what is there already, with whiteouts (OCI image-spec, layer.md): the SHA-256 of the archive without
     /// compression, as 64 digits.
     pub layer: Option<String>,
@@ -72,6 +74,7 @@ impl Options {
             onto_existing: false,
             section: None,
             members: Vec::new(),
+            keep_links: false,
             layer: None,
         }
     }

@@ -61,7 +61,7 @@ pub fn pull(host: &Host, request: &PullRequest) -> Result<Pulled, Error> {
             hint: "make a container of it: wxc create".into(),
         });
     }
-    prospect.download()?;
+    prospect.download(host)?;
     prospect.remember(host)?;
     let product = prospect.product();
     let notes = prospect.why.into_iter().collect();

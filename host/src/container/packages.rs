@@ -1,0 +1,265 @@
+#![forbid(unsafe_code)]
+//! A root of packages: downloaded side by side, as many unpacked as it takes for the distribution's own tools to run, and then
+//! installed by these.
+//!
+//! Scripts of packages are programs of strangers. They run in a throw-away container of their own, unprivileged and without a network,
+//! whose root is the volume that is being made; nothing of it is mounted here meanwhile.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::assemble::{self, Assembled, Supplies};
+use super::options::Answers;
+use super::volume::{self, OpenVolume};
+use super::{Error, Host, create, ids, journal, leftover, release, render, start};
+use crate::config::{Container, Name};
+use crate::fetch::Session;
+use crate::plan::build::Overrides;
+use crate::plugin::storage::Access;
+use crate::plugin::template::types::{Package, Packages};
+use crate::plugin::{StoragePlugin, Unit};
+use crate::runtime::state::Exit;
+use crate::runtime::{self, LaunchOptions, foreground};
+use crate::unpack::{self, Source};
+
+/// Where programs in the new root find the packages.
+const DIRECTORY: &str = "packages";
+/// Downloads at once, each with a connection that it keeps: enough for the disk and the server to work at the same time.
+const AT_ONCE: usize = 3;
+/// What names of throw-away containers begin with; what is left of one is swept up as after `run`.
+const PREFIX: &str = "run-";
+/// Bytes of a program's output that are shown when it fails.
+const SHOWN: u64 = 2000;
+
+/// Fills the root as far as that goes without a program of its own.
+pub(super) fn lay(
+    host: &Host,
+    container: &Container,
+    packages: &Packages,
+    supplies: Supplies<'_>,
+    target: BorrowedFd<'_>,
+) -> Result<Assembled, Error> {
+    let files = obtain(host, packages, supplies)?;
+    render::render(container, target, &Answers::default(), packages.first.clone())?;
+    let base: Vec<_> = packages.stack.iter().zip(&files).filter(|(package, _)| package.base).collect();
+    let mut all = Assembled::default();
+    host.progress.phase("unpacking");
+    for (at, (package, file)) in base.iter().enumerate() {
+        let mut options = assemble::options(container);
+        options.onto_existing = true;
+        options.keep_links = true;
+        host.progress.report(at as u64, Some(base.len() as u64), Unit::Items);
+        let source = Source::Archive(file.as_fd());
+        all.notes.extend(assemble::unpack_quietly(
+            host,
+            options,
+            (Path::new(&package.name), source),
+            target,
+        )?);
+    }
+    all.size = files.iter().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
+    hand_in(host, container, packages, files, target)?;
+    Ok(all)
+}
+
+/// All packages, downloaded side by side, in their order.
+pub(super) fn obtain(host: &Host, packages: &Packages, supplies: Supplies<'_>) -> Result<Vec<File>, Error> {
+    let count = packages.stack.len();
+    host.progress.phase(&format!("downloading {count} packages"));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let found: Mutex<Vec<Option<File>>> = Mutex::new((0..count).map(|_| None).collect());
+    let gate = Mutex::new(());
+    let work = || -> Result<(), Error> {
+        let mut session = Session::default();
+        let mut begun = false;
+        while let Some((at, package)) = take(&next, &packages.stack) {
+            // One after the other they ask for the server's address, and find it where the first did.
+            let alone = (!std::mem::replace(&mut begun, true)).then(|| gate.lock());
+            let file = match supplies.downloads {
+                Some(downloads) => downloads.quietly(&mut session, &package.blob)?,
+                None => supplies.open(host, &package.blob)?.1,
+            };
+            drop(alone);
+            if let Ok(mut found) = found.lock() {
+                found[at] = Some(file);
+            }
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            host.progress.report(done as u64, Some(count as u64), Unit::Items);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE.min(count)).map(|_| scope.spawn(work)).collect();
+        // One that fails takes what is left from the others.
+        let results = threads.into_iter().map(|thread| {
+            let result = thread.join().unwrap_or(Err(Error::Cancelled));
+            if result.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            result
+        });
+        results.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>()
+    })?;
+    let found = found.into_inner().unwrap_or_default();
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn take<'a>(next: &AtomicUsize, stack: &'a [Package]) -> Option<(usize, &'a Package)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    Some((at, stack.get(at)?))
+}
+
+/// Puts all packages where the programs will look for them. They go the way of every file of an image: through the confined helper,
+/// which knows whose ids they get.
+fn hand_in(
+    host: &Host,
+    container: &Container,
+    packages: &Packages,
+    mut files: Vec<File>,
+    target: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|error| Error::io("make a pipe for", Path::new(DIRECTORY))(error.into()))?;
+    let pack = move || -> std::io::Result<()> {
+        let mut archive = tar::Builder::new(File::from(write));
+        for (package, file) in packages.stack.iter().zip(&mut files) {
+            file.rewind()?;
+            let mut header = tar::Header::new_gnu();
+            header.set_size(file.metadata()?.len());
+            header.set_mode(0o644);
+            archive.append_data(&mut header, format!("{DIRECTORY}/{}", package.name), file)?;
+        }
+        archive.into_inner().map(drop)
+    };
+    std::thread::scope(|scope| {
+        let packer = scope.spawn(pack);
+        let mut options = assemble::options(container);
+        options.onto_existing = true;
+        let unpacked = assemble::unpack_quietly(
+            host,
+            options,
+            (Path::new(DIRECTORY), Source::Archive(read.as_fd())),
+            target,
+        );
+        drop(read);
+        let packed = packer.join().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()));
+        unpacked?;
+        packed.map_err(Error::io("hand in", Path::new(DIRECTORY)))
+    })
+}
+
+/// Lets the programs of the new root install the packages. Nobody has the volume open meanwhile; it is open again afterwards.
+pub(super) fn install(
+    host: &Host,
+    storage: &StoragePlugin,
+    container: &Container,
+    volume: &str,
+    packages: &Packages,
+) -> Result<OpenVolume, Error> {
+    host.progress.phase(&format!("installing {} packages", packages.stack.len()));
+    for argv in &packages.install {
+        run(host, container, volume, argv, packages)?;
+        host.check_cancelled()?;
+    }
+    let open = volume::open(storage, volume, Access::ReadWrite)?;
+    unpack::remove(open.root(), DIRECTORY.as_ref(), ids::id_mode(container))?;
+    Ok(open)
+}
+
+/// One program, in a container of its own.
+fn run(
+    host: &Host,
+    like: &Container,
+    volume: &str,
+    argv: &[String],
+    packages: &Packages,
+) -> Result<(), Error> {
+    let name = host.fresh_name(PREFIX)?;
+    let mut claim = journal::claim(host, &[&name], "create")?;
+    let mut container = Container::default();
+    container.rootfs.storage.clone_from(&like.rootfs.storage);
+    create::begin(host, &name, &container)?;
+    let result = run_in(host, &name, container, like, volume, argv, packages);
+    ids::release(host, &name)?;
+    leftover::remove_directory(host, &name)?;
+    claim.discard(&name);
+    let (exit, mut output) = result?;
+    if exit.code == Some(0) {
+        return Ok(());
+    }
+    host.check_cancelled()?;
+    let program = argv.first().map_or("", String::as_str);
+    Err(Error::Invalid {
+        message: format!(
+            "{program} of the new root ended with status {}; it said last:\n{}",
+            exit.status(),
+            last_words(&mut output)
+        ),
+        hint: "if this is the packages' fault, another mirror or release may be better; -v shows the whole"
+            .into(),
+    })
+}
+
+fn run_in(
+    host: &Host,
+    name: &Name,
+    mut container: Container,
+    like: &Container,
+    volume: &str,
+    argv: &[String],
+    packages: &Packages,
+) -> Result<(Exit, File), Error> {
+    // Where files have shifted ids on disk, they are those of the container that it will be.
+    container.ids = match ids::are_shifted(like) {
+        true => like.ids.clone(),
+        false => ids::allocate(host, name)?,
+    };
+    container.rootfs.volume = Some(volume.to_owned());
+    let overrides = Overrides {
+        command: Some(argv.to_vec()),
+        stub: Some(true),
+        environment: packages
+            .environment
+            .iter()
+            .map(|pair| (pair.name.clone(), pair.value.clone()))
+            .collect(),
+        streams: true,
+        ..Overrides::default()
+    };
+    let plan = start::plan_of(host, name, &container, &overrides)?;
+    ids::act_for_all(host)?;
+    start::hand_over(&plan)?;
+    let memory = memfd_create("wxc-output", MemfdFlags::CLOEXEC)
+        .map_err(|error| Error::io("keep the output of", &PathBuf::from(&argv[0]))(error.into()))?;
+    let output = File::from(memory);
+    let nothing = File::open("/dev/null").map_err(Error::io("open", Path::new("/dev/null")))?;
+    let options = LaunchOptions {
+        foreground: true,
+        streams: Some([nothing.as_fd(), output.as_fd(), output.as_fd()]),
+        program: None,
+        runner: release::arguments(host),
+        environment: host.environment.clone(),
+        pidfile: None,
+    };
+    let launched = runtime::launch(&plan, &options)?;
+    let exit = foreground::accompany(&launched, &host.layout.run_directory(name), name.as_str())?;
+    Ok((exit, output))
+}
+
+/// The end of what a program has written, for a person.
+fn last_words(output: &mut File) -> String {
+    let length = output.metadata().map_or(0, |meta| meta.len());
+    let mut text = Vec::new();
+    let from = SeekFrom::Start(length.saturating_sub(SHOWN));
+    drop(output.seek(from).and_then(|_| output.read_to_end(&mut text)));
+    let text = String::from_utf8_lossy(&text);
+    let plain: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    plain.trim_end().to_owned()
+}

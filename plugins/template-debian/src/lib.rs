@@ -1,0 +1,130 @@
+//! A Debian or Ubuntu straight from a mirror: the signed release, its list of packages, those that are needed, and dpkg to install
+//! them.
+//!
+//! The plugin reads and chooses. The host downloads and checks the packages, unpacks those without which dpkg could not run, and
+//! runs it inside a container.
+#![deny(unsafe_code)]
+
+/// The release and its list of packages.
+mod archive;
+/// What the user can say.
+mod choice;
+/// Fields of Debian's text files.
+mod control;
+/// What is rendered into the root.
+mod files;
+/// Which packages are needed.
+mod solve;
+
+#[allow(unsafe_code, reason = "generated component glue")]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["wit/host", "wit/template"],
+        world: "wxc:template/template-plugin",
+        generate_all,
+    });
+    export!(Debian with_types_in self);
+    use super::Debian;
+}
+
+use bindings::exports::wxc::template::template::Guest;
+use bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind, Pair};
+use bindings::wxc::template::types::{
+    Assembly, Blob, Candidate, Finished, Manifest, Member, Moment, Origin, Package, Packages, Parameter,
+    Remote, Request,
+};
+use choice::Choice;
+use solve::Known;
+
+/// Where the host puts the packages.
+const PLACE: &str = "/packages";
+const DPKG: &str = "/usr/bin/dpkg";
+
+struct Debian;
+
+impl Guest for Debian {
+    fn options() -> Vec<Parameter> {
+        choice::parameters()
+    }
+
+    /// A mirror has no list of its releases.
+    fn search(_: Request, _: u32) -> Result<Vec<Candidate>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn resolve(request: Request) -> Result<Manifest, Error> {
+        let choice = Choice::of(&request)?;
+        let release = archive::release(&choice)?;
+        let lists = archive::packages(&choice, &release)?;
+        let known = Known::of(&lists, &choice.architecture).map_err(|why| {
+            error(ErrorKind::Integrity, format!("the list of packages of {}: {why}", choice.mirror))
+        })?;
+        let needed = solve::needed(&known, &choice).map_err(|why| {
+            error(ErrorKind::NotFound, format!("{} of {}: {why}", choice.release, choice.mirror))
+        })?;
+        let stack: Vec<Package> =
+            needed.iter().map(|(found, base)| package(&choice, found, *base)).collect::<Result<_, _>>()?;
+        let assembly = Assembly::Packages(Packages {
+            first: files::first(&choice.architecture),
+            install: install(&stack),
+            stack,
+            environment: files::environment(),
+        });
+        let mut extra = choice.include.clone();
+        extra.sort_unstable();
+        let extra = if extra.is_empty() { String::new() } else { format!("+{}", extra.join("+")) };
+        Ok(Manifest {
+            product: format!(
+                "{}/{}/{}/{}{extra}",
+                release.origin, release.codename, choice.architecture, choice.variant
+            ),
+            serial: release.serial,
+            architecture: choice::of_kernel(&choice.architecture).into(),
+            expires: None,
+            signer: Some(release.signer),
+            assembly,
+        })
+    }
+
+    fn finish(_: Moment, request: Request, manifest: Manifest, _: Vec<Member>) -> Result<Finished, Error> {
+        let choice = Choice::of(&request)?;
+        let codename = manifest.product.split('/').nth(1).unwrap_or(choice.release);
+        let has = |name: &str| match &manifest.assembly {
+            Assembly::Packages(packages) => {
+                packages.stack.iter().any(|package| package.name.split('_').next() == Some(name))
+            }
+            _ => false,
+        };
+        Ok(Finished {
+            settings: Vec::new(),
+            files: files::last(&choice, &request.container, codename, &has),
+            again: Vec::new(),
+            message: Some(format!("To log in: wxc attach {}, and then passwd.", request.container)),
+        })
+    }
+}
+
+fn package(choice: &Choice<'_>, found: &solve::Found<'_>, base: bool) -> Result<Package, Error> {
+    let name = found.filename.rsplit('/').next().unwrap_or_default().to_owned();
+    let urls = vec![format!("{}/{}", choice.mirror, found.filename)];
+    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: found.sha256.to_owned() };
+    let origin = Origin::Remote(Remote { urls, headers: Vec::new() });
+    let blob = Blob { origin, digest: Some(digest), size: Some(found.size) };
+    Ok(Package { name, blob, base })
+}
+
+/// All are unpacked before any is set up: dpkg then finds an order in which everything has what it needs.
+fn install(stack: &[Package]) -> Vec<Vec<String>> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut unpack = words(&[DPKG, "--force-depends", "--force-unsafe-io", "--unpack"]);
+    unpack.extend(stack.iter().map(|package| format!("{PLACE}/{}", package.name)));
+    vec![unpack, words(&[DPKG, "--force-unsafe-io", "--configure", "--pending"])]
+}
+
+fn pair(name: &str, value: &str) -> Pair {
+    Pair { name: name.into(), value: value.into() }
+}
+
+fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+    Error { kind, message: message.into() }
+}

@@ -1,0 +1,230 @@
+//! A Debian of a mirror's packages: what is signed, what is needed, and that it boots; and mirrors that lie.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wxc_tests::keys::Keys;
+use wxc_tests::server::{Server, sha256};
+use wxc_tests::{Env, fixtures, needs};
+
+/// Waits until systemd says what became of the start.
+fn boots(env: &Env, name: &str) {
+    env.wxc(["start", name]).ok();
+    let begun = Instant::now();
+    loop {
+        let said = env.wxc(["attach", name, "--", "systemctl", "is-system-running"]).run().stdout;
+        match said.trim() {
+            "running" => return,
+            _ if begun.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(200)),
+            other => panic!(
+                "{name} is {other:?}: {}",
+                env.wxc(["attach", name, "--", "systemctl", "--failed", "--no-legend"]).run().stdout
+            ),
+        }
+    }
+}
+
+fn words<'a>(name: &'a str, storage: &'a str, mirror: &'a str, release: &'a str) -> Vec<&'a str> {
+    vec!["create", name, "-B", storage, "-t", "debian", "--", "--mirror", mirror, "-r", release]
+}
+
+#[test]
+fn the_current_release_is_made_and_boots_and_the_next_one_is_a_clone() {
+    needs!(root, userns, cgroups, mirror);
+    let env = Env::new();
+    let mirror = fixtures::mirror().unwrap();
+    let mut first = words("one", "overlay", &mirror, "trixie");
+    first.extend(["--include", "less,nano"]);
+    let made = env.wxc(first.clone()).run();
+    assert!(made.status.success(), "{}", made.told());
+    boots(&env, "one");
+    // Every package is set up, dpkg has nothing to complain of, and nothing of the making is left.
+    let odd = env.inside(
+        "one",
+        "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n' | grep -v '^ii ' ; dpkg --audit; true",
+    );
+    assert_eq!(odd, "");
+    assert_eq!(env.inside("one", "ls -d /packages /usr/sbin/policy-rc.d 2>/dev/null; true"), "");
+    assert_eq!(env.inside("one", "dpkg-query -W -f '${Package} ' less nano"), "less nano");
+    assert_eq!(
+        env.inside("one", "cat /etc/hostname; stat -c %a /usr/bin/passwd; readlink /bin"),
+        "one\n4755\nusr/bin"
+    );
+    let config = fs::read_to_string(env.container("one").join("container.toml")).unwrap();
+    assert!(config.contains("signer = ") && config.contains("debian/trixie/"), "{config}");
+    let mut second = first;
+    second[1] = "two";
+    let made = env.wxc(second).run();
+    assert!(made.status.success() && !made.stderr.contains("installing"), "{}", made.told());
+    boots(&env, "two");
+    let id = |name: &str| env.inside(name, "cat /etc/machine-id");
+    assert_ne!(id("one"), id("two"));
+    // Nothing of the containers in which dpkg ran.
+    let left: Vec<String> = env.wxc(["ls", "-1"]).ok().lines().map(str::to_owned).collect();
+    assert_eq!(left, ["one", "two"]);
+}
+
+#[test]
+fn the_release_before_boots_on_a_directory() {
+    needs!(root, userns, cgroups, mirror);
+    let env = Env::new();
+    env.wxc(words("old", "dir", &fixtures::mirror().unwrap(), "bookworm")).ok();
+    boots(&env, "old");
+    assert_eq!(env.inside("old", ". /etc/os-release; echo $VERSION_CODENAME"), "bookworm");
+}
+
+#[test]
+fn what_the_archive_does_not_have_is_named() {
+    needs!(root, mirror);
+    let env = Env::new();
+    let mirror = fixtures::mirror().unwrap();
+    let refused = env.wxc(words("x", "dir", &mirror, "no-such")).fails(1);
+    assert!(refused.contains("has no release \"no-such\""), "{refused}");
+    let refused = env.wxc([&words("x", "dir", &mirror, "trixie")[..], &["-i", "no-such"]].concat()).fails(1);
+    assert!(refused.contains("there is no package \"no-such\", for --include"), "{refused}");
+    let refused = env.wxc([&words("x", "dir", &mirror, "trixie")[..], &["-a", "z80"]].concat()).fails(1);
+    assert!(refused.contains("has no main/binary-z80/Packages.gz"), "{refused}");
+}
+
+/// A mirror of a test's own, with packages that are none.
+struct Mirror {
+    server: Server,
+    keys: Keys,
+    packages: String,
+    release: String,
+}
+
+impl Mirror {
+    fn new(env: &Env) -> Self {
+        let server = Server::start(&env.file("home"));
+        let (packages, release) = (String::new(), String::new());
+        let mut mirror = Self { server, keys: Keys::new(), packages, release };
+        env.configure(&format!("{}keyring = {:?}\n", mirror.server.remote("local"), mirror.keys.file()));
+        for name in ["base-files", "systemd-sysv", "dbus", "iproute2", "apt"] {
+            mirror.package(name, format!("{name} is none").as_bytes());
+        }
+        mirror
+    }
+
+    fn package(&mut self, name: &str, bytes: &[u8]) {
+        let path = format!("pool/{name}_1_amd64.deb");
+        self.server.put(&format!("/{path}"), bytes.to_vec());
+        let essential = if name == "base-files" { "Essential: yes\n" } else { "" };
+        self.packages += &format!(
+            "Package: {name}\nArchitecture: all\n{essential}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
+            bytes.len(),
+            sha256(bytes)
+        );
+    }
+
+    /// Puts list and release there.
+    fn publish(&mut self, codename: &str) {
+        let mut gzip = Command::new("gzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        gzip.stdin.take().unwrap().write_all(self.packages.as_bytes()).unwrap();
+        let list = gzip.wait_with_output().unwrap().stdout;
+        let machine = wxc_tests::oci::machine();
+        let path = format!("main/binary-{machine}/Packages.gz");
+        self.release = format!(
+            "Origin: Test\nSuite: {codename}\nCodename: {codename}\nDate: Sat, 09 Aug 2025 10:03:24 UTC\nSHA256:\n {} {} {path}\n",
+            sha256(&list),
+            list.len()
+        );
+        self.server.put(&format!("/dists/testing/{path}"), list);
+        self.server.put("/dists/testing/InRelease", self.keys.clear(self.release.as_bytes()));
+    }
+
+    fn refuses(&self, env: &Env) -> String {
+        let said = env
+            .wxc(["create", "x", "-B", "dir", "-t", "debian", "--", "-m", "local", "-r", "testing"])
+            .fails(1);
+        assert!(!env.container("x").exists());
+        assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
+        // What was fetched a moment ago is fetched again.
+        let _gone = fs::remove_dir_all(env.container("x").with_file_name(".downloads"));
+        said
+    }
+}
+
+#[test]
+fn a_mirror_that_lies_is_refused_and_leaves_nothing() {
+    needs!(root, userns, cgroups);
+    let env = Env::new();
+    let mut mirror = Mirror::new(&env);
+    mirror.publish("testing");
+    // All of it holds, and the packages are none.
+    let said = mirror.refuses(&env);
+    assert!(said.contains("base-files_1_amd64.deb"), "{said}");
+    // Nobody has signed it; somebody else has; it was changed.
+    let signed = mirror.server.get("/dists/testing/InRelease");
+    mirror.server.put("/dists/testing/InRelease", mirror.release.clone());
+    assert!(mirror.refuses(&env).contains("no signature"));
+    mirror.server.put("/dists/testing/InRelease", Keys::new().clear(mirror.release.as_bytes()));
+    let said = mirror.refuses(&env);
+    assert!(said.contains("nobody vouches for") && said.contains("not in the key ring"), "{said}");
+    let changed = String::from_utf8(signed.clone()).unwrap().replace("Origin: Test", "Origin: Other");
+    mirror.server.put("/dists/testing/InRelease", changed);
+    assert!(mirror.refuses(&env).contains("does not hold"));
+    // Another release, which the same keys have signed.
+    mirror.publish("stable");
+    let said = mirror.refuses(&env);
+    assert!(said.contains("is the release stable (stable), and not testing"), "{said}");
+    // A list, and a package, of other bytes.
+    mirror.publish("testing");
+    let list = format!("/dists/testing/main/binary-{}/Packages.gz", wxc_tests::oci::machine());
+    let good = mirror.server.get(&list);
+    mirror.server.put(&list, [&good[..], b"x"].concat());
+    assert!(mirror.refuses(&env).contains("Packages.gz"));
+    mirror.server.put(&list, good);
+    mirror.server.put("/pool/dbus_1_amd64.deb", "other bytes");
+    let said = mirror.refuses(&env);
+    assert!(said.contains("dbus_1_amd64.deb"), "{said}");
+    // A package that leads elsewhere.
+    mirror.packages = mirror.packages.replace("pool/dbus", "pool/../../dbus");
+    mirror.publish("testing");
+    assert!(mirror.refuses(&env).contains("no place on a mirror"));
+}
+
+#[test]
+fn a_root_in_which_nothing_runs_says_what_could_not_and_leaves_nothing() {
+    needs!(root, userns, cgroups);
+    let env = Env::new();
+    let mut mirror = Mirror::new(&env);
+    // A real package, with a program that fails in the place of dpkg.
+    let dir = tempfile::tempdir().unwrap();
+    let make = |script: &str| {
+        let busybox = fixtures::busybox_program().unwrap();
+        let tree = dir.path().join("tree");
+        let _old = fs::remove_dir_all(&tree);
+        fs::create_dir_all(tree.join("usr/bin")).unwrap();
+        fs::copy(&busybox, tree.join("usr/bin/sh")).unwrap();
+        fs::write(tree.join("usr/bin/dpkg"), script).unwrap();
+        let run = |words: &[&str]| {
+            let done = Command::new(words[0]).args(&words[1..]).current_dir(dir.path()).status().unwrap();
+            assert!(done.success(), "{words:?}");
+        };
+        run(&["chmod", "755", "tree/usr/bin/dpkg"]);
+        run(&["tar", "-C", "tree", "-czf", "data.tar.gz", "."]);
+        fs::write(dir.path().join("debian-binary"), "2.0\n").unwrap();
+        let _old = fs::remove_file(dir.path().join("x.deb"));
+        run(&["ar", "rc", "x.deb", "debian-binary", "data.tar.gz"]);
+        fs::read(dir.path().join("x.deb")).unwrap()
+    };
+    let failing = make("#!/usr/bin/sh\necho this is why; ls /packages; exit 7\n");
+    mirror.packages.clear();
+    for name in ["base-files", "systemd-sysv", "dbus", "iproute2", "apt"] {
+        mirror.package(name, &failing);
+    }
+    mirror.publish("testing");
+    let said = mirror.refuses(&env);
+    assert!(said.contains("ended with status 7") && said.contains("this is why"), "{said}");
+    assert!(said.contains("iproute2_1_amd64.deb"), "the packages were not there: {said}");
+    // Without one at all.
+    mirror.packages.clear();
+    for name in ["base-files", "systemd-sysv", "dbus", "iproute2", "apt"] {
+        mirror.package(name, &make(""));
+    }
+    mirror.publish("testing");
+    mirror.refuses(&env);
+}
