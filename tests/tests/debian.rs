@@ -228,3 +228,12 @@ fn a_root_in_which_nothing_runs_says_what_could_not_and_leaves_nothing() {
     mirror.publish("testing");
     mirror.refuses(&env);
 }
+
+#[test]
+fn an_ordinary_user_makes_a_debian() {
+    needs!(subordinate_ids, cgroups, mirror);
+    let env = Env::of_user(2);
+    env.wxc(words("one", "dir", &fixtures::mirror().unwrap(), "trixie")).ok();
+    env.wxc(["start", "one"]).ok();
+    assert_eq!(env.inside("one", "cat /etc/hostname; dpkg --audit"), "one");
+}

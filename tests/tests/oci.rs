@@ -377,3 +377,15 @@ fn a_registry_that_wants_a_token_gets_one_and_nobody_else_does() {
     let seen = files.seen("/kept/elsewhere");
     assert!(seen.len() == 1 && !seen[0].headers.contains_key("authorization"), "{seen:?}");
 }
+
+#[test]
+fn an_ordinary_user_runs_images() {
+    needs!(subordinate_ids, cgroups, busybox);
+    let env = Env::of_user(1);
+    let upper: &[Entry<'_>] = &[Entry::File("t", "2"), Entry::File("bin/.wh.vi", "")];
+    let image = layout(&env, "image", &[upper], &json!({ "User": "5:6" }));
+    let mode = Command::new("chmod").args(["-R", "a+rX"]).arg(&image).status().unwrap();
+    assert!(mode.success());
+    let said = run(&env, &image, "cat /t; echo; id -u; id -g; ls /bin/vi 2>/dev/null; stat -c %u /t");
+    assert_eq!(said, "2\n5\n6\n0\n");
+}

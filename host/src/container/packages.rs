@@ -35,6 +35,9 @@ const DIRECTORY: &str = "packages";
 const AT_ONCE: usize = 3;
 /// What names of throw-away containers begin with; what is left of one is swept up as after `run`.
 const PREFIX: &str = "run-";
+/// How a program ends that the user has stopped: 128 and the signal.
+const SIGINT: i32 = 128 + 2;
+const SIGTERM: i32 = 128 + 15;
 /// Bytes of a program's output that are shown when it fails.
 const SHOWN: u64 = 2000;
 
@@ -163,6 +166,7 @@ pub(super) fn install(
     volume: &str,
     packages: &Packages,
 ) -> Result<OpenVolume, Error> {
+    super::run::sweep(host)?;
     host.progress.phase(&format!("installing {} packages", packages.stack.len()));
     for argv in &packages.install {
         run(host, container, volume, argv, packages)?;
@@ -193,6 +197,10 @@ fn run(
     let (exit, mut output) = result?;
     if exit.code == Some(0) {
         return Ok(());
+    }
+    // What the user sent us went to the program.
+    if [SIGINT, SIGTERM].contains(&exit.status()) {
+        return Err(Error::Cancelled);
     }
     host.check_cancelled()?;
     let program = argv.first().map_or("", String::as_str);
@@ -261,5 +269,7 @@ fn last_words(output: &mut File) -> String {
     drop(output.seek(from).and_then(|_| output.read_to_end(&mut text)));
     let text = String::from_utf8_lossy(&text);
     let plain: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
-    plain.trim_end().to_owned()
+    // From the beginning of a line.
+    let whole = if length > SHOWN { plain.split_once('\n').map_or("", |(_, rest)| rest) } else { &plain };
+    whole.trim_end().to_owned()
 }

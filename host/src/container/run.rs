@@ -133,7 +133,7 @@ fn remove(host: &Host, name: &Name) -> Result<(), Error> {
 }
 
 /// Removes throw-away containers whose command and monitor were both killed: nobody else will.
-fn sweep(host: &Host) -> Result<(), Error> {
+pub(super) fn sweep(host: &Host) -> Result<(), Error> {
     let entries = std::fs::read_dir(&host.layout.path).map_err(Error::io("list", &host.layout.path))?;
     let words = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     for name in words.filter(|word| word.starts_with(PREFIX)).filter_map(|word| word.parse::<Name>().ok()) {
