@@ -120,6 +120,7 @@ fn an_administrator_sees_what_a_built_in_plugin_can_touch() {
         "storage-dir",
         "storage-loop",
         "storage-overlay",
+        "template-busybox",
         "template-debian",
         "template-download",
         "template-host",

@@ -4,6 +4,7 @@
 
 mod attach;
 mod boot;
+mod busybox;
 mod cli;
 mod conformance;
 mod copy;

@@ -47,6 +47,7 @@ fn those_that_come_with_it_are_listed_and_shown() {
         "storage-dir",
         "storage-loop",
         "storage-overlay",
+        "template-busybox",
         "template-debian",
         "template-download",
         "template-host",

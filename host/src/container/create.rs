@@ -131,7 +131,9 @@ impl Prospect {
         let chosen = plugins::choose(host, &container.rootfs.storage)?;
         container.rootfs.storage = chosen.name;
         let mut template = plugins::load_template(host, &request.template)?;
-        let mut answers = options::parse(template.identity(), &template.options()?, &request.options)?;
+        let parameters = template.options()?;
+        let mut answers = options::parse(template.identity(), &parameters, &request.options)?;
+        options::complete(&mut answers, &parameters, template.declared_inputs());
         let downloads = downloads::connect(host, &mut template, &mut answers)?;
         let server = server_of(&template, &answers);
         let policy = vouch::connect(host, &mut template, &server)?;

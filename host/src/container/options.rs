@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::plugin::Identity;
+use crate::plugin::manifest::Input;
 pub use crate::plugin::template::types::{Pair, Parameter, ParameterKind};
 
 /// What the user said.
@@ -77,6 +78,18 @@ pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) ->
         }
     }
     answers(template, said)
+}
+
+/// Adds the files of the host that parameters mean which the user said nothing of: of each the first that is there.
+pub(super) fn complete(answers: &mut Answers, parameters: &[Parameter], inputs: &BTreeMap<String, Input>) {
+    for (name, input) in inputs {
+        let open = !answers.given.contains_key(name);
+        let parameter = parameters.iter().find(|own| own.name == *name && own.kind == ParameterKind::File);
+        if let Some(parameter) = parameter.filter(|_| open) {
+            // What is there and no file is as good as nothing.
+            let _found = input.default.iter().find(|path| answer(answers, parameter, path).is_ok());
+        }
+    }
 }
 
 /// The same for a look at what there is: nothing is required, and what is not said is no filter, but for what names a server.

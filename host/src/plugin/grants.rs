@@ -58,6 +58,7 @@ impl Permission {
             ("inputs", None) => "read small files in what you name with its options".into(),
             ("host-system", None) => "show directories of this host to a container, read-only".into(),
             ("host-directory", Some(path)) => format!("show this host's {path} to a container, read-only"),
+            ("host-file", Some(path)) => format!("copy this host's {path} into a container"),
             ("bootstrap", Some(program)) => format!("run {program} in a throw-away container"),
             ("keyring", Some(name)) => format!("have signatures checked with your key ring {name}"),
             ("share", Some(text)) => format!("mount a directory that you name into containers: {text}"),
@@ -131,6 +132,8 @@ pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
         let directories = manifest.host_system.iter().flat_map(|h| &h.directories);
         parts.extend(directories.map(|d| format!("host-directory:{d}")));
     }
+    let files = manifest.inputs.values().flat_map(|input| &input.default);
+    parts.extend(files.map(|path| format!("host-file:{path}")));
     if has(&asked, "trust") {
         parts.extend(manifest.trust.iter().flat_map(|t| &t.keyrings).map(|k| format!("keyring:{k}")));
     }

@@ -73,6 +73,9 @@ pub struct Manifest {
     pub fetch: Option<Fetch>,
     /// Key rings it can have signatures checked with.
     pub trust: Option<Trust>,
+    /// Files of the host that a parameter means when the user says nothing, by the parameter.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
     /// Directories of the host that it can show to a container.
     pub host_system: Option<HostSystem>,
     /// Programs run in a throw-away container.
@@ -192,6 +195,16 @@ pub struct Trust {
     /// Names of key rings that the administrator keeps.
     pub keyrings: Vec<String>,
     /// What they vouch for.
+    pub reason: String,
+}
+
+/// A parameter under `[inputs.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Input {
+    /// Files, of which the first that is there counts.
+    pub default: Vec<String>,
+    /// What it is for.
     pub reason: String,
 }
 
@@ -348,6 +361,19 @@ impl Manifest {
             if !SHOWN_AT_MOST.contains(&directory.as_str()) {
                 let at_most = SHOWN_AT_MOST.join(", ");
                 return bad("host-system", format!("{directory:?} is never shown; at most {at_most}"));
+            }
+        }
+        for (name, input) in &self.inputs {
+            // A program or a library, and nothing that holds keys, accounts or state.
+            let shown = |path: &str| {
+                SHOWN_AT_MOST
+                    .iter()
+                    .any(|top| path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/')))
+            };
+            let good = |path: &String| shown(path) && !path.split('/').any(|part| part == "..");
+            if let Some(bad_one) = input.default.iter().find(|path| !good(path)) {
+                let why = format!("{bad_one:?} is not below one of {}", SHOWN_AT_MOST.join(", "));
+                return bad(&format!("inputs.{name}"), why);
             }
         }
         for origin in self.fetch.iter().flat_map(|f| &f.origins) {

@@ -6,7 +6,7 @@
 //! template returns is checked here against the contract and its own manifest. What only the host's other
 //! rooms can judge is theirs: which settings a template may set, and where a digest is required.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -147,6 +147,12 @@ impl TemplatePlugin {
     /// From now on its calls may read small pieces of what the user named.
     pub fn read_through(&mut self, inputs: Arc<dyn Inputs>) {
         self.inputs = Some(inputs);
+    }
+
+    /// The files of the host that its parameters mean unless told.
+    #[must_use]
+    pub fn declared_inputs(&self) -> &BTreeMap<String, manifest::Input> {
+        &self.ready.manifest.inputs
     }
 
     /// The key rings that its manifest declares.
@@ -321,6 +327,15 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
             return Err(format!("{:?} is not the name of a parameter", parameter.name));
         }
         one_line([parameter.doc.as_str(), parameter.default.as_deref().unwrap_or("")])?;
+        // It would be a file of the host's that nobody has named.
+        if matches!(parameter.kind, ParameterKind::File | ParameterKind::Directory | ParameterKind::Secret)
+            && parameter.default.is_some()
+        {
+            return Err(format!(
+                "{} has a default, which a file, a directory or a secret cannot have",
+                parameter.name
+            ));
+        }
         if let (ParameterKind::Choice(words), default) = (&parameter.kind, &parameter.default) {
             one_line(words.iter().map(String::as_str))?;
             if default.as_ref().is_some_and(|d| !words.contains(d)) {
@@ -463,6 +478,15 @@ mod tests {
         let bad = [said("from", "x"), said("which", "c")];
         assert!(answers(&parameters, &bad).unwrap_err().contains("none of a, b"));
         assert!(answers(&parameters, &[said("from", "x"), said("from", "y")]).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn no_parameter_names_a_file_of_the_hosts_by_itself() {
+        let with = |kind| check_parameters(&[parameter("from", kind, Some("/etc/shadow"), false)]);
+        for kind in [ParameterKind::File, ParameterKind::Directory, ParameterKind::Secret] {
+            assert!(with(kind).unwrap_err().contains("cannot have"));
+        }
+        assert!(with(ParameterKind::Text).is_ok());
     }
 
     #[test]
