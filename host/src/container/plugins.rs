@@ -5,6 +5,8 @@ use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
 use crate::plugin::{PluginError, SettingValues, StoragePlugin, TemplatePlugin};
 
+/// Where templates keep a little state of their own, which no container can have as a name.
+const STATE: &str = ".plugin-state";
 /// The word that leaves the choice of a storage to us.
 const BEST: &str = "best";
 
@@ -60,7 +62,8 @@ fn first_usable(usable: &dyn Fn(&str) -> Result<(), Error>) -> Result<Chosen, St
 /// A template by name.
 pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, Error> {
     let name = prefixed("template", name);
-    Ok(host.plugins.template(&name, None, &settings_of(host, &name), host.progress.clone())?)
+    let state = host.layout.path.join(STATE);
+    Ok(host.plugins.template(&name, Some(&state), &settings_of(host, &name), host.progress.clone())?)
 }
 
 /// A storage by name, with the containers' directory as its pool.

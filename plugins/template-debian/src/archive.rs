@@ -71,32 +71,45 @@ fn verified(url: &str, document: &[u8]) -> Result<trust::SignedText, Error> {
     Err(error(ErrorKind::Integrity, format!("nobody vouches for {url}: {}", why.join("; "))))
 }
 
-/// The text of the lists of packages, one for each component.
-pub fn packages(choice: &Choice<'_>, release: &Release) -> Result<Vec<String>, Error> {
-    choice.components.iter().map(|component| list(choice, release, component)).collect()
+/// The digests of the lists of packages, one for each component.
+pub fn lists(choice: &Choice<'_>, release: &Release) -> Result<Vec<String>, Error> {
+    let sums = field(&release.text, "SHA256").unwrap_or_default();
+    let digest = |component: &&str| {
+        let file = file(choice, component);
+        let hex = sums.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let (hex, _, name) = (words.next()?, words.next()?, words.next()?);
+            (name == file).then(|| hex.to_owned())
+        });
+        hex.ok_or_else(|| {
+            let message = format!(
+                "{} of {} has no {file}: another architecture or component may be there",
+                choice.release, choice.mirror
+            );
+            error(ErrorKind::NotFound, message)
+        })
+    };
+    choice.components.iter().map(digest).collect()
 }
 
-fn list(choice: &Choice<'_>, release: &Release, component: &str) -> Result<String, Error> {
-    let directory = format!("{component}/binary-{}", choice.architecture);
-    let file = format!("{directory}/Packages.gz");
-    let sums = field(&release.text, "SHA256").unwrap_or_default();
-    let hex = sums.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let (hex, _, name) = (words.next()?, words.next()?, words.next()?);
-        (name == file).then(|| hex.to_owned())
-    });
-    let Some(hex) = hex else {
-        let message = format!(
-            "{} of {} has no {file}: another architecture or component may be there",
-            choice.release, choice.mirror
-        );
-        return Err(error(ErrorKind::NotFound, message));
-    };
+fn file(choice: &Choice<'_>, component: &str) -> String {
+    format!("{component}/binary-{}/Packages.gz", choice.architecture)
+}
+
+/// The text of the lists of packages.
+pub fn packages(choice: &Choice<'_>, release: &Release, digests: &[String]) -> Result<Vec<String>, Error> {
+    let both = choice.components.iter().zip(digests);
+    both.map(|(component, hex)| list(choice, release, component, hex)).collect()
+}
+
+fn list(choice: &Choice<'_>, release: &Release, component: &str, hex: &str) -> Result<String, Error> {
+    let file = file(choice, component);
+    let directory = file.trim_end_matches("/Packages.gz");
     // By its digest it is the one that the release means, also while the mirror is being updated.
     let by_digest = field(&release.text, "Acquire-By-Hash") == Some("yes");
-    let place = if by_digest { format!("{directory}/by-hash/SHA256/{hex}") } else { file };
+    let place = if by_digest { format!("{directory}/by-hash/SHA256/{hex}") } else { file.clone() };
     let url = format!("{}/dists/{}/{place}", choice.mirror, choice.release);
-    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex };
+    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: hex.into() };
     let body = get(&url, LONGEST_LIST, 0, Some(&digest))?
         .ok_or_else(|| error(ErrorKind::NotFound, format!("{url} is not there, and the release names it")))?;
     let mut text = String::new();

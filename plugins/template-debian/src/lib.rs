@@ -13,6 +13,8 @@ mod choice;
 mod control;
 /// What is rendered into the root.
 mod files;
+/// What was found out before.
+mod memory;
 /// Which packages are needed.
 mod solve;
 
@@ -34,6 +36,7 @@ use bindings::wxc::template::types::{
     Remote, Request,
 };
 use choice::Choice;
+use memory::Needed;
 use solve::Known;
 
 /// Where the host puts the packages.
@@ -55,15 +58,24 @@ impl Guest for Debian {
     fn resolve(request: Request) -> Result<Manifest, Error> {
         let choice = Choice::of(&request)?;
         let release = archive::release(&choice)?;
-        let lists = archive::packages(&choice, &release)?;
-        let known = Known::of(&lists, &choice.architecture).map_err(|why| {
-            error(ErrorKind::Integrity, format!("the list of packages of {}: {why}", choice.mirror))
-        })?;
-        let needed = solve::needed(&known, &choice).map_err(|why| {
-            error(ErrorKind::NotFound, format!("{} of {}: {why}", choice.release, choice.mirror))
-        })?;
-        let stack: Vec<Package> =
-            needed.iter().map(|(found, base)| package(&choice, found, *base)).collect::<Result<_, _>>()?;
+        let digests = archive::lists(&choice, &release)?;
+        let question = format!(
+            "{} {} {} {} {}",
+            env!("CARGO_PKG_VERSION"),
+            choice.architecture,
+            choice.variant,
+            choice.include.join(","),
+            digests.join(",")
+        );
+        let needed = match memory::recall(&question) {
+            Some(needed) => needed,
+            None => {
+                let needed = solved(&choice, &release, &digests)?;
+                memory::remember(&question, &needed);
+                needed
+            }
+        };
+        let stack: Vec<Package> = needed.iter().map(|found| package(&choice, found)).collect();
         let assembly = Assembly::Packages(Packages {
             first: files::first(&choice.architecture),
             install: install(&stack),
@@ -104,13 +116,30 @@ impl Guest for Debian {
     }
 }
 
-fn package(choice: &Choice<'_>, found: &solve::Found<'_>, base: bool) -> Result<Package, Error> {
+fn solved(choice: &Choice<'_>, release: &archive::Release, digests: &[String]) -> Result<Vec<Needed>, Error> {
+    let lists = archive::packages(choice, release, digests)?;
+    let known = Known::of(&lists, &choice.architecture).map_err(|why| {
+        error(ErrorKind::Integrity, format!("the list of packages of {}: {why}", choice.mirror))
+    })?;
+    let needed = solve::needed(&known, choice).map_err(|why| {
+        error(ErrorKind::NotFound, format!("{} of {}: {why}", choice.release, choice.mirror))
+    })?;
+    let one = |(found, base): &(solve::Found<'_>, bool)| Needed {
+        filename: found.filename.to_owned(),
+        size: found.size,
+        sha256: found.sha256.to_owned(),
+        base: *base,
+    };
+    Ok(needed.iter().map(one).collect())
+}
+
+fn package(choice: &Choice<'_>, found: &Needed) -> Package {
     let name = found.filename.rsplit('/').next().unwrap_or_default().to_owned();
     let urls = vec![format!("{}/{}", choice.mirror, found.filename)];
-    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: found.sha256.to_owned() };
+    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: found.sha256.clone() };
     let origin = Origin::Remote(Remote { urls, headers: Vec::new() });
     let blob = Blob { origin, digest: Some(digest), size: Some(found.size) };
-    Ok(Package { name, blob, base })
+    Package { name, blob, base: found.base }
 }
 
 /// All are unpacked before any is set up: dpkg then finds an order in which everything has what it needs.
