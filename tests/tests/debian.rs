@@ -141,8 +141,10 @@ impl Mirror {
             .fails(1);
         assert!(!env.container("x").exists());
         assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
-        // What was fetched a moment ago is fetched again.
-        let _gone = fs::remove_dir_all(env.container("x").with_file_name(".downloads"));
+        // What was fetched a moment ago is fetched again, and what was found out of it, too.
+        for kept in [".downloads", ".plugin-state"] {
+            let _gone = fs::remove_dir_all(env.container("x").with_file_name(kept));
+        }
         said
     }
 }
