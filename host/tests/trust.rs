@@ -244,7 +244,6 @@ fn nonsense_is_said_to_be_nonsense() {
     for cut in 0..good.len() {
         assert!(detached(&ring, &good[..cut]).is_err(), "{cut} bytes");
     }
-    // Every byte on its own: none of them may be changed without notice, but what the signature does not cover.
     let armored = gpg.sign("one", &["--armor"]);
     let mut random = armored.clone();
     random.reverse();

@@ -222,6 +222,23 @@ fn a_root_in_which_nothing_runs_says_what_could_not_and_leaves_nothing() {
     let said = mirror.refuses(&env);
     assert!(said.contains("ended with status 7") && said.contains("this is why"), "{said}");
     assert!(said.contains("iproute2_1_amd64.deb"), "the packages were not there: {said}");
+    // More packages than a process may have files.
+    let many: Vec<String> = (0..150).map(|number| format!("many-{number}")).collect();
+    for name in &many {
+        mirror.package(name, &failing);
+    }
+    mirror.publish("testing");
+    let list = many.join(",");
+    let words =
+        ["create", "x", "-B", "dir", "-t", "debian", "--", "-m", "local", "-r", "testing", "-i", &list];
+    let plain = env.wxc(words).into_command();
+    let limited = ["--nofile=100:100".into(), plain.get_program().to_owned()];
+    let mut command = Command::new("prlimit");
+    command.args(limited).args(plain.get_args());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ended with status 7"), "{said}");
     // Without one at all.
     mirror.packages.clear();
     for name in ["base-files", "systemd-sysv", "dbus", "iproute2", "apt"] {

@@ -106,6 +106,10 @@ fn a_split_image_becomes_a_container_whose_files_follow_its_name() {
     assert!(!Path::new("/etc/wxc-escaped").exists());
     env.wxc(["stop", "web", "-k"]).ok();
     env.wxc(["copy", "web", "two"]).ok();
+    // Who keeps the host name keeps it in rendered files, too.
+    env.wxc(["copy", "-K", "web", "same"]).ok();
+    env.wxc(["start", "same"]).ok();
+    assert_eq!(read("same", "/etc/hostname; hostname"), "web\nweb");
     env.wxc(["copy", "-R", "two", "three"]).ok();
     env.wxc(["start", "three"]).ok();
     assert_eq!(read("three", "/etc/hostname"), "three");

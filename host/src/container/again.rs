@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::options::Answers;
 use super::render::render;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, plugins, store};
+use super::{Error, Host, carry, plugins, store};
 use crate::config::{Container, Name};
 use crate::plugin::TemplatePlugin;
 use crate::plugin::storage::Access;
@@ -117,16 +117,16 @@ fn blobs(assembly: &mut Assembly) -> Vec<&mut Blob> {
     }
 }
 
-/// For a copy, whose root is open: what the original's image wants, under the copy's name.
+/// For a copy, whose root is open: what the original's image wants, under the host name that the copy has.
 pub(super) fn copied(
     host: &Host,
     (from, to): (&Path, &Path),
-    name: &Name,
+    name: &str,
     container: &Container,
     root: &OpenVolume,
 ) -> Result<(), Error> {
     let Some(mut kept) = Kept::of(from)? else { return Ok(()) };
-    kept.request.container = name.to_string();
+    name.clone_into(&mut kept.request.container);
     kept.write(to)?;
     match kept.moments.contains(&Moment::Copy) {
         true => kept.render(host, Moment::Copy, container, root.root()),
@@ -134,17 +134,17 @@ pub(super) fn copied(
     }
 }
 
-/// For a container that has got another name.
+/// For a container that has got another name, and with it another host name.
 pub(super) fn renamed(
     host: &Host,
-    name: &Name,
+    (name, host_name): (&Name, &str),
     container: &Container,
     root: &OpenVolume,
 ) -> Result<(), Error> {
     let directory = host.layout.directory(name);
     let Some(mut kept) = Kept::of(&directory)? else { return Ok(()) };
     if kept.moments.contains(&Moment::Rename) {
-        kept.request.container = name.to_string();
+        host_name.clone_into(&mut kept.request.container);
         kept.render(host, Moment::Rename, container, root.root())?;
     }
     Ok(())
@@ -157,12 +157,13 @@ pub(super) fn starting(host: &Host, name: &Name) -> Result<(), Error> {
         return Ok(());
     };
     let container = store::load(host, name)?;
-    if container.rootfs.read_only {
+    // What is not to be changed, or only in memory, stays as it is.
+    if container.rootfs.read_only || container.rootfs.in_memory {
         return Ok(());
     }
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let id = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
     let root = volume::open(&storage, &id, Access::ReadWrite)?;
-    kept.request.container = name.to_string();
+    kept.request.container = carry::host_name(&container, name);
     kept.render(host, Moment::Start, &container, root.root())
 }

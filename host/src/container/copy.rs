@@ -292,7 +292,7 @@ impl Work<'_> {
         let renamed = identity::NewName { old: &old, new: &new };
         identity::renew(root.root(), Some(&renamed).filter(|_| !self.request.keep_name))?;
         let directories = (host.layout.directory(self.from), there.layout.directory(self.to));
-        again::copied(there, (&directories.0, &directories.1), self.to, &carried.container, &root)?;
+        again::copied(there, (&directories.0, &directories.1), &new, &carried.container, &root)?;
         // Content first, then the name that says it is complete.
         operation.step("copy.durable")?;
         let directory = there.layout.directory(self.to);

@@ -191,7 +191,7 @@ impl Prospect {
             (Assembly::Layers(layers), Some(downloads)) => downloads.all_layers(layers, self.image.is_none()),
             (Assembly::Packages(all), downloads) if self.image.is_none() => {
                 let supplies = Supplies { answers: &self.answers, downloads: downloads.as_ref() };
-                packages::obtain(host, all, supplies).map(drop)
+                packages::obtain(host, all, supplies)
             }
             _ => Ok(()),
         }

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -49,50 +50,57 @@ pub(super) fn lay(
     supplies: Supplies<'_>,
     target: BorrowedFd<'_>,
 ) -> Result<Assembled, Error> {
-    let files = obtain(host, packages, supplies)?;
+    obtain(host, packages, supplies)?;
     render::render(container, target, &Answers::default(), packages.first.clone())?;
-    let base: Vec<_> = packages.stack.iter().zip(&files).filter(|(package, _)| package.base).collect();
+    let base: Vec<&Package> = packages.stack.iter().filter(|package| package.base).collect();
     let mut all = Assembled::default();
+    let mut session = Session::default();
     host.progress.phase("unpacking");
-    for (at, (package, file)) in base.iter().enumerate() {
+    for (at, package) in base.iter().enumerate() {
         let mut options = assemble::options(container);
         options.onto_existing = true;
         options.keep_links = true;
         host.progress.report(at as u64, Some(base.len() as u64), Unit::Items);
-        let source = Source::Archive(file.as_fd());
-        all.notes.extend(assemble::unpack_quietly(
-            host,
-            options,
-            (Path::new(&package.name), source),
-            target,
-        )?);
+        let file = open(host, supplies, &mut session, package)?;
+        let from = (Path::new(&package.name), Source::Archive(file.as_fd()));
+        all.notes.extend(assemble::unpack_quietly(host, options, from, target)?);
     }
-    all.size = files.iter().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
-    hand_in(host, container, packages, files, target)?;
+    all.size = packages.stack.iter().filter_map(|package| package.blob.size).sum();
+    hand_in(host, container, packages, supplies, target)?;
     Ok(all)
 }
 
-/// All packages, downloaded side by side, in their order.
-pub(super) fn obtain(host: &Host, packages: &Packages, supplies: Supplies<'_>) -> Result<Vec<File>, Error> {
+/// A package's bytes. Opened when they are wanted: a system may have more packages than a process may have files.
+fn open(
+    host: &Host,
+    supplies: Supplies<'_>,
+    session: &mut Session,
+    package: &Package,
+) -> Result<File, Error> {
+    match supplies.downloads {
+        Some(downloads) => downloads.quietly(session, &package.blob),
+        None => Ok(supplies.open(host, &package.blob)?.1),
+    }
+}
+
+/// Has all packages here, downloaded side by side.
+pub(super) fn obtain(host: &Host, packages: &Packages, supplies: Supplies<'_>) -> Result<(), Error> {
     let count = packages.stack.len();
     host.progress.phase(&format!("downloading {count} packages"));
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let found: Mutex<Vec<Option<File>>> = Mutex::new((0..count).map(|_| None).collect());
-    let gate = Mutex::new(());
+    let (next, done, gate) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(()));
     let work = || -> Result<(), Error> {
         let mut session = Session::default();
         let mut begun = false;
-        while let Some((at, package)) = take(&next, &packages.stack) {
+        while let Some(package) = take(&next, &packages.stack) {
             // One after the other they ask for the server's address, and find it where the first did.
             let alone = (!std::mem::replace(&mut begun, true)).then(|| gate.lock());
-            let file = match supplies.downloads {
-                Some(downloads) => downloads.quietly(&mut session, &package.blob)?,
-                None => supplies.open(host, &package.blob)?.1,
-            };
+            let had = open(host, supplies, &mut session, package).map(drop);
             drop(alone);
-            if let Ok(mut found) = found.lock() {
-                found[at] = Some(file);
+            if had.is_err() {
+                // The others find nothing left to do.
+                next.store(count, Ordering::Relaxed);
             }
+            had?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             host.progress.report(done as u64, Some(count as u64), Unit::Items);
         }
@@ -100,23 +108,16 @@ pub(super) fn obtain(host: &Host, packages: &Packages, supplies: Supplies<'_>) -
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE.min(count)).map(|_| scope.spawn(work)).collect();
-        // One that fails takes what is left from the others.
-        let results = threads.into_iter().map(|thread| {
-            let result = thread.join().unwrap_or(Err(Error::Cancelled));
-            if result.is_err() {
-                next.store(count, Ordering::Relaxed);
-            }
-            result
-        });
-        results.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>()
-    })?;
-    let found = found.into_inner().unwrap_or_default();
-    Ok(found.into_iter().flatten().collect())
+        let join = |thread: ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
-fn take<'a>(next: &AtomicUsize, stack: &'a [Package]) -> Option<(usize, &'a Package)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    Some((at, stack.get(at)?))
+fn take<'a>(next: &AtomicUsize, stack: &'a [Package]) -> Option<&'a Package> {
+    stack.get(next.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Puts all packages where the programs will look for them. They go the way of every file of an image: through the confined helper,
@@ -125,21 +126,24 @@ fn hand_in(
     host: &Host,
     container: &Container,
     packages: &Packages,
-    mut files: Vec<File>,
+    supplies: Supplies<'_>,
     target: BorrowedFd<'_>,
 ) -> Result<(), Error> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Error::io("make a pipe for", Path::new(DIRECTORY))(error.into()))?;
-    let pack = move || -> std::io::Result<()> {
+    let pack = move || -> Result<(), Error> {
+        let failed = || Error::io("hand in", Path::new(DIRECTORY));
         let mut archive = tar::Builder::new(File::from(write));
-        for (package, file) in packages.stack.iter().zip(&mut files) {
-            file.rewind()?;
+        let mut session = Session::default();
+        for package in &packages.stack {
+            let file = open(host, supplies, &mut session, package)?;
             let mut header = tar::Header::new_gnu();
-            header.set_size(file.metadata()?.len());
+            header.set_size(file.metadata().map_err(failed())?.len());
             header.set_mode(0o644);
-            archive.append_data(&mut header, format!("{DIRECTORY}/{}", package.name), file)?;
+            let name = format!("{DIRECTORY}/{}", package.name);
+            archive.append_data(&mut header, name, file).map_err(failed())?;
         }
-        archive.into_inner().map(drop)
+        archive.into_inner().map(drop).map_err(failed())
     };
     std::thread::scope(|scope| {
         let packer = scope.spawn(pack);
@@ -152,9 +156,10 @@ fn hand_in(
             target,
         );
         drop(read);
-        let packed = packer.join().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()));
-        unpacked?;
-        packed.map_err(Error::io("hand in", Path::new(DIRECTORY)))
+        match packer.join() {
+            Ok(packed) => unpacked.and(packed),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 

@@ -138,7 +138,7 @@ fn follow(
         match volume::open(&volume.storage, &volume.id, Access::ReadWrite) {
             Ok(root) => {
                 identity::rename(root.root(), &identity::NewName { old: &old, new: &new })?;
-                again::renamed(host, to, &carried.container, &root)?;
+                again::renamed(host, (to, &new), &carried.container, &root)?;
                 let pool = &host.layout.path;
                 let written = fs::File::open(pool).and_then(|pool| root.sync_apart(&pool));
                 written.map_err(Error::io("write its new name to the disk of", &directories.1))?;
