@@ -116,7 +116,14 @@ impl Build {
         for file in ["build.rs", "engine", "compile/src", "compile/Cargo.toml", "compile/Cargo.lock"] {
             watched(self.top.join("host").join(file));
         }
-        for file in ["wit", "Cargo.toml", "plugins/Cargo.toml", "plugins/Cargo.lock"] {
+        for file in [
+            "wit",
+            "Cargo.toml",
+            "plugins/Cargo.toml",
+            "plugins/Cargo.lock",
+            "plugins/words/src",
+            "plugins/words/Cargo.toml",
+        ] {
             watched(self.top.join(file));
         }
         for name in self.plugins()? {

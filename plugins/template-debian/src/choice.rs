@@ -1,21 +1,10 @@
 //! What the user can say, and what that means.
 
+use words::architecture::of_debian;
+
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::template::types::{Parameter, ParameterKind, Request};
 use crate::error;
-
-/// The kernel's words for architectures, and those of Debian.
-const ARCHITECTURES: [(&str, &str); 9] = [
-    ("x86_64", "amd64"),
-    ("aarch64", "arm64"),
-    ("armv7l", "armhf"),
-    ("armv6l", "armel"),
-    ("i686", "i386"),
-    ("ppc64le", "ppc64el"),
-    ("riscv64", "riscv64"),
-    ("s390x", "s390x"),
-    ("loongarch64", "loong64"),
-];
 
 /// How much is installed.
 pub const MINBASE: &str = "minbase";
@@ -81,8 +70,7 @@ impl<'a> Choice<'a> {
         let (release, include, components) =
             (said("release").unwrap_or("stable"), words("include"), words("components"));
         let arch = said("arch").unwrap_or(&request.architecture);
-        let architecture =
-            ARCHITECTURES.iter().find(|(kernel, _)| *kernel == arch).map_or(arch, |(_, word)| word);
+        let architecture = of_debian(arch);
         for word in [release, architecture].iter().chain(&include).chain(&components) {
             if !is_word(word) {
                 return Err(invalid(format!(
@@ -102,9 +90,4 @@ impl<'a> Choice<'a> {
 fn is_word(word: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
     !word.is_empty() && word.len() <= 100 && word.bytes().all(good) && !word.starts_with(['.', '-', '+'])
-}
-
-/// The kernel's word for an architecture of Debian's.
-pub fn of_kernel(word: &str) -> &str {
-    ARCHITECTURES.iter().find(|(_, debian)| *debian == word).map_or(word, |(kernel, _)| kernel)
 }

@@ -38,6 +38,7 @@ use bindings::wxc::template::types::{
 use choice::Choice;
 use memory::Needed;
 use solve::Known;
+use words::architecture::of_kernel;
 
 /// Where the host puts the packages.
 const PLACE: &str = "/packages";
@@ -91,7 +92,7 @@ impl Guest for Debian {
                 release.origin, release.codename, choice.architecture, choice.variant
             ),
             serial: release.serial,
-            architecture: choice::of_kernel(&choice.architecture).into(),
+            architecture: of_kernel(&choice.architecture).into(),
             expires: None,
             signer: Some(release.signer),
             assembly,

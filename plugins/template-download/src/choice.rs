@@ -1,32 +1,11 @@
 //! What the user can say, and which image that means.
 
+use words::architecture;
+
 use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::template::types::{Parameter, ParameterKind, Request};
 use crate::error;
 use crate::image::Image;
-
-/// How servers call the kernel's architectures, which are those of Debian.
-const ARCHITECTURES: [(&str, &str); 9] = [
-    ("x86_64", "amd64"),
-    ("aarch64", "arm64"),
-    ("armv7l", "armhf"),
-    ("armv6l", "armel"),
-    ("i686", "i386"),
-    ("ppc64le", "ppc64el"),
-    ("riscv64", "riscv64"),
-    ("s390x", "s390x"),
-    ("loongarch64", "loong64"),
-];
-
-/// The server's word for an architecture of the kernel's.
-pub fn servers_word(architecture: &str) -> &str {
-    ARCHITECTURES.iter().find(|(kernel, _)| *kernel == architecture).map_or(architecture, |(_, word)| word)
-}
-
-/// The kernel's word for an architecture of the server's.
-pub fn kernels_word(architecture: &str) -> &str {
-    ARCHITECTURES.iter().find(|(_, word)| *word == architecture).map_or(architecture, |(kernel, _)| kernel)
-}
 
 /// How a server lists what it has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,11 +16,6 @@ pub enum Format {
     Lxc,
     /// As Incus and LXD want it.
     Simplestreams,
-}
-
-/// Whether this is an architecture, in the server's word.
-pub fn is_known(architecture: &str) -> bool {
-    ARCHITECTURES.iter().any(|(_, word)| *word == architecture)
 }
 
 pub fn parameters() -> Vec<Parameter> {
@@ -127,8 +101,8 @@ impl<'a> Choice<'a> {
             },
             dist: said("dist"),
             release: said("release"),
-            arch: said("arch").map(servers_word),
-            native: servers_word(&request.architecture),
+            arch: said("arch").map(architecture::of_debian),
+            native: architecture::of_debian(&request.architecture),
             variant: said("variant"),
             build: said("build"),
         }

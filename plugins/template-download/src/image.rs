@@ -2,7 +2,7 @@
 
 use crate::bindings::wxc::host::types::Pair;
 use crate::bindings::wxc::template::types::{Archives, Candidate};
-use crate::choice::kernels_word;
+use words::architecture::of_kernel;
 
 /// Longest word of a list.
 const LONGEST: usize = 64;
@@ -44,7 +44,7 @@ impl Image {
         Candidate {
             product: self.dist.clone(),
             release: self.release.clone(),
-            architecture: kernels_word(&self.arch).into(),
+            architecture: of_kernel(&self.arch).into(),
             flavour: self.variant.clone(),
             serial: self.build.clone(),
             size: self.size,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value};
+use words::architecture::of_kernel;
+use words::setting::{inside, quoted};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::bindings::wxc::host::types::{Error, ErrorKind, Pair};
 use crate::bindings::wxc::template::types::{Finished, Member, Moment, Node, Rendered, Request};
-use crate::choice::kernels_word;
 use crate::error;
-use crate::settings::{inside, quoted};
 
 const METADATA: &str = "metadata.yaml";
 const TEMPLATES: &str = "templates/";
@@ -50,7 +50,7 @@ pub fn finish(moment: Moment, request: &Request, members: &[Member]) -> Result<F
     let architecture = metadata["architecture"].as_str().unwrap_or_default();
     let mut settings = Vec::new();
     if !architecture.is_empty() {
-        settings.push(Pair { name: "arch".into(), value: quoted(kernels_word(architecture)) });
+        settings.push(Pair { name: "arch".into(), value: quoted(of_kernel(architecture)) });
     }
     let templates = templates(&metadata);
     let mut again: Vec<Moment> = Vec::new();

@@ -35,8 +35,9 @@ use bindings::wxc::host::types::{Error, ErrorKind};
 use bindings::wxc::template::types::{
     Assembly, Candidate, Finished, Manifest, Member, Moment, Parameter, Request,
 };
-use choice::{Choice, Format, kernels_word};
+use choice::{Choice, Format};
 use image::{Files, Image, List};
+use words::architecture;
 
 struct Download;
 
@@ -56,7 +57,7 @@ impl Guest for Download {
         let choice = Choice::of(&request);
         let List { images, signer } = list(&choice, request.privileged)?;
         let image = choice.best(images)?;
-        let (product, architecture) = (image.product(), kernels_word(&image.arch).into());
+        let (product, architecture) = (image.product(), architecture::of_kernel(&image.arch).into());
         let (archives, signer) = match image.files {
             Files::Directory(directory) => {
                 let (archives, of_digests) = flat::archives(&choice, &directory)?;

@@ -3,6 +3,8 @@
 //! Images of LXC's servers bring lines that `lxc-create` appends to the container's configuration, hooks included. Here a
 //! line counts when its key has a counterpart that no image can do harm with; the rest is left out.
 
+use words::setting::{inside, is_variable, list, quoted};
+
 use crate::bindings::wxc::host::types::Pair;
 use crate::bindings::wxc::template::types::{Finished, Member, Node, Rendered, Request, Substitution};
 use crate::flat::LEVEL;
@@ -53,7 +55,9 @@ fn settings(config: &str) -> Vec<Pair> {
         };
         let setting = match key {
             "lxc.arch" => Some(("arch".to_owned(), quoted(value))),
-            "lxc.init.cmd" | "lxc.init_cmd" => Some(("init.command".to_owned(), words(value))),
+            "lxc.init.cmd" | "lxc.init_cmd" => {
+                Some(("init.command".to_owned(), list(value.split_whitespace())))
+            }
             "lxc.init.cwd" => Some(("init.cwd".to_owned(), quoted(value))),
             "lxc.init.uid" | "lxc.init_uid" => number("init.user", value),
             "lxc.init.gid" | "lxc.init_gid" => number("init.group", value),
@@ -79,22 +83,6 @@ fn number(name: &str, value: &str) -> Option<(String, String)> {
     Some((name.to_owned(), number.to_string()))
 }
 
-fn is_variable(name: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    !name.is_empty() && name.bytes().all(good) && !name.as_bytes()[0].is_ascii_digit()
-}
-
-/// A value as a string of TOML. What a line cannot hold without harm is left out.
-pub fn quoted(value: &str) -> String {
-    let plain: String = value.chars().filter(|c| !c.is_control()).collect();
-    format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn words(value: &str) -> String {
-    let words: Vec<String> = value.split_whitespace().map(quoted).collect();
-    format!("[{}]", words.join(", "))
-}
-
 /// The files in which the container's name takes the place of a word.
 fn files(list: &str, container: &str) -> Vec<Rendered> {
     let paths = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -109,13 +97,6 @@ fn files(list: &str, container: &str) -> Vec<Rendered> {
         keep_existing: false,
     };
     paths.filter_map(inside).take(MOST_FILES).map(file).collect()
-}
-
-/// A path as the contract wants it; none for one that leads out of the root.
-pub fn inside(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let good = !parts.is_empty() && !parts.contains(&"..") && !path.contains(char::is_control);
-    good.then(|| format!("/{}", parts.join("/")))
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use words::architecture::is_debian;
 
 use crate::bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind};
 use crate::bindings::wxc::template::types::{
     Archive, ArchiveFormat, ArchiveRole, Archives, Blob, Origin, Remote,
 };
-use crate::choice::{Choice, is_known};
+use crate::choice::Choice;
 use crate::flat::FRESH;
 use crate::image::{Files, Image, List, is_place, is_word, shortened};
 use crate::{error, incus, web};
@@ -146,7 +147,7 @@ fn images(choice: &Choice<'_>, name: &str, product: &Product) -> Vec<Image> {
         (word(&product.os).to_ascii_lowercase(), word(&product.release), word(&product.arch));
     let variant = product.variant.clone().filter(|variant| !variant.is_empty());
     let variant = variant.unwrap_or_else(|| "default".into());
-    if !is_known(&arch) || [&dist, &release, &variant].iter().any(|word| !is_word(word)) {
+    if !is_debian(&arch) || [&dist, &release, &variant].iter().any(|word| !is_word(word)) {
         return Vec::new();
     }
     let names = product.aliases.split(',').flat_map(|alias| alias.split('/').nth(1).or(Some(alias)));

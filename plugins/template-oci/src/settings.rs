@@ -1,5 +1,7 @@
 //! From the image's configuration to settings: what is started, as whom, where, with which variables, and how it is asked to end.
 
+use words::setting::{inside, is_variable, list, quoted};
+
 use crate::bindings::wxc::host::types::{Error, Pair};
 use crate::bindings::wxc::template::types::{Finished, Member, Node, Rendered, Request};
 use crate::spec::{self, Configuration, Execution};
@@ -39,8 +41,7 @@ fn settings(execution: &Execution, command: &[&String]) -> Vec<Pair> {
     let mut settings = Vec::new();
     let mut set = |name: &str, value: String| settings.push(Pair { name: name.into(), value });
     if !command.is_empty() {
-        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-        set("init.command", format!("[{}]", words.join(", ")));
+        set("init.command", list(command.iter().map(|word| word.as_str())));
     }
     // Programs of images are no init: they reap nobody, and have no handlers for signals.
     set("init.stub", "true".into());
@@ -71,31 +72,6 @@ fn settings(execution: &Execution, command: &[&String]) -> Vec<Pair> {
         }
     }
     settings
-}
-
-/// A name that a shell would take; others cannot be written as a key.
-fn is_variable(name: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    !name.is_empty() && name.len() <= 256 && name.bytes().all(good) && !name.as_bytes()[0].is_ascii_digit()
-}
-
-/// A text of TOML. What would break a line is left out.
-fn quoted(value: &str) -> String {
-    let mut text = String::from('"');
-    for c in value.chars().filter(|c| !c.is_control()) {
-        if matches!(c, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(c);
-    }
-    text + "\""
-}
-
-/// An absolute path without `..`; none for the root itself.
-fn inside(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let good = !parts.is_empty() && !parts.contains(&"..") && !path.contains(char::is_control);
-    good.then(|| format!("/{}", parts.join("/")))
 }
 
 fn files(container: &str, directory: Option<&str>) -> Vec<Rendered> {

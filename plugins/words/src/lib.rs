@@ -1,0 +1,9 @@
+//! Words that several templates translate: architectures of Debian's, and what an image says into what a setting may be.
+//!
+//! Not a plugin: it is built into those that use it, and asks the host for nothing.
+#![forbid(unsafe_code)]
+
+/// Names of machines.
+pub mod architecture;
+/// Values and names that are good for a configuration.
+pub mod setting;
