@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ask;
 mod attach;
 mod boot;
 mod busybox;
@@ -26,6 +27,7 @@ mod network;
 mod oci;
 mod plugins;
 mod rootless;
+mod shelf;
 mod snapshot;
 mod snapshot_running;
 mod steps;

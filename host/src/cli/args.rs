@@ -191,8 +191,11 @@ pub struct Create {
     #[arg(short = 'n', long = "name", id = "name_option", value_name = "NAME", conflicts_with = "name")]
     pub name_option: Option<String>,
     /// Template plugin that fills the root file system
-    #[arg(short, long, value_name = "TEMPLATE")]
-    pub template: String,
+    #[arg(short, long, value_name = "TEMPLATE", required_unless_present = "image", conflicts_with = "image")]
+    pub template: Option<String>,
+    /// Make it of an image that is here instead: its name, or the beginning of its key
+    #[arg(short, long, value_name = "IMAGE", conflicts_with_all = ["help_template", "options"])]
+    pub image: Option<String>,
     /// Storage plugin that keeps it: dir, overlay, btrfs, ... or best, for what suits the containers' directory [default: dir]
     #[arg(short = 'B', long = "storage", alias = "bdev", value_name = "STORAGE")]
     pub storage: Option<String>,
@@ -211,7 +214,7 @@ pub struct Create {
     /// No user namespace: root inside is root of the host
     #[arg(long)]
     pub privileged: bool,
-    /// Take an image also if it is older than one that was used before
+    /// Take an image also if it is older than one that was used before, or out of date
     #[arg(long)]
     pub allow_older: bool,
     /// Show the options of the template and stop

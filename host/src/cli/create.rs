@@ -4,35 +4,49 @@
 use std::process::ExitCode;
 
 use super::args::Create;
+use super::ask;
 use super::context::{self, Context};
 use super::output;
 use super::report::Failure;
 use super::{human, interrupt, table};
-use crate::container::create::{self, CreateRequest};
+use crate::container::catalogue::{self, CatalogueRequest};
+use crate::container::create::{self, Basis, CreateRequest};
 use crate::container::options::{Parameter, ParameterKind, Question};
 use crate::plugin::template::types::Candidate;
 
 pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failure> {
     let host = context.host()?;
+    let template = args.template.as_deref().unwrap_or_default();
     if args.help_template || !args.options.is_empty() {
-        let parameters = create::template_options(&host, &args.template)?;
+        let parameters = catalogue::template_options(&host, template)?;
         match Question::among(&parameters, &args.options) {
             _ if args.help_template => return help(context, &parameters),
             Some((Question::Help, _)) => return help(context, &parameters),
             Some((Question::List, words)) => {
                 interrupt::listen();
-                let found = create::search(&host, &args.template, &words, args.privileged)?;
+                let found = catalogue::search(
+                    &host,
+                    &CatalogueRequest { template, words: &words, privileged: args.privileged },
+                )?;
                 drop(host);
                 return list(context, &found, args.json);
             }
             None => {}
         }
     }
+    interrupt::listen();
+    let basis = match &args.image {
+        Some(image) => Basis::Image(image.clone()),
+        None => {
+            let options = ask::complete(context, &host, (template, args.privileged), &args.options)?;
+            Basis::Template { name: template.to_owned(), options }
+        }
+    };
     let request = CreateRequest {
         name: context::parse_name(
             args.name.as_ref().or(args.name_option.as_ref()).map_or("", String::as_str),
         )?,
-        template: args.template.clone(),
+        basis,
         storage: args.storage.clone(),
         storage_set: context::pairs(&args.storage_set)?,
         size: args.size.as_ref().map(|word| context::size(word)).transpose()?,
@@ -41,9 +55,8 @@ pub(super) fn create(context: &Context, args: &Create) -> Result<ExitCode, Failu
         privileged: args.privileged,
         ephemeral: false,
         allow_older: args.allow_older,
-        options: args.options.clone(),
+        fresh: false,
     };
-    interrupt::listen();
     let created = create::create(&host, &request)?;
     // The bar goes away before the words come.
     drop(host);

@@ -3,6 +3,8 @@
 
 /// The command line as types.
 pub mod args;
+/// Questions on a terminal.
+mod ask;
 /// Helpers that several verbs share: the host, names, pairs.
 mod context;
 /// Numbers as people read them.

@@ -73,6 +73,13 @@ impl Progress for Shown {
         }
     }
 
+    fn settled(&self) {
+        let bar = self.bar.lock().ok().and_then(|mut bar| bar.take());
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+    }
+
     fn cancelled(&self) -> bool {
         interrupt::asked()
     }
@@ -80,10 +87,6 @@ impl Progress for Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        if let Ok(mut bar) = self.bar.lock()
-            && let Some(bar) = bar.take()
-        {
-            bar.finish_and_clear();
-        }
+        self.settled();
     }
 }

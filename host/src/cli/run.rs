@@ -8,6 +8,8 @@ use super::args::Run;
 use super::context::{self, Context};
 use super::report::Failure;
 use super::{foreground, interrupt};
+use crate::container::create::Basis;
+use crate::container::images::alias;
 use crate::container::run::{self, RunRequest};
 
 /// What makes containers of OCI images.
@@ -24,18 +26,20 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
     if terminal && let Ok(term) = std::env::var("TERM") {
         environment.insert(0, ("TERM".into(), term));
     }
-    let (template, mut options) = match &args.image {
-        Some(image) => (OCI.to_owned(), of_image(image)?),
-        None => (args.template, Vec::new()),
+    let more = args.option.iter().map(|word| format!("--{word}"));
+    let basis = match &args.image {
+        // A name that somebody gave comes before what else the word could mean.
+        Some(name) if alias::key(&host, name)?.is_some() => Basis::Image(name.clone()),
+        Some(image) => Basis::Template {
+            name: OCI.to_owned(),
+            options: of_image(image)?.into_iter().chain(more).collect(),
+        },
+        None => Basis::Template { name: args.template, options: more.collect() },
     };
-    for word in &args.option {
-        options.push(format!("--{word}"));
-    }
     let request = RunRequest {
         name: args.name.as_deref().map(context::parse_name).transpose()?,
         from: args.from.as_deref().map(context::parse_name).transpose()?,
-        template,
-        options,
+        basis,
         set: context::pairs(&args.set)?,
         privileged: args.privileged,
         command: if args.command.is_empty() && args.image.is_none() {

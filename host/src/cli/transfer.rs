@@ -16,7 +16,7 @@ use crate::container::transfer::import::{self, ImportRequest};
 use crate::unpack::Compression;
 
 /// Stands for standard input or output.
-const STREAM: &str = "-";
+pub(super) const STREAM: &str = "-";
 
 pub(super) fn export(context: &Context, args: &Export) -> Result<ExitCode, Failure> {
     let mut words = args.words.iter();
@@ -38,7 +38,7 @@ pub(super) fn export(context: &Context, args: &Export) -> Result<ExitCode, Failu
         compression: compression(args.compression, file.as_deref()),
     };
     if file.is_none() {
-        check_stream(args, word)?;
+        check_stream(args.json, "wxc export", word)?;
     }
     let host = context.host()?;
     interrupt::listen();
@@ -69,23 +69,21 @@ pub(super) fn export(context: &Context, args: &Export) -> Result<ExitCode, Failu
 }
 
 /// Refuses to fill a terminal, or to mix the export with words about it.
-fn check_stream(args: &Export, word: &str) -> Result<(), Failure> {
+pub(super) fn check_stream(json: bool, verb: &str, word: &str) -> Result<(), Failure> {
     if stdout().is_terminal() {
         return Err(Failure::new("an export is not for a terminal to show")
-            .hint(format!(
-                "name a file (wxc export {word} {word}.tar.zst), or hand it on: wxc export {word} | ..."
-            ))
+            .hint(format!("name a file ({verb} {word} {word}.tar.zst), or hand it on: {verb} {word} | ..."))
             .code(2));
     }
-    if args.json {
+    if json {
         return Err(Failure::new("standard output cannot take both the export and JSON about it")
-            .hint(format!("name a file: wxc export {word} {word}.tar.zst --json"))
+            .hint(format!("name a file: {verb} {word} {word}.tar.zst --json"))
             .code(2));
     }
     Ok(())
 }
 
-fn compression(asked: Option<Packing>, file: Option<&Path>) -> Compression {
+pub(super) fn compression(asked: Option<Packing>, file: Option<&Path>) -> Compression {
     match asked {
         Some(Packing::None) => Compression::None,
         Some(Packing::Zstd) => Compression::Zstd,

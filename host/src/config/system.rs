@@ -59,6 +59,9 @@ pub struct Remote {
     pub keyring: Option<String>,
     /// Whether what nobody vouches for is refused; so unless told, where there is a key ring.
     pub require_signature: Option<bool>,
+    /// Whether an image that is out of date is refused.
+    #[serde(default)]
+    pub refuse_expired: bool,
     /// Seconds that it may be silent before it is tried again; 30 unless told.
     pub timeout: Option<u32>,
     /// Whether it is used although nobody can tell that it is itself (`http`).

@@ -15,7 +15,7 @@ use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
 use crate::plugin::template::types::{
     Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, DigestAlgorithm, Given, HostDirectories,
-    Layer, Layers, Manifest, Origin,
+    Layer, Layers, Manifest, Member, Origin,
 };
 use crate::plugin::template::{Template as _, digest_of};
 use crate::plugin::{TemplatePlugin, Unit};
@@ -62,6 +62,8 @@ impl Supplies<'_> {
     }
 }
 
+/// What a template knows the configuration of a layered image by.
+const CONFIG: &str = "config";
 /// Longest configuration of a layered image.
 const LONGEST_CONFIG: u64 = 4 << 20;
 
@@ -251,8 +253,23 @@ fn stack(
     Ok(all)
 }
 
+/// The metadata that a template wants to see.
+pub(super) fn members(
+    host: &Host,
+    manifest: &Manifest,
+    supplies: Supplies<'_>,
+) -> Result<Vec<Member>, Error> {
+    match (&manifest.assembly, supplies.downloads) {
+        (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives),
+        (Assembly::Layers(layers), _) => {
+            Ok(vec![Member { name: CONFIG.into(), content: layers_config(host, layers, supplies)? }])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// The configuration of a layered image, for the template.
-pub(super) fn layers_config(host: &Host, layers: &Layers, supplies: Supplies<'_>) -> Result<Vec<u8>, Error> {
+fn layers_config(host: &Host, layers: &Layers, supplies: Supplies<'_>) -> Result<Vec<u8>, Error> {
     let Some(blob) = &layers.config else { return Ok(Vec::new()) };
     let (path, file) = supplies.open(host, blob)?;
     let mut bytes = Vec::new();

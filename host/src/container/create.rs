@@ -5,43 +5,38 @@
 //! kill can interrupt anywhere: record, directory and mark, ids, volume, content, settings; and last
 //! `container.toml`, whose rename is what makes it a container.
 
+/// What a container would be made of.
+mod prospect;
+
+use prospect::record;
+pub(super) use prospect::{Prospect, machine, server_of};
+
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::again::Kept;
 use super::assemble::{Assembled, Supplies};
-use super::downloads::{self, Downloads};
-use super::given::Named;
-use super::images::{self, Image};
 use super::journal::{self, Intent, Operation, Survives};
+use super::kept::Kept;
 use super::layout::PARTIAL;
-use super::options;
 use super::volume::{self, OpenVolume};
-use super::{
-    Error, Host, assemble, dependents, ids, leftover, lookup, packages, plugins, render, serials, store,
-    vouch,
-};
+use super::{Error, Host, assemble, dependents, ids, leftover, lookup, packages, plugins, render, store};
 use crate::config::rootfs::TemplateRecord;
-use crate::config::{Container, Name, edit, system, toml, write};
+use crate::config::{Container, Name, edit, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
-use crate::plugin::template::types::{
-    ArchiveRole, Assembly, Candidate, Finished, Manifest, Member, Moment, Request,
-};
-use crate::plugin::template::{Template as _, digest_of};
-use crate::plugin::{FailureKind, PluginError, StoragePlugin, TemplatePlugin};
+use crate::plugin::template::Template as _;
+use crate::plugin::template::types::{Assembly, Finished, Member, Moment};
 use crate::sys::failpoint;
 
 /// What to make.
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     pub name: Name,
-    /// Template plugin, with or without the word `template-` before it.
-    pub template: String,
-    /// Storage plugin, in the same way; `None`: what the configuration says.
+    /// What it is made of.
+    pub basis: Basis,
+    /// Storage plugin, with or without the word `storage-` before it; `None`: what the configuration says.
     pub storage: Option<String>,
     /// Settings of the storage plugin, for this volume alone.
     pub storage_set: Vec<(String, String)>,
@@ -54,16 +49,45 @@ pub struct CreateRequest {
     pub privileged: bool,
     /// Goes away when it stops.
     pub ephemeral: bool,
-    /// Also an image that is older than one there was.
+    /// Also an image that is older than one there was, or out of date.
     pub allow_older: bool,
-    /// What stood behind `--`.
-    pub options: Vec<String>,
+    /// Ask servers anew, however young what they said is.
+    pub fresh: bool,
 }
 
-/// What a template knows the configuration of a layered image by.
-const CONFIG: &str = "config";
-/// The most images that are listed.
-const MOST_CANDIDATES: u32 = 10_000;
+/// What a container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// What a template chooses.
+    Template {
+        /// With or without the word `template-` before it.
+        name: String,
+        /// What stood behind `--`.
+        options: Vec<String>,
+    },
+    /// An image that is here, by its name or the beginning of its key.
+    Image(String),
+}
+
+impl CreateRequest {
+    /// One that says nothing but what has to be said.
+    #[must_use]
+    pub fn new(name: Name, basis: Basis) -> Self {
+        Self {
+            name,
+            basis,
+            storage: None,
+            storage_set: Vec::new(),
+            size: None,
+            config: None,
+            set: Vec::new(),
+            privileged: false,
+            ephemeral: false,
+            allow_older: false,
+            fresh: false,
+        }
+    }
+}
 
 /// What was made.
 #[derive(Debug, Clone, Serialize)]
@@ -96,7 +120,7 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let prospect = Prospect::of(host, request)?;
     let members = prospect.members(host)?;
     let mut notes = make_room(host, name)?;
-    notes.extend(prospect.why.clone());
+    notes.extend(prospect.notes.clone());
     // What a crash may take anyhow is not worth waiting for the disk.
     let survives = if prospect.container.ephemeral { Survives::Kill } else { Survives::PowerLoss };
     let intent = Intent::Create { name: name.clone(), storage: prospect.container.rootfs.storage.clone() };
@@ -105,116 +129,6 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     work.prospect.remember(host)?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
     Ok(created)
-}
-
-/// What a container would be made of: everything that can be found out before anything of it is made.
-pub(super) struct Prospect {
-    template: TemplatePlugin,
-    answers: options::Answers,
-    downloads: Option<Downloads>,
-    asked: Request,
-    pub(super) manifest: Manifest,
-    /// Where the manifest comes from.
-    pub(super) server: String,
-    container: Container,
-    storage: StoragePlugin,
-    /// Why this storage, where we chose.
-    pub(super) why: Option<String>,
-    /// What the volume can be a clone of; nobody removes it meanwhile.
-    pub(super) image: Option<Image>,
-}
-
-impl Prospect {
-    /// Asks the template, and makes the image if there is to be one.
-    pub(super) fn of(host: &Host, request: &CreateRequest) -> Result<Self, Error> {
-        let mut container = configuration(host, request)?;
-        let chosen = plugins::choose(host, &container.rootfs.storage)?;
-        container.rootfs.storage = chosen.name;
-        let mut template = plugins::load_template(host, &request.template)?;
-        let parameters = template.options()?;
-        let mut answers = options::parse(template.identity(), &parameters, &request.options)?;
-        options::complete(&mut answers, &parameters, template.declared_inputs());
-        let downloads = downloads::connect(host, &mut template, &mut answers)?;
-        let server = server_of(&template, &answers);
-        let policy = vouch::connect(host, &mut template, &server)?;
-        template.read_through(Arc::new(Named { given: answers.given.clone(), cancel: host.cancel }));
-        let asked = Request {
-            container: request.name.to_string(),
-            architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
-            privileged: container.privileged,
-            answers: answers.shown.clone(),
-        };
-        let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
-        // Not the whole of it: a header may be a password.
-        tracing::debug!(name = %request.name, product = manifest.product, serial = manifest.serial, "resolved");
-        assemble::check(&template, &manifest)?;
-        policy.check(&manifest)?;
-        serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
-        let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
-        let room = storage.open()?;
-        assemble::check_room(host, &room, &manifest, &answers)?;
-        let image = match is_like_an_image(&storage, request)? {
-            true => {
-                let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
-                images::prepare(host, &storage, &container, &template.identity().name, &manifest, supplies)?
-            }
-            false => None,
-        };
-        let why = chosen.why;
-        Ok(Self { template, answers, downloads, asked, manifest, server, container, storage, why, image })
-    }
-
-    pub(super) fn template_name(&self) -> &str {
-        &self.template.identity().name
-    }
-
-    /// What the template calls it, with its build.
-    pub(super) fn product(&self) -> String {
-        let product = [self.manifest.product.as_str(), &self.manifest.serial].join("/");
-        product.trim_end_matches('/').to_owned()
-    }
-
-    /// Whether something of it stays when no container is made: an image, or what a server has.
-    pub(super) fn is_kept(&self) -> bool {
-        self.image.is_some()
-            || self.downloads.is_some()
-                && matches!(
-                    self.manifest.assembly,
-                    Assembly::Archives(_) | Assembly::Layers(_) | Assembly::Packages(_)
-                )
-    }
-
-    /// Has everything here that a server has.
-    pub(super) fn download(&self, host: &Host) -> Result<(), Error> {
-        match (&self.manifest.assembly, &self.downloads) {
-            (Assembly::Archives(archives), Some(downloads)) => downloads.all(archives, self.image.is_none()),
-            (Assembly::Layers(layers), Some(downloads)) => downloads.all_layers(layers, self.image.is_none()),
-            (Assembly::Packages(all), downloads) if self.image.is_none() => {
-                let supplies = Supplies { answers: &self.answers, downloads: downloads.as_ref() };
-                packages::obtain(host, all, supplies)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn members(&self, host: &Host) -> Result<Vec<Member>, Error> {
-        let supplies = Supplies { answers: &self.answers, downloads: self.downloads.as_ref() };
-        match (&self.manifest.assembly, &self.downloads) {
-            (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives),
-            (Assembly::Layers(layers), _) => {
-                let content = assemble::layers_config(host, layers, supplies)?;
-                Ok(vec![Member { name: CONFIG.into(), content }])
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-}
-
-/// Whether the volume can be a clone of what others are made from: it has no settings of its own, and no size
-/// that the image's would have to be brought to.
-fn is_like_an_image(storage: &StoragePlugin, request: &CreateRequest) -> Result<bool, Error> {
-    let sized = request.size.is_some() && storage.abilities().sizes && storage.size_traits()?.always;
-    Ok(request.storage_set.is_empty() && !sized)
 }
 
 /// One create, with everything that was found out before.
@@ -230,7 +144,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&self, operation: &Operation, mut notes: Vec<String>) -> Result<Created, Error> {
         let Self { host, request, prospect, .. } = self;
-        let Prospect { template, answers, asked, manifest, storage, .. } = prospect;
+        let Prospect { template, answers, asked, manifest, server, storage, .. } = prospect;
         let mut container = prospect.container.clone();
         let name = &request.name;
         operation.step("create.directory")?;
@@ -269,7 +183,7 @@ impl Work<'_> {
         render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
         if !finished.again.is_empty() {
             let moments = std::mem::take(&mut finished.again);
-            let kept = Kept::new(template, moments, asked, manifest, &self.members)?;
+            let kept = Kept::new(template, server, moments, asked, manifest, &self.members)?;
             kept.write(&host.layout.directory(name))?;
         }
         container.template = Some(record(prospect));
@@ -293,51 +207,6 @@ impl Work<'_> {
             notes,
             message: finished.message,
         })
-    }
-}
-
-/// The configuration to start from, checked as a whole.
-fn configuration(host: &Host, request: &CreateRequest) -> Result<Container, Error> {
-    let default = host.defaults.join("default.toml");
-    let (path, mut text) = match &request.config {
-        Some(path) => (path.clone(), fs::read_to_string(path).map_err(Error::io("read", path))?),
-        None => {
-            // Checks it as what it is; its text is what counts.
-            system::new_container(&host.defaults)?;
-            let text = fs::read_to_string(&default).unwrap_or_default();
-            (if text.is_empty() { host.layout.config(&request.name) } else { default }, text)
-        }
-    };
-    for (key, value) in &request.set {
-        text = edit::set(&text, &path, key, value)?;
-    }
-    let mut container = toml::parse(&text, &path)?;
-    container.privileged |= request.privileged;
-    container.ephemeral |= request.ephemeral;
-    // What a command line says, then what a file or -s says, also when that is the default, then the administrator.
-    if let Some(storage) = &request.storage {
-        container.rootfs.storage.clone_from(storage);
-    } else if let Some(storage) = &host.settings.storage
-        && !edit::get(&text, &path, "rootfs.storage")?.set
-    {
-        container.rootfs.storage.clone_from(storage);
-    }
-    Ok(container)
-}
-
-/// Says where the options of a template go, when it says that something is missing.
-fn about_options(error: PluginError, request: &CreateRequest) -> Error {
-    if error.failure() != Some(FailureKind::Invalid) {
-        return error.into();
-    }
-    let template = &request.template;
-    Error::Invalid {
-        message: error.to_string(),
-        hint: format!(
-            "the options of a template go behind --, as in: wxc create {} -t {template} -- --OPTION VALUE \
-             (list them: wxc create -t {template} --help-template)",
-            request.name
-        ),
     }
 }
 
@@ -451,79 +320,6 @@ pub(super) fn complete(host: &Host, name: &Name, survives: Survives) -> Result<(
     }
     // In place, and perhaps not durable: that is not complete.
     store::sync_directory(&directory).inspect_err(|_| drop(fs::rename(&config, &mark)))
-}
-
-/// What `container.toml` remembers of where it came from.
-fn record(prospect: &Prospect) -> TemplateRecord {
-    let Prospect { template, manifest, server, .. } = prospect;
-    let identity = template.identity();
-    TemplateRecord {
-        name: identity.name.clone(),
-        version: identity.version.clone(),
-        image: [manifest.product.as_str(), &manifest.serial].join("/").trim_end_matches('/').to_owned(),
-        digest: root_digest(manifest),
-        server: server.clone(),
-        signer: manifest.signer.clone().unwrap_or_default(),
-        created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    }
-}
-
-/// The digest of the archive that the root is in, where it is known.
-fn root_digest(manifest: &Manifest) -> String {
-    let blob = match &manifest.assembly {
-        Assembly::Archives(archives) => {
-            archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata).map(|part| &part.blob)
-        }
-        // The configuration names all layers by their digests: its own is what identifies the image.
-        Assembly::Layers(layers) => layers.config.as_ref(),
-        _ => None,
-    };
-    let digest = blob.and_then(|blob| digest_of(blob.digest.as_ref()?));
-    digest.map_or_else(String::new, |digest| digest.to_string())
-}
-
-/// The server that the user or else the template names, for telling images of different ones apart.
-fn server_of(template: &TemplatePlugin, answers: &options::Answers) -> String {
-    let declared = template.declared_servers();
-    let named = declared.and_then(|servers| {
-        answers.shown.iter().find(|answer| servers.from_parameters.contains(&answer.name))
-    });
-    let first = declared.and_then(|servers| servers.origins.first());
-    named.map(|answer| answer.value.clone()).or_else(|| first.cloned()).unwrap_or_default()
-}
-
-/// The options of a template.
-///
-/// # Errors
-/// There is no such template.
-pub fn template_options(host: &Host, template: &str) -> Result<Vec<options::Parameter>, Error> {
-    Ok(plugins::load_template(host, template)?.options()?)
-}
-
-/// What a template has, as far as it fits what is said.
-///
-/// # Errors
-/// There is no such template, it has no such option, or its server does not answer.
-pub fn search(
-    host: &Host,
-    template: &str,
-    words: &[String],
-    privileged: bool,
-) -> Result<Vec<Candidate>, Error> {
-    let mut template = plugins::load_template(host, template)?;
-    let servers =
-        template.declared_servers().map_or_else(Vec::new, |servers| servers.from_parameters.clone());
-    let mut answers = options::parse_filters(template.identity(), &template.options()?, &servers, words)?;
-    downloads::connect(host, &mut template, &mut answers)?;
-    let server = server_of(&template, &answers);
-    vouch::connect(host, &mut template, &server)?;
-    let request = Request {
-        container: String::new(),
-        architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        privileged,
-        answers: answers.shown,
-    };
-    Ok(template.search(&request, MOST_CANDIDATES)?)
 }
 
 #[cfg(test)]

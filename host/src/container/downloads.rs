@@ -70,7 +70,7 @@ pub fn clear(host: &Host) -> Result<u64, Error> {
 }
 
 /// Lets a template reach the servers that its manifest declares and that the user named. What the user wrote in short, or
-/// by the name of a remote, is an address afterwards. `None` for a template that declares no servers.
+/// by the name of a remote, is an address afterwards. `fresh`: what was kept of its lists does not count. `None` for a template that declares no servers.
 ///
 /// # Errors
 /// What the user named is no server, or one that nobody can recognise.
@@ -78,6 +78,7 @@ pub(super) fn connect(
     host: &Host,
     template: &mut TemplatePlugin,
     answers: &mut Answers,
+    fresh: bool,
 ) -> Result<Option<Downloads>, Error> {
     let Some(declared) = template.declared_servers() else { return Ok(None) };
     let mut servers = declared.origins.clone();
@@ -94,7 +95,7 @@ pub(super) fn connect(
         }
     }
     let reach = reach(host, &servers)?;
-    template.reach_through(Fetcher { reach: reach.clone(), documents: documents(host) });
+    template.reach_through(Fetcher { reach: reach.clone(), documents: documents(host), fresh });
     Ok(Some(Downloads { blobs: blobs(host), reach, progress: host.progress.clone(), cancel: host.cancel }))
 }
 

@@ -8,29 +8,38 @@
 //! Only for storage that clones instantly: elsewhere an image would be a second copy of everything, and copying
 //! it takes as long as unpacking.
 
+/// Names that people give to images.
+pub mod alias;
 /// An image before there is a container of it.
 mod pull;
+/// The newest build of what an image was.
+mod refresh;
 /// Archives whose digest is known.
 mod seen;
+/// What an image is made of.
+mod source;
+/// An image as one file.
+pub mod transfer;
 
 pub use pull::{PullRequest, Pulled, pull};
+pub use refresh::{Outcome, Refreshed, refresh};
 
-use std::fs::{self, DirBuilder, File};
-use std::io::Read as _;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use self::source::{Digested, Source, digest, how, key_of, known, remember};
 use super::assemble::Supplies;
+use super::kept::{self, Kept};
 use super::lock::Lock;
 use super::{Error, Host, assemble, dependents, ids, packages, plugins, store, volume};
 use crate::config::Container;
-use crate::plugin::Unit;
 use crate::plugin::storage::{Access, Storage as _};
-use crate::plugin::template::types::{Assembly, Manifest, Origin};
-use crate::plugin::{FailureKind, StoragePlugin};
+use crate::plugin::template::Template as _;
+use crate::plugin::template::types::{Assembly, Manifest, Request};
+use crate::plugin::{FailureKind, StoragePlugin, TemplatePlugin};
 use crate::unpack::IdMapMode;
 
 /// The directory of the pool that images live in, which no container can have as a name.
@@ -71,6 +80,12 @@ pub struct Record {
     /// Fingerprint of the key that vouched for its digests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// Whether it has devices, for containers with root privileges of the host's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// Whether it came as one file: then whoever brought that vouches for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }
 
 impl Record {
@@ -79,6 +94,37 @@ impl Record {
     pub fn volume(&self) -> String {
         volume_of(&self.key)
     }
+
+    /// Whether it is out of date.
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        expired(self.expires).is_some()
+    }
+
+    /// What it is called where it came from, with its build.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.product.as_str() {
+            "" => self.source.display().to_string(),
+            product => [product, &self.serial].join("/").trim_end_matches('/').to_owned(),
+        }
+    }
+}
+
+/// The moment at which something went out of date, if that is over.
+pub(super) fn expired(expires: Option<u64>) -> Option<jiff::Timestamp> {
+    let at = jiff::Timestamp::from_second(i64::try_from(expires?).ok()?).ok()?;
+    (at < jiff::Timestamp::now()).then_some(at)
+}
+
+/// What an image is made for: what a template chose, and all that it was asked with.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) template: &'a TemplatePlugin,
+    pub(super) server: &'a str,
+    pub(super) asked: &'a Request,
+    pub(super) manifest: &'a Manifest,
+    pub(super) supplies: Supplies<'a>,
 }
 
 /// An image that nobody removes while this is held.
@@ -98,14 +144,11 @@ pub(super) fn prepare(
     host: &Host,
     storage: &StoragePlugin,
     container: &Container,
-    template: &str,
-    manifest: &Manifest,
-    supplies: Supplies<'_>,
+    wanted: Wanted<'_>,
 ) -> Result<Option<Image>, Error> {
+    let Wanted { manifest, supplies, .. } = wanted;
     let Some(source) = Source::of(manifest, supplies) else { return Ok(None) };
-    // Shifted ids on disk are the container's own: nothing to share.
-    let IdMapMode::AsIs { .. } = ids::id_mode(container) else { return Ok(None) };
-    if !storage.abilities().clones || !storage.clone_traits()?.instant {
+    if !is_possible(storage, container)? {
         return Ok(None);
     }
     let name = &container.rootfs.storage;
@@ -125,7 +168,7 @@ pub(super) fn prepare(
     let record = Record {
         key,
         storage: name.clone(),
-        template: template.to_owned(),
+        template: wanted.template.identity().name.clone(),
         source: source.place,
         size,
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -134,8 +177,10 @@ pub(super) fn prepare(
         serial: manifest.serial.clone(),
         expires: manifest.expires,
         signer: manifest.signer.clone(),
+        privileged: container.privileged,
+        imported: false,
     };
-    let made = make(host, storage, container, manifest, supplies, record.clone());
+    let made = make(host, storage, container, wanted, record.clone());
     match &made {
         Ok(record) => remember(host, &record.key, sight, &words),
         // What stays is no image, and goes with the next attempt.
@@ -144,144 +189,22 @@ pub(super) fn prepare(
     Ok(Some(Image { record: made?, _lock: lock }))
 }
 
-/// What an image is made of.
-struct Source {
-    /// Where the archive is: a path, or an address.
-    place: PathBuf,
-    prefix: String,
-    size: u64,
-    /// What it is called, if it is not just a file.
-    product: String,
-    /// The digests of all parts, where they are known without a look at them.
-    digests: Option<Vec<String>>,
-}
-
-impl Source {
-    fn of(manifest: &Manifest, supplies: Supplies<'_>) -> Option<Self> {
-        if let Some((place, prefix)) = assemble::local_archive(manifest, supplies.answers) {
-            let prefix = prefix.to_owned();
-            return Some(Self { place, prefix, size: 0, product: String::new(), digests: None });
-        }
-        if let Assembly::Packages(packages) = &manifest.assembly {
-            // What is installed, how, and in which order.
-            let blobs = packages.stack.iter().map(|package| &package.blob);
-            let digests = blobs.map(|blob| blob.digest.as_ref().map(|digest| digest.hex.clone()));
-            let mut digests: Vec<String> = digests.collect::<Option<_>>()?;
-            digests.push(format!("{:?} {:?} {:?}", packages.install, packages.environment, packages.first));
-            return Some(Self {
-                place: PathBuf::from(&manifest.product),
-                prefix: String::new(),
-                size: packages.stack.iter().filter_map(|package| package.blob.size).sum(),
-                product: manifest.product.clone(),
-                digests: Some(digests),
-            });
-        }
-        if let Assembly::Layers(layers) = &manifest.assembly {
-            // What the layers are without their compression: that is checked when they are unpacked.
-            let digests = layers.stack.iter().map(|layer| layer.diff_id.hex.clone()).collect();
-            return Some(Self {
-                place: PathBuf::from(&manifest.product),
-                prefix: String::new(),
-                size: 0,
-                product: manifest.product.clone(),
-                digests: Some(digests),
-            });
-        }
-        let Assembly::Archives(archives) = &manifest.assembly else { return None };
-        let root = assemble::the_archive(archives)?;
-        let Origin::Remote(remote) = &root.blob.origin else { return None };
-        // Metadata makes no difference to the tree, and its digest none to the image.
-        let digest = root.blob.digest.as_ref()?;
-        Some(Self {
-            place: PathBuf::from(remote.urls.first()?),
-            prefix: root.prefix.clone(),
-            size: root.blob.size.unwrap_or(0),
-            product: manifest.product.clone(),
-            digests: Some(vec![digest.hex.clone()]),
-        })
-    }
-}
-
-/// The key of an image whose parts are known by their digests.
-fn key_of(words: &[&str], digests: &[String]) -> String {
-    let mut hash = Sha256::new();
-    // Not what any archive's own bytes could begin with.
-    for word in words.iter().copied().chain(["by digest"]).chain(digests.iter().map(String::as_str)) {
-        hash.update(word.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What else than bytes decides what a tree looks like: devices are made for privileged containers alone.
-fn how(container: &Container) -> &'static str {
-    if container.privileged { "with devices" } else { "without devices" }
-}
-
-/// The image of an archive that was digested before and has not changed since.
-fn known(host: &Host, archive: &Path, words: &[&str]) -> Result<Option<Image>, Error> {
-    let sight = File::open(archive).ok().and_then(|file| seen::Sight::of(&file));
-    let Some(key) = sight.and_then(|sight| seen::find(host, &sight, words)) else { return Ok(None) };
-    let lock = lock(host, &key)?;
-    // Removed meanwhile: then it is made anew, from what the archive is found to be.
-    Ok(load(host, &key)?.map(|record| Image { record, _lock: lock }))
-}
-
-fn remember(host: &Host, key: &str, sight: Option<seen::Sight>, words: &[&str]) {
-    if let Some(sight) = sight {
-        seen::remember(host, key, sight, words);
-    }
-}
-
-/// What an archive was found to be.
-struct Digested {
-    /// Of its bytes and of some words.
-    key: String,
-    size: u64,
-    /// The file, if it did not change meanwhile and will not change unnoticed.
-    sight: Option<seen::Sight>,
-}
-
-fn digest(host: &Host, archive: &Path, words: &[&str]) -> Result<Digested, Error> {
-    let mut hash = Sha256::new();
-    for word in words {
-        hash.update(word.as_bytes());
-        hash.update([0]);
-    }
-    let mut file = File::open(archive).map_err(Error::io("open", archive))?;
-    let before = seen::Sight::before_reading(&file);
-    let total = file.metadata().map(|meta| meta.len()).ok();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    host.progress.phase("looking whether this image is known");
-    loop {
-        let count = file.read(&mut buffer).map_err(Error::io("read", archive))?;
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else { break };
-        hash.update(part);
-        size += part.len() as u64;
-        host.progress.report(size, total, Unit::Bytes);
-        host.check_cancelled()?;
-    }
-    let key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let sight = before.filter(|before| seen::Sight::of(&file).as_ref() == Some(before));
-    Ok(Digested { key, size, sight })
+/// Whether containers like this one can be clones of an image here.
+fn is_possible(storage: &StoragePlugin, container: &Container) -> Result<bool, Error> {
+    // Shifted ids on disk are the container's own: nothing to share.
+    let shared = matches!(ids::id_mode(container), IdMapMode::AsIs { .. });
+    Ok(shared && storage.abilities().clones && storage.clone_traits()?.instant)
 }
 
 fn make(
     host: &Host,
     storage: &StoragePlugin,
     container: &Container,
-    manifest: &Manifest,
-    supplies: Supplies<'_>,
+    wanted: Wanted<'_>,
     mut record: Record,
 ) -> Result<Record, Error> {
-    clear(host, storage, &record.key)?;
-    let directory = directory(host, &record.key);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)
-        .map_err(Error::io("make", &directory))?;
+    let Wanted { template, server, asked, manifest, supplies } = wanted;
+    let directory = begin(host, storage, &record.key)?;
     let (operation, id) = (plugins::operation("image"), record.volume());
     storage.create(&operation, &id, None)?;
     let volume = volume::open(storage, &id, Access::ReadWrite)?;
@@ -291,19 +214,36 @@ fn make(
     if let Assembly::Packages(all) = &manifest.assembly {
         drop(packages::install(host, storage, container, &id, all)?);
     }
+    let members = assemble::members(host, manifest, supplies)?;
+    Kept::new(template, server, Vec::new(), asked, manifest, &members)?.write_durably(&directory)?;
     // The seal makes it durable.
     storage.seal(&operation, &id)?;
     record.notes = assembled.notes;
     if record.size == 0 {
         record.size = assembled.size;
     }
-    let text = toml_edit::ser::to_string_pretty(&record).map_err(|error| Error::Invalid {
+    complete(&directory, &record)?;
+    Ok(record)
+}
+
+/// An empty directory for an image that is to be made.
+fn begin(host: &Host, storage: &StoragePlugin, key: &str) -> Result<PathBuf, Error> {
+    clear(host, storage, key)?;
+    let directory = directory(host, key);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(Error::io("make", &directory))?;
+    Ok(directory)
+}
+
+/// The last step: from here on it is an image.
+fn complete(directory: &Path, record: &Record) -> Result<(), Error> {
+    let text = toml_edit::ser::to_string_pretty(record).map_err(|error| Error::Invalid {
         message: format!("this image cannot be described: {error}"),
         hint: "use paths that are UTF-8".into(),
     })?;
     store::replace(&directory.join(FILE), text.as_bytes())?;
     tracing::info!(key = record.key, source = %record.source.display(), "an image");
-    Ok(record)
+    Ok(())
 }
 
 /// Every image of the pool, oldest first.
@@ -338,27 +278,54 @@ pub fn users(host: &Host, image: &Record) -> Result<Vec<String>, Error> {
     Ok(volumes.into_iter().filter(|v| v.parent.as_deref() == Some(&id)).map(|v| v.id).collect())
 }
 
-/// The one image whose key begins with `start`.
+/// The one image that has this name, or whose key begins so.
 ///
 /// # Errors
 /// There is none, or more than one.
-pub fn find(host: &Host, start: &str) -> Result<Record, Error> {
+pub fn find(host: &Host, word: &str) -> Result<Record, Error> {
+    if let Some(key) = alias::key(host, word)? {
+        return load(host, &key)?.ok_or_else(|| Error::Invalid {
+            message: format!("the image that {word} means is gone"),
+            hint: format!("pull it again: wxc image pull --alias {word} ..."),
+        });
+    }
     let mut found: Vec<Record> = list(host)?;
-    found.retain(|image| image.key.starts_with(start));
+    found.retain(|image| !word.is_empty() && image.key.starts_with(word));
     match (found.len(), found.pop()) {
         (1, Some(image)) => Ok(image),
         (0, _) => Err(Error::Invalid {
-            message: format!("no image begins with {start:?}"),
+            message: format!("no image is called {word:?}, and no image begins with it"),
             hint: "wxc image list shows what is there".into(),
         }),
         (count, _) => Err(Error::Invalid {
-            message: format!("{count} images begin with {start:?}"),
+            message: format!("{count} images begin with {word:?}"),
             hint: "say more of its key".into(),
         }),
     }
 }
 
-/// Removes an image.
+/// An image that is there, so that nobody removes it, and what its template is asked with.
+pub(super) fn hold(host: &Host, word: &str) -> Result<(Image, Kept), Error> {
+    let key = find(host, word)?.key;
+    let lock = lock(host, &key)?;
+    let Some(record) = load(host, &key)? else { return Err(gone(&key)) };
+    match Kept::of(&directory(host, &key))? {
+        Some(kept) => Ok((Image { record, _lock: lock }, kept)),
+        None => Err(Error::Invalid {
+            message: format!("nothing says how a container of image {} is set up", short(&key)),
+            hint: "it was made by an older wxc: remove it, and pull it again".into(),
+        }),
+    }
+}
+
+fn gone(key: &str) -> Error {
+    Error::Invalid {
+        message: format!("image {} was removed meanwhile", short(key)),
+        hint: "wxc image list shows what is there".into(),
+    }
+}
+
+/// Removes an image, and its names.
 ///
 /// # Errors
 /// Containers are built on it; nothing is removed then.
@@ -373,18 +340,22 @@ pub fn remove(host: &Host, image: &Record) -> Result<(), Error> {
     // From here on it is none; what a kill leaves is removed by the next command that wants it.
     fs::remove_file(&file).map_err(Error::io("remove", &file))?;
     clear(host, &storage, &image.key)?;
+    alias::drop_all(host, &image.key)?;
     lock.discard();
     Ok(())
 }
 
-/// Removes all images that no container is built on. What was downloaded is [`super::downloads::clear`]'s.
+/// Removes all images that no container is built on; those with a name only if `named`. What was downloaded is
+/// [`super::downloads::clear`]'s.
 ///
 /// # Errors
 /// The first one that could not be removed.
-pub fn prune(host: &Host) -> Result<Vec<Record>, Error> {
+pub fn prune(host: &Host, named: bool) -> Result<Vec<Record>, Error> {
     let mut removed = Vec::new();
+    let names = alias::all(host)?;
     for image in list(host)? {
-        if users(host, &image)?.is_empty() {
+        let is_named = names.values().any(|key| *key == image.key);
+        if (named || !is_named) && users(host, &image)?.is_empty() {
             remove(host, &image)?;
             removed.push(image);
         }
@@ -478,7 +449,7 @@ fn clear(host: &Host, storage: &StoragePlugin, key: &str) -> Result<(), Error> {
 
 /// Removes what the host put beside a volume, and the directory.
 fn remove_directory(directory: &Path) -> Result<(), Error> {
-    for file in [FILE, "image.new", seen::FILE, "seen.new"] {
+    for file in [FILE, "image.new", seen::FILE, "seen.new", kept::FILE, "template.new"] {
         drop(fs::remove_file(directory.join(file)));
     }
     store::sweep(directory)?;

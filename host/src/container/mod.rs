@@ -38,6 +38,8 @@ mod apt;
 mod assemble;
 /// The configuration of a copy.
 mod carry;
+/// What templates have, and take.
+pub mod catalogue;
 /// Copying a container.
 pub mod copy;
 /// Making a container.
@@ -58,6 +60,8 @@ mod given;
 mod identity;
 /// Images: sealed volumes that new containers are clones of.
 pub mod images;
+/// What a template is asked with, kept for later.
+mod kept;
 /// What a killed command left behind.
 pub mod leftover;
 /// Users, groups and programs that an image names.

@@ -80,6 +80,22 @@ pub fn parse(template: &Identity, parameters: &[Parameter], words: &[String]) ->
     answers(template, said)
 }
 
+/// What has to be said, has no default, and is not among `words`.
+///
+/// # Errors
+/// As [`parse`], but for what is missing.
+pub(super) fn missing<'a>(
+    template: &Identity,
+    parameters: &'a [Parameter],
+    words: &[String],
+) -> Result<Vec<&'a Parameter>, Error> {
+    let said = read(template, parameters, words)?;
+    let is_said = |parameter: &Parameter| said.iter().any(|(known, _)| known.name == parameter.name);
+    let open =
+        |parameter: &&Parameter| parameter.required && parameter.default.is_none() && !is_said(parameter);
+    Ok(parameters.iter().filter(open).collect())
+}
+
 /// Adds the files of the host that parameters mean which the user said nothing of: of each the first that is there.
 pub(super) fn complete(answers: &mut Answers, parameters: &[Parameter], inputs: &BTreeMap<String, Input>) {
     for (name, input) in inputs {

@@ -8,7 +8,7 @@ use crate::plugin::{PluginError, SettingValues, StoragePlugin, TemplatePlugin};
 /// Where templates keep a little state of their own, which no container can have as a name.
 const STATE: &str = ".plugin-state";
 /// The word that leaves the choice of a storage to us.
-const BEST: &str = "best";
+pub(super) const BEST: &str = "best";
 
 /// What is tried for it, in this order, and what speaks for each.
 #[rustfmt::skip]

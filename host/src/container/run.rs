@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::copy::{self, CopyRequest, Sharing};
-use super::create::{self, CreateRequest};
+use super::create::{self, Basis, CreateRequest};
 use super::destroy::DestroyOptions;
 use super::start::{self, StartRequest};
 use super::{Error, Host, destroy, ephemeral, journal, leftover, store, watch};
@@ -20,9 +20,7 @@ pub struct RunRequest {
     pub name: Option<Name>,
     /// A container to make a throw-away clone of, instead of using a template.
     pub from: Option<Name>,
-    pub template: String,
-    /// Options of the template, as behind `--` of a create.
-    pub options: Vec<String>,
+    pub basis: Basis,
     pub set: Vec<(String, String)>,
     pub privileged: bool,
     /// Empty: what the container itself starts.
@@ -69,17 +67,10 @@ pub fn run(host: &Host, request: &RunRequest) -> Result<Exit, Error> {
 fn create_and_start(host: &Host, name: &Name, request: &RunRequest) -> Result<Launched, Error> {
     let _guard = journal::claim(host, &[name], "run")?;
     let create = CreateRequest {
-        name: name.clone(),
-        template: request.template.clone(),
-        storage: None,
-        storage_set: Vec::new(),
-        size: None,
-        config: None,
         set: request.set.clone(),
         privileged: request.privileged,
         ephemeral: true,
-        allow_older: false,
-        options: request.options.clone(),
+        ..CreateRequest::new(name.clone(), request.basis.clone())
     };
     create::create_locked(host, &create)?;
     start::start_locked(host, name, &start_request(request))

@@ -11,14 +11,14 @@ pub mod import;
 /// What a file says of itself.
 mod manifest;
 /// The file that an export goes to.
-mod target;
+pub(super) mod target;
 /// What a foreign configuration may say.
 mod trust;
 
 use crate::unpack::Section;
 
 /// The section of the tree at this place of the manifest.
-fn section(index: usize, before: &str) -> Section {
+pub(super) fn section(index: usize, before: &str) -> Section {
     match index {
         0 => Section { prefix: "tree".into(), removed: None, before: before.into() },
         n => Section {

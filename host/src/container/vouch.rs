@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Who has to vouch for an image: the key rings that a template may use, and whether a server is believed without a signature.
 
-use super::{Error, Host};
+use super::{Error, Host, images};
 use crate::config::system::Remote;
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::Manifest;
@@ -101,6 +101,29 @@ impl Policy {
             _ => Ok(()),
         }
     }
+}
+
+/// What to tell of an image that is out of date.
+///
+/// # Errors
+/// It is, and what is out of date is not to be had from this server.
+pub(super) fn out_of_date(
+    host: &Host,
+    server: &str,
+    manifest: &Manifest,
+    allow: bool,
+) -> Result<Option<String>, Error> {
+    let Some(since) = images::expired(manifest.expires) else { return Ok(None) };
+    let day = since.strftime("%Y-%m-%d");
+    let told = format!("{} has been out of date since {day}", manifest.product);
+    let strict = |remote: &Remote| remote.refuse_expired && same(&remote.server, server);
+    if !allow && host.settings.remotes.values().any(strict) {
+        return Err(Error::Invalid {
+            message: format!("{told}, and {server} is to be used only for what is not"),
+            hint: "wxc image refresh asks for a newer build; if you want this one: --allow-older".into(),
+        });
+    }
+    Ok(Some(format!("{told}: nobody mends flaws in it any more")))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub struct Run {
     /// Template the throw-away container is made from
     #[arg(short, long, value_name = "TEMPLATE", default_value = "host")]
     pub template: String,
-    /// Make it of an OCI image: a directory with a layout, an archive, or REGISTRY/NAME[:TAG]
+    /// Make it of an image: the name of one that is here, or an OCI image: a layout, an archive, REGISTRY/NAME[:TAG]
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["template", "from"])]
     pub image: Option<String>,
     /// Make it a clone of this container instead, which stays as it is

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::{Image, Record};
+use super::{Image, Record, alias};
 use crate::config::Name;
-use crate::container::create::{CreateRequest, Prospect};
+use crate::container::create::{Basis, CreateRequest, Prospect};
 use crate::container::{Error, Host, serials};
 
 /// What to get.
@@ -19,6 +19,8 @@ pub struct PullRequest {
     pub privileged: bool,
     /// Also one that is older than one there was.
     pub allow_older: bool,
+    /// What it is to be called from now on.
+    pub alias: Option<String>,
     /// What stood behind `--`.
     pub options: Vec<String>,
 }
@@ -41,19 +43,16 @@ pub struct Pulled {
 pub fn pull(host: &Host, request: &PullRequest) -> Result<Pulled, Error> {
     // Nothing is made under this name; a template may want to see one.
     let name: Name = "image".parse()?;
+    let basis = Basis::Template { name: request.template.clone(), options: request.options.clone() };
     let create = CreateRequest {
-        name,
-        template: request.template.clone(),
         storage: request.storage.clone(),
-        storage_set: Vec::new(),
-        size: None,
-        config: None,
-        set: Vec::new(),
         privileged: request.privileged,
-        ephemeral: false,
         allow_older: request.allow_older,
-        options: request.options.clone(),
+        ..CreateRequest::new(name, basis)
     };
+    if let Some(alias) = &request.alias {
+        alias::check(alias)?;
+    }
     let prospect = Prospect::of(host, &create)?;
     if !prospect.is_kept() {
         return Err(Error::Invalid {
@@ -64,8 +63,22 @@ pub fn pull(host: &Host, request: &PullRequest) -> Result<Pulled, Error> {
     prospect.download(host)?;
     prospect.remember(host)?;
     let product = prospect.product();
-    let notes = prospect.why.into_iter().collect();
+    if let Some(name) = &request.alias {
+        let Some(image) = &prospect.image else { return Err(no_image(name, &prospect)) };
+        alias::set(host, name, &image.record.key)?;
+    }
+    let notes = prospect.notes;
     Ok(Pulled { product, image: prospect.image.map(|Image { record, .. }| record), notes })
+}
+
+fn no_image(name: &str, prospect: &Prospect) -> Error {
+    Error::Invalid {
+        message: format!(
+            "there is nothing to call {name:?}: {} makes each container of the archive, which is here now",
+            prospect.storage_name()
+        ),
+        hint: "storage that clones instantly keeps images: -B overlay, or -B btrfs where that is the file system".into(),
+    }
 }
 
 impl Prospect {

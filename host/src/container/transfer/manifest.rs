@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 
-use super::super::snapshot;
+use super::super::{images, snapshot};
 use crate::config::{Name, toml};
 
 /// Says what the file is.
@@ -76,7 +76,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Manifest, String> {
     let damaged = |error: serde_json::Error| format!("its manifest is not understood: {error}");
     let envelope: Envelope = serde_json::from_slice(text).map_err(damaged)?;
     if envelope.format != FORMAT {
-        return Err("its manifest is that of another format".into());
+        return Err(match envelope.format.as_str() {
+            images::transfer::FORMAT => "it is an image: wxc image import makes one of it".into(),
+            _ => "its manifest is that of another format".into(),
+        });
     }
     if envelope.version != VERSION {
         return Err(format!(

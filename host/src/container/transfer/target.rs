@@ -25,7 +25,7 @@ pub enum To<'a> {
 
 /// One that is being written.
 #[derive(Debug)]
-pub(super) enum Target<'a> {
+pub(in crate::container) enum Target<'a> {
     Stream(BorrowedFd<'a>),
     /// Into what is there and no file: a named pipe, a tape.
     Device(File),
@@ -40,7 +40,7 @@ pub(super) enum Target<'a> {
 
 /// A file of the wrong name, which goes away unless it was renamed.
 #[derive(Debug)]
-pub(super) struct Beside(PathBuf);
+pub(in crate::container) struct Beside(PathBuf);
 
 impl Drop for Beside {
     fn drop(&mut self) {
@@ -50,7 +50,7 @@ impl Drop for Beside {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn open(to: To<'a>) -> Result<Self, Error> {
+    pub(in crate::container) fn open(to: To<'a>) -> Result<Self, Error> {
         let (path, replace) = match to {
             To::Stream(fd) => return Ok(Self::Stream(fd)),
             To::File { path, replace } => (path, replace),
@@ -88,7 +88,7 @@ impl<'a> Target<'a> {
         Ok(Self::Unnamed { file, path, replace, beside })
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(in crate::container) fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(fd) => *fd,
             Self::Device(file) | Self::Unnamed { file, .. } => file.as_fd(),
@@ -96,7 +96,7 @@ impl<'a> Target<'a> {
     }
 
     /// It is whole: it gets its name, durably. Its bytes, where it has a size.
-    pub(super) fn commit(self) -> Result<Option<u64>, Error> {
+    pub(in crate::container) fn commit(self) -> Result<Option<u64>, Error> {
         let Self::Unnamed { file, path, replace, beside } = self else { return Ok(None) };
         let failed = || Error::io("write", path);
         file.sync_all().map_err(failed())?;

@@ -35,6 +35,8 @@ pub struct Fetcher {
     pub reach: Reach,
     /// What is kept.
     pub documents: Documents,
+    /// Whether servers are asked however young that is.
+    pub fresh: bool,
 }
 
 /// A request being prepared.
@@ -173,8 +175,12 @@ impl State {
         }
         tracing::debug!(plugin = %self.plugin, url = request.url, "fetching");
         let mut watch = Watching(Arc::clone(&self.progress));
+        let mut request = request.clone();
+        if fetcher.fresh {
+            request.accept_age = Duration::ZERO;
+        }
         let document =
-            fetcher.documents.get(request, &fetcher.reach, &mut watch).map_err(|error| told(&error))?;
+            fetcher.documents.get(&request, &fetcher.reach, &mut watch).map_err(|error| told(&error))?;
         if let Some(age) = document.stale {
             let (url, hours) = (printable(&request.url), age.as_secs() / 3600);
             self.progress.note(&format!("{url} cannot be reached; what it said {hours} hours ago is used"));
