@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use wxc_tests::fixtures::Packed;
 use wxc_tests::server::{Fault, Server};
@@ -214,6 +215,55 @@ fn a_server_that_knows_no_ranges_or_wrong_ones_begins_anew() {
         server.fail(&archive, [Fault::CutAfter(5000), second]);
         env.wxc(words("one", "dir", &[])).ok();
         env.wxc(["start", "one"]).ok();
+    }
+}
+
+/// Waits for something that another process does.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_archive_is_unpacked_while_it_comes() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    let archive = format!("{place}rootfs.tar.xz");
+    // Everything but its end, and then a silence.
+    server.fail(&archive, [Fault::StallAfter(root().len() - 40)]);
+    let create = env.wxc(words("one", "dir", &[])).spawn();
+    let etc = env.container("one").join("rootfs/etc");
+    until("an early file", || etc.exists());
+    // That was before the rest was asked for.
+    assert_eq!(server.seen(&archive).len(), 1);
+    assert!(create.wait_with_output().unwrap().status.success());
+    assert_eq!(server.seen(&archive).len(), 2);
+    env.wxc(["start", "one"]).ok();
+}
+
+#[test]
+fn a_server_that_changes_in_the_middle_leaves_nothing_of_what_it_had() {
+    needs!(root, userns, cgroups, busybox);
+    for storage in ["dir", "overlay"] {
+        let (env, server) = world();
+        let place = server.flat_image(WORDS, root(), metadata());
+        let archive = format!("{place}rootfs.tar.xz");
+        // Another tree, of which enough comes to be unpacked.
+        let content = "0123456789abcdef".repeat(4096);
+        let other = fixtures::packed(&[("etc/other", &content), ("usr/more", &content)]);
+        server.fail(&archive, [Fault::StallAfter(other.len() - 8)]);
+        server.put(&archive, other);
+        let create = env.wxc(words("one", storage, &[])).spawn();
+        until("a first request", || !server.seen(&archive).is_empty());
+        server.put(&archive, root());
+        let output = create.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        env.wxc(["start", "one"]).ok();
+        assert_eq!(env.inside("one", "ls /etc/other /usr/more 2>/dev/null | wc -l"), "0");
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::downloads::Downloads;
 use super::options::Answers;
-use super::{Error, Host, beneath, given, ids, packages};
+use super::{Error, Host, beneath, early, given, ids, packages};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
@@ -204,6 +204,17 @@ pub(super) fn assemble(
         Assembly::Archives(archives) => {
             let part = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
             let prefix = part.prefix.as_str();
+            if let Some(downloads) = supplies.downloads
+                && early::is_possible(downloads, &part.blob)
+            {
+                let mut options = options(container);
+                prefix.clone_into(&mut options.prefix);
+                let (file, report) = early::unpack(host, downloads, &part.blob, &options, target)?;
+                downloads.check_combined(archives)?;
+                let size = file.metadata().map_or(0, |meta| meta.len());
+                let notes = report.notes.iter().map(ToString::to_string).collect();
+                return Ok(Assembled { size, notes, ..Assembled::default() });
+            }
             let (path, file) = supplies.open(host, &part.blob)?;
             if let Some(downloads) = supplies.downloads {
                 downloads.check_combined(archives)?;

@@ -185,15 +185,22 @@ impl Downloads {
     /// # Errors
     /// It cannot be had, or nobody says what it has to be.
     pub(super) fn blob(&self, blob: &Blob) -> Result<File, Error> {
-        let first = match &blob.origin {
-            From::Remote(remote) => remote.urls.first().map_or("", String::as_str),
-            From::Given(_) => "",
-        };
-        self.obtain(
-            &mut Session::default(),
-            blob,
-            &mut Shown { downloads: self, begun: false, file: name_of(first) },
-        )
+        let mut shown = Shown { downloads: self, begun: false, file: name_of(first_address(blob)) };
+        self.obtain(&mut Session::default(), blob, &mut shown)
+    }
+
+    /// Whether what has this digest is here.
+    pub(super) fn has(&self, digest: &fetch::Digest) -> bool {
+        matches!(self.blobs.find(digest), Ok(Some(_)))
+    }
+
+    /// As [`Downloads::blob`], with somebody who follows the file while it grows.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn blob_while(&self, blob: &Blob, tail: &dyn Tail) -> Result<File, Error> {
+        let shown = Shown { downloads: self, begun: false, file: name_of(first_address(blob)) };
+        self.obtain(&mut Session::default(), blob, &mut Followed { shown, tail })
     }
 
     /// The same as one of many that are shown together.
@@ -292,6 +299,53 @@ fn undigested(what: &str) -> Error {
 fn name_of(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("it").to_owned()
+}
+
+fn first_address(blob: &Blob) -> &str {
+    match &blob.origin {
+        From::Remote(remote) => remote.urls.first().map_or("", String::as_str),
+        From::Given(_) => "",
+    }
+}
+
+/// Who follows a file while it is downloaded.
+pub(super) trait Tail {
+    /// The file. It may be cut and begin anew.
+    fn begins(&self, file: File);
+    /// There may be more in it.
+    fn grew(&self);
+}
+
+/// Shown, and followed.
+struct Followed<'a> {
+    shown: Shown<'a>,
+    tail: &'a dyn Tail,
+}
+
+impl Watch for Followed<'_> {
+    fn progress(&mut self, at: fetch::Progress) {
+        self.tail.grew();
+        self.shown.progress(at);
+    }
+
+    fn trouble(&mut self, what: &str) {
+        self.shown.trouble(what);
+    }
+
+    fn goes_into(&mut self, file: &File) {
+        // Without one there is nobody who follows: then it is read afterwards.
+        if let Ok(file) = file.try_clone() {
+            self.tail.begins(file);
+        }
+    }
+
+    fn begins(&mut self, validator: Option<&str>) {
+        self.shown.begins(validator);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.shown.cancelled()
+    }
 }
 
 /// One of many.

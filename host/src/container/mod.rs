@@ -52,6 +52,8 @@ pub mod destroy;
 pub mod doctor;
 /// What servers have, on this machine.
 pub mod downloads;
+/// An archive that is unpacked while it comes.
+mod early;
 /// Ephemeral containers are gone when they stop.
 pub mod ephemeral;
 /// What the user named on the command line.

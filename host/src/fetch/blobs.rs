@@ -102,6 +102,7 @@ impl Blobs {
             return Ok(file);
         }
         let tag = whole.with_extension("etag");
+        watch.goes_into(&file);
         self.download(session, wanted, reach, (&file, &tag), watch)?;
         file.sync_all().map_err(failed("make durable", &partial))?;
         failpoint::pass("blobs.durable").map_err(failed("keep", &partial))?;

@@ -1,6 +1,7 @@
 //! The caller's side: starts the helper, passes the file, hears its answers.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub trait Watch {
     fn progress(&mut self, at: Progress);
     /// It goes on after something went wrong.
     fn trouble(&mut self, what: &str);
+    /// It goes into this file, from now on.
+    fn goes_into(&mut self, _file: &File) {}
     /// What the server calls the content that now begins.
     fn begins(&mut self, validator: Option<&str>);
     /// Whether nobody wants it any more.

@@ -107,6 +107,8 @@ pub use pack::{close, manifest};
 pub use render::{Node, Render};
 pub use report::{Note, NoteKind, Progress, Report};
 pub use request::{Devices, IdMapMode, Limits, MapRange, Options, Request, Section, Source};
-pub use run::{PackRequest, ROLE, pack, pack_with, remove, remove_with, render, render_with, run, run_with};
+pub use run::{
+    PackRequest, ROLE, empty, pack, pack_with, remove, remove_with, render, render_with, run, run_with,
+};
 pub use section::{First, MANIFEST, SEAL, end, first};
 pub use worker::{dispatch, worker_main};

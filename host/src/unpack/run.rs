@@ -164,6 +164,13 @@ pub fn remove_with(
     Ok(done.progress.entries + 1)
 }
 
+/// Removes everything in a directory, which stays: what an unpacking left that does not count.
+pub fn empty(target: BorrowedFd<'_>, ids: IdMapMode) -> Result<(), UnpackError> {
+    let options = Options::new(ids);
+    let job = Job { task: Task::Empty, source: target, target, other: None, options: &options };
+    job.run(Path::new(SELF), &mut |_| {}, &AtomicBool::new(false)).map(drop)
+}
+
 /// What does not fit into a packet, as a file without a name.
 fn payload(value: &impl serde::Serialize) -> Result<File, UnpackError> {
     let failed = |e: std::io::Error| UnpackError::confine("be told what to do", e);
