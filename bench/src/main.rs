@@ -1,12 +1,13 @@
 //! Measures wxc beside LXC: the same root tree, the same machine, the same minutes.
 //!
 //! `subject` is what both can be asked to do, `lxc` and `wxc` do it, `rounds` asks them in turn,
-//! `storage` does what happens on disk, `plugin` looks into one part, `samples` sums up and `report`
+//! `storage` does what happens on disk, `images` what comes from servers, `plugin` looks into one part, `samples` sums up and `report`
 //! writes `bench/RESULTS.md`. Started by `cargo xtask bench`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "progress for the person who started it")]
 
+mod images;
 mod lxc;
 mod plugin;
 mod report;
@@ -33,8 +34,12 @@ fn run() -> Result<(), subject::Failed> {
     let runs = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 40,
         [plugin::WORD, pool] => return plugin::once(pool.as_ref()),
+        ["images"] => return images(images::RUNS),
+        ["images", "-n", count] => {
+            return images(count.parse().map_err(|error| format!("-n {count}: {error}"))?);
+        }
         ["-n", count] => count.parse().map_err(|error| format!("-n {count}: {error}"))?,
-        _ => return Err("usage: cargo xtask bench [-n RUNS]".into()),
+        _ => return Err("usage: cargo xtask bench [images] [-n RUNS]".into()),
     };
     if let Some(reason) = wxc_tests::needs::root().or_else(wxc_tests::needs::busybox) {
         return Err(reason.into());
@@ -45,5 +50,13 @@ fn run() -> Result<(), subject::Failed> {
     let file = wxc_tests::root().join("bench/RESULTS.md");
     std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
     println!("\n{text}");
+    Ok(())
+}
+
+fn images(runs: usize) -> Result<(), subject::Failed> {
+    if let Some(reason) = wxc_tests::needs::root() {
+        return Err(reason.into());
+    }
+    println!("\n{}", images::run(runs)?);
     Ok(())
 }

@@ -60,7 +60,7 @@ pub(crate) fn text(results: &Results, runs: usize) -> String {
 }
 
 /// What the figures depend on, and nothing that names the machine.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
         .lines()

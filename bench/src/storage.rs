@@ -8,7 +8,7 @@ mod cow;
 mod image;
 mod many;
 pub(crate) mod report;
-mod scratch;
+pub(crate) mod scratch;
 mod whole;
 
 use crate::samples::Samples;

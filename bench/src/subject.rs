@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,18 @@ pub(crate) trait Subject {
 
 /// How long the command takes. It must succeed, or what is measured is an error.
 pub(crate) fn timed(mut command: Command) -> Result<Duration, Failed> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A file and no pipe: what stays in the background may keep it.
+    let mut said = tempfile::tempfile()?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone()?);
     let start = Instant::now();
     let status = command.status()?;
     let took = start.elapsed();
-    if status.success() { Ok(took) } else { Err(format!("{command:?}: {status}").into()) }
+    if status.success() {
+        return Ok(took);
+    }
+    let mut why = String::new();
+    said.rewind().and_then(|()| said.read_to_string(&mut why))?;
+    Err(format!("{command:?}: {status}\n{why}").into())
 }
 
 /// What the command prints.

@@ -60,6 +60,8 @@ struct Content {
 struct Shelf {
     files: BTreeMap<String, Content>,
     seen: Vec<Seen>,
+    /// Bytes per second of each connection; as many as there can be unless told.
+    pace: Option<u64>,
 }
 
 /// The server; it ends with its test.
@@ -165,6 +167,11 @@ impl Server {
         self.shelf().files.entry(path.to_owned()).or_default().faults = faults.into_iter().collect();
     }
 
+    /// How many bytes per second each connection gets, from now on.
+    pub fn pace(&self, bytes: Option<u64>) {
+        self.shelf().pace = bytes;
+    }
+
     /// The requests for a path so far.
     #[must_use]
     pub fn seen(&self, path: &str) -> Vec<Seen> {
@@ -203,9 +210,10 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shelf: &Mutex<Shelf>) -> 
     let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     while let Some(seen) = request(&mut stream)? {
-        let (content, fault) = {
+        let (content, fault, pace) = {
             let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
             shelf.seen.push(seen.clone());
+            let pace = shelf.pace;
             match shelf.files.get_mut(&seen.path) {
                 Some(content) => {
                     let refused = content
@@ -216,16 +224,38 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shelf: &Mutex<Shelf>) -> 
                         Some((_, challenge)) => Some(Fault::Unauthorized(challenge.clone())),
                         None => content.faults.pop_front(),
                     };
-                    (Some(content.bytes.clone()), fault)
+                    (Some(content.bytes.clone()), fault, pace)
                 }
-                None => (None, None),
+                None => (None, None, pace),
             }
         };
-        if !answer(stream.get_mut(), &socket, &seen, content, fault)? {
+        let mut out = Paced { out: stream.get_mut(), pace };
+        if !answer(&mut out, &socket, &seen, content, fault)? {
             return socket.shutdown(Shutdown::Both);
         }
     }
     Ok(())
+}
+
+/// As over a line of so many bytes per second.
+struct Paced<'a, W> {
+    out: &'a mut W,
+    pace: Option<u64>,
+}
+
+impl<W: Write> Write for Paced<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Some(pace) = self.pace else { return self.out.write(bytes) };
+        // A twentieth of a second's worth at once.
+        let most = usize::try_from(pace / 20).unwrap_or(usize::MAX).clamp(1, bytes.len().max(1));
+        let count = self.out.write(&bytes[..most.min(bytes.len())])?;
+        std::thread::sleep(Duration::from_millis(1000 * count as u64 / pace));
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn request(stream: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
@@ -233,7 +263,8 @@ fn request(stream: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
     if stream.read_line(&mut first)? == 0 {
         return Ok(None);
     }
-    let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
+    // LXC's template asks with two slashes, which servers take for one.
+    let path = first.split(' ').nth(1).unwrap_or("/").replace("//", "/");
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();

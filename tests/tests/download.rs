@@ -77,6 +77,8 @@ fn an_image_becomes_a_container_and_the_next_one_downloads_nothing() {
     env.wxc(words("three", "dir", &[])).ok();
     assert_eq!(server.seen(&archive).len(), 1);
     assert_eq!(server.seen("/meta/1.0/index-user").len(), 1, "the list is fresh for a while");
+    // And so is that there is none under the name that comes first.
+    assert_eq!(server.seen("/meta/1.0/index-user.7").len(), 1);
     let images: serde_json::Value = serde_json::from_str(&env.wxc(["image", "list", "--json"]).ok()).unwrap();
     assert_eq!(images[0]["product"], "busybox/one/amd64/default");
     assert_eq!(images[0]["serial"], "20260722_05:24");

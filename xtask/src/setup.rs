@@ -48,6 +48,9 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/wasm-ld"], name: "lld", needed: Needed::Test, why: "links the plugin in C" },
     Package { files: &["/usr/lib/wasm32-wasi/libc.a"], name: "wasi-libc", needed: Needed::Test, why: "the C library of the plugin in C" },
     Package { files: &["/usr/share/doc/libclang-rt-dev-wasm32"], name: "libclang-rt-dev-wasm32", needed: Needed::Test, why: "the compiler's own functions in the plugin in C" },
+    Package { files: &["/usr/sbin/debootstrap"], name: "debootstrap", needed: Needed::Bench, why: "makes a Debian as wxc is to do it faster" },
+    Package { files: &["/usr/bin/wget"], name: "wget", needed: Needed::Bench, why: "what LXC downloads with" },
+    Package { files: &["/usr/bin/time"], name: "time", needed: Needed::Bench, why: "says how much memory a command took" },
     Package { files: &["/usr/bin/lxc-start"], name: "lxc", needed: Needed::Bench, why: "what wxc is measured beside" },
 ];
 

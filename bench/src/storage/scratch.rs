@@ -61,7 +61,7 @@ impl Scratch {
         command
     }
 
-    fn settle(&self) -> Result<(), Failed> {
+    pub(crate) fn settle(&self) -> Result<(), Failed> {
         Ok(rustix::fs::syncfs(&self.root)?)
     }
 

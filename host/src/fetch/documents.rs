@@ -19,6 +19,11 @@ use super::order::{Digest, Fetched, Order};
 use super::reach::Reach;
 use super::run::{Session, Watch};
 
+const FOUND: u16 = 200;
+const NOT_FOUND: u16 = 404;
+/// How long it is believed that there is none: shorter, for who misses one puts it there and tries again.
+const ABSENT: Duration = Duration::from_secs(600);
+
 /// One document.
 #[derive(Debug, Clone)]
 pub struct DocumentRequest {
@@ -59,6 +64,13 @@ struct Kept {
     asked: u64,
     sha256: String,
     headers: Vec<(String, String)>,
+    /// 200; or 404, of a server that has no such document.
+    #[serde(default = "usual")]
+    status: u16,
+}
+
+fn usual() -> u16 {
+    FOUND
 }
 
 impl Documents {
@@ -85,14 +97,14 @@ impl Documents {
         let path = self.path(&request.url, &accept);
         let known = if keeps { load(&path, request, &accept) } else { None };
         if let Some((kept, body)) = &known
-            && (request.expect.is_some() || age(kept).is_some_and(|age| age < request.accept_age))
+            && (request.expect.is_some() || age(kept).is_some_and(|age| age < most(kept, request)))
         {
             return Ok(document(kept, body.clone(), None));
         }
         let mut headers = request.headers.clone();
         let own =
             header(&headers, "if-none-match").is_some() || header(&headers, "if-modified-since").is_some();
-        if let Some((kept, _)) = known.as_ref().filter(|_| !own) {
+        if let Some((kept, _)) = known.as_ref().filter(|(kept, _)| !own && kept.status == FOUND) {
             let since = [("etag", "if-none-match"), ("last-modified", "if-modified-since")];
             let since =
                 since.iter().filter_map(|(had, ask)| Some((*ask, header(&kept.headers, had)?.to_owned())));
@@ -116,11 +128,12 @@ impl Documents {
             }
             Ok((fetched, body)) => {
                 let (asked, sha256) = (now(), fetched.sha256.clone());
-                let kept = Kept { url: request.url.clone(), accept, asked, sha256, headers: fetched.headers };
-                if keeps && fetched.status == 200 {
+                let (url, status, headers) = (request.url.clone(), fetched.status, fetched.headers);
+                let kept = Kept { url, accept, asked, sha256, headers, status };
+                if keeps && matches!(status, FOUND | NOT_FOUND) {
                     self.keep(&path, &kept, &body);
                 }
-                Ok(Document { status: fetched.status, headers: kept.headers, body, stale: None })
+                Ok(Document { status, headers: kept.headers, body, stale: None })
             }
         }
     }
@@ -199,6 +212,7 @@ fn load(path: &Path, request: &DocumentRequest, accept: &str) -> Option<(Kept, V
     let expected = request.expect.as_ref();
     let fits = expected.is_none_or(|digest| digest_of(digest, body) == digest.hex());
     let same = kept.url == request.url && kept.accept == accept && kept.sha256 == found;
+    let fits = fits && (expected.is_none() || kept.status == FOUND);
     (same && fits && body.len() as u64 <= request.limit).then(|| (kept, body.to_vec()))
 }
 
@@ -211,11 +225,16 @@ fn digest_of(digest: &Digest, body: &[u8]) -> String {
 }
 
 fn document(kept: &Kept, body: Vec<u8>, stale: Option<Duration>) -> Document {
-    Document { status: 200, headers: kept.headers.clone(), body, stale }
+    Document { status: kept.status, headers: kept.headers.clone(), body, stale }
 }
 
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+/// How old it may be.
+fn most(kept: &Kept, request: &DocumentRequest) -> Duration {
+    if kept.status == FOUND { request.accept_age } else { request.accept_age.min(ABSENT) }
 }
 
 /// `None` for one from the future: the clock is not what it was.

@@ -108,6 +108,11 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// The same, whatever is kept of the server's lists.
+    pub fn afresh(&self) -> Self {
+        Self { fresh: true, ..*self }
+    }
+
     /// Whether an image is one of those that were asked for.
     pub fn fits(&self, image: &Image) -> bool {
         (0..5).all(|at| self.agrees(image, at))

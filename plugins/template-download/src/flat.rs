@@ -62,7 +62,7 @@ pub fn archives(choice: &Choice<'_>, directory: &str) -> Result<(Archives, Optio
     let place = format!("{}{directory}", choice.server);
     let sums = format!("{place}SHA256SUMS");
     let age = if choice.fresh { 0 } else { FRESH };
-    let Some(found) = web::document(&sums, LONGEST_SUMS, age)? else {
+    let Some(found) = web::needed(&sums, LONGEST_SUMS, age)? else {
         let message = format!(
             "nothing says what this image has to be: there is no {sums}, and without digests nothing is unpacked"
         );

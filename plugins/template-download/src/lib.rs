@@ -94,6 +94,10 @@ fn list(choice: &Choice<'_>, privileged: bool) -> Result<List, Error> {
             list => list,
         },
     };
+    // That there was none a while ago is not enough.
+    if list.is_none() && !choice.fresh {
+        return self::list(&choice.afresh(), privileged);
+    }
     list.ok_or_else(|| {
         let places = match choice.format {
             Format::Lxc => "no meta/1.0/index-user",

@@ -35,6 +35,14 @@ pub fn document(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Err
     }
 }
 
+/// The same for one without which nothing goes on: that there was none a while ago is not enough.
+pub fn needed(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
+    match document(url, limit, age)? {
+        None if age > 0 => document(url, limit, 0),
+        found => Ok(found),
+    }
+}
+
 /// A document of a server that is signed beside itself or, under a name of its own, around.
 pub fn signed(server: &str, path: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
     let url = format!("{server}/{path}");
@@ -68,7 +76,8 @@ fn look(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
             return Ok(Some(Document { text, signer: Some(signer) }));
         }
     }
-    Ok(Some(Document { text, signer: None }))
+    // Nor is that there was no signature.
+    if age > 0 { look(url, limit, 0) } else { Ok(Some(Document { text, signer: None })) }
 }
 
 fn get_bytes(url: &str, limit: u32, age: u32) -> Result<Option<Vec<u8>>, Error> {
