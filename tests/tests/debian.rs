@@ -121,13 +121,18 @@ impl Mirror {
 
     /// Puts list and release there.
     fn publish(&mut self, codename: &str) {
+        self.publish_with(codename, "");
+    }
+
+    /// The same with more lines in the release.
+    fn publish_with(&mut self, codename: &str, more: &str) {
         let mut gzip = Command::new("gzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         gzip.stdin.take().unwrap().write_all(self.packages.as_bytes()).unwrap();
         let list = gzip.wait_with_output().unwrap().stdout;
         let machine = wxc_tests::oci::machine();
         let path = format!("main/binary-{machine}/Packages.gz");
         self.release = format!(
-            "Origin: Test\nSuite: {codename}\nCodename: {codename}\nDate: Sat, 09 Aug 2025 10:03:24 UTC\nSHA256:\n {} {} {path}\n",
+            "Origin: Test\nSuite: {codename}\nCodename: {codename}\nDate: Sat, 09 Aug 2025 10:03:24 UTC\n{more}SHA256:\n {} {} {path}\n",
             sha256(&list),
             list.len()
         );
@@ -141,11 +146,15 @@ impl Mirror {
             .fails(1);
         assert!(!env.container("x").exists());
         assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
-        // What was fetched a moment ago is fetched again, and what was found out of it, too.
-        for kept in [".downloads", ".plugin-state"] {
-            let _gone = fs::remove_dir_all(env.container("x").with_file_name(kept));
-        }
+        forget(env);
         said
+    }
+}
+
+/// What was fetched a moment ago is fetched again, and what was found out of it, too.
+fn forget(env: &Env) {
+    for kept in [".downloads", ".plugin-state"] {
+        let _gone = fs::remove_dir_all(env.container("x").with_file_name(kept));
     }
 }
 
@@ -172,6 +181,15 @@ fn a_mirror_that_lies_is_refused_and_leaves_nothing() {
     mirror.publish("stable");
     let said = mirror.refuses(&env);
     assert!(said.contains("is the release stable (stable), and not testing"), "{said}");
+    // An old one, whose time is over: what came after it may be hidden.
+    mirror.publish_with("testing", "Valid-Until: Sat, 16 Aug 2025 10:03:24 UTC\n");
+    let said = mirror.refuses(&env);
+    assert!(said.contains("out of date since 2025-08-16") && said.contains("--allow-older"), "{said}");
+    let words =
+        ["create", "x", "--allow-older", "-B", "dir", "-t", "debian", "--", "-m", "local", "-r", "testing"];
+    let said = env.wxc(words).fails(1);
+    assert!(said.contains("base-files_1_amd64.deb"), "{said}");
+    forget(&env);
     // A list, and a package, of other bytes.
     mirror.publish("testing");
     let list = format!("/dists/testing/main/binary-{}/Packages.gz", wxc_tests::oci::machine());

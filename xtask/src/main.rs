@@ -26,7 +26,11 @@ const TASKS: &[Task] = &[
     Task("demo", "build, then show a container from create to destroy", demo::demo),
     Task("test", "run all tests and print their totals [--mirror URL] [NAME]", totals::test),
     Task("ci", "what a change must pass: format, lints, tests (.ci/run)", ci),
-    Task("bench", "measure wxc beside LXC, into bench/RESULTS.md, or images into bench/IMAGES.md [images] [-n RUNS]", bench),
+    Task(
+        "bench",
+        "measure wxc beside LXC, into bench/RESULTS.md, or images into bench/IMAGES.md [images] [-n RUNS]",
+        bench,
+    ),
     Task("torture", "kill random commands at random instants [--minutes N] [--seed S] [-B STORAGE]", torture),
     Task("install", "build a release and copy it [--prefix DIR, default /usr/local]", install::install),
 ];

@@ -103,12 +103,14 @@ impl Policy {
     }
 }
 
-/// What to tell of an image that is out of date.
+/// What to tell of an image that is out of date. What nothing but its signature vouches for (`signed`) is then not to be had: whoever stands between
+/// here and the mirror could go on showing it, and hide what came after.
 ///
 /// # Errors
 /// It is, and what is out of date is not to be had from this server.
 pub(super) fn out_of_date(
     host: &Host,
+    signed: bool,
     server: &str,
     manifest: &Manifest,
     allow: bool,
@@ -117,10 +119,11 @@ pub(super) fn out_of_date(
     let day = since.strftime("%Y-%m-%d");
     let told = format!("{} has been out of date since {day}", manifest.product);
     let strict = |remote: &Remote| remote.refuse_expired && same(&remote.server, server);
-    if !allow && host.settings.remotes.values().any(strict) {
+    if !allow && (signed || host.settings.remotes.values().any(strict)) {
         return Err(Error::Invalid {
             message: format!("{told}, and {server} is to be used only for what is not"),
-            hint: "wxc image refresh asks for a newer build; if you want this one: --allow-older".into(),
+            hint: "ask another server, or this one when it has a newer build; if you want this one: --allow-older"
+                .into(),
         });
     }
     Ok(Some(format!("{told}: nobody mends flaws in it any more")))

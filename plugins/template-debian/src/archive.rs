@@ -2,10 +2,12 @@
 
 use std::io::Read as _;
 
+use words::moment;
+
 use crate::bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind};
 use crate::bindings::wxc::host::{fetch, trust};
 use crate::choice::Choice;
-use crate::control::{field, moment};
+use crate::control::field;
 use crate::error;
 
 /// The archives' own rings, and one that the administrator keeps for this mirror.
@@ -26,6 +28,8 @@ pub struct Release {
     pub codename: String,
     /// When it was made.
     pub serial: String,
+    /// From when on it is no longer to be believed, where it says so: somebody who goes on showing it hides what came after.
+    pub expires: Option<u64>,
 }
 
 pub fn release(choice: &Choice<'_>) -> Result<Release, Error> {
@@ -48,10 +52,12 @@ pub fn release(choice: &Choice<'_>) -> Result<Release, Error> {
         let message = format!("{url} is the release {codename} ({suite}), and not {}", choice.release);
         return Err(error(ErrorKind::Integrity, message));
     }
-    let serial = field(&text, "Date").and_then(moment);
+    let when = |name: &str| field(&text, name).and_then(moment::of_mail);
+    let serial = when("Date").and_then(moment::serial);
     let serial =
         serial.ok_or_else(|| error(ErrorKind::Integrity, format!("{url} does not say when it was made")))?;
-    Ok(Release { signer: signed.signer, origin, codename, serial, text })
+    let expires = when("Valid-Until");
+    Ok(Release { signer: signed.signer, origin, codename, serial, expires, text })
 }
 
 /// The first of the rings whose keys vouch for it.

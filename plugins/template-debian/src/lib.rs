@@ -93,7 +93,7 @@ impl Guest for Debian {
             ),
             serial: release.serial,
             architecture: of_kernel(&choice.architecture).into(),
-            expires: None,
+            expires: release.expires,
             signer: Some(release.signer),
             assembly,
         })

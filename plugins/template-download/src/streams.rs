@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use words::architecture::is_debian;
+use words::moment;
 
 use crate::bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind};
 use crate::bindings::wxc::template::types::{
@@ -164,7 +165,7 @@ fn images(choice: &Choice<'_>, name: &str, product: &Product) -> Vec<Image> {
             arch: arch.clone(),
             variant: variant.clone(),
             build: build.clone(),
-            expires: product.support_eol.as_deref().and_then(seconds),
+            expires: product.support_eol.as_deref().and_then(moment::end_of_day),
             size: files.parts.iter().map(|part| part.blob.size).sum(),
             files: Files::Listed(files),
         })
@@ -213,19 +214,6 @@ fn digest(hex: &str) -> Option<Digest> {
     let hex = hex.to_ascii_lowercase();
     let good = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
     good.then_some(Digest { algorithm: DigestAlgorithm::Sha256, hex })
-}
-
-/// Seconds since 1970 at the end of a day that is written `2029-05-31`.
-fn seconds(day: &str) -> Option<u64> {
-    let mut numbers = day.splitn(3, '-').map(|number| number.parse::<i64>().ok());
-    let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1970 of the proleptic Gregorian calendar, years beginning in March.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
-    u64::try_from((days + 1) * 86_400).ok()
 }
 
 #[cfg(test)]
@@ -301,15 +289,6 @@ mod tests {
             (&"ab".repeat(32), "abab"),
         ] {
             assert!(good.contains(from) && read(&good.replace(from, to)).is_empty(), "{to}");
-        }
-    }
-
-    #[test]
-    fn days_are_days() {
-        assert_eq!(seconds("1970-01-01"), Some(86_400));
-        assert_eq!(seconds("2000-02-29"), Some(951_868_800));
-        for bad in ["", "2000", "2000-13-01", "x-1-1", "2000-01-99"] {
-            assert_eq!(seconds(bad), None, "{bad}");
         }
     }
 }

@@ -5,5 +5,7 @@
 
 /// Names of machines.
 pub mod architecture;
+/// When something was, or will be.
+pub mod moment;
 /// Values and names that are good for a configuration.
 pub mod setting;

@@ -74,8 +74,9 @@ impl Prospect {
         assemble::check(&template, &manifest)?;
         policy.check(&manifest)?;
         serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
+        let signed = template.declared_servers().is_some_and(|servers| servers.signed);
         let mut notes: Vec<String> = chosen.why.into_iter().collect();
-        notes.extend(vouch::out_of_date(host, &server, &manifest, request.allow_older)?);
+        notes.extend(vouch::out_of_date(host, signed, &server, &manifest, request.allow_older)?);
         let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
         let room = storage.open()?;
         assemble::check_room(host, &room, &manifest, &answers)?;
@@ -113,7 +114,7 @@ impl Prospect {
         let template = plugins::load_template(host, &kept.template)?;
         let storage = plugins::load_storage(host, &container.rootfs.storage)?;
         storage.open()?;
-        let notes = vouch::out_of_date(host, &kept.server, &kept.manifest, request.allow_older)?;
+        let notes = vouch::out_of_date(host, false, &kept.server, &kept.manifest, request.allow_older)?;
         let asked = Request {
             container: request.name.to_string(),
             architecture: machine(),
