@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::downloads::Downloads;
 use super::options::Answers;
-use super::{Error, Host, beneath, early, given, ids, packages};
+use super::{Error, Host, beneath, early, given, ids, packages, side_by_side};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
@@ -242,6 +242,13 @@ fn not_given(what: &str) -> Error {
     }
 }
 
+/// Has all layers here that a server has.
+pub(super) fn obtain_layers(host: &Host, layers: &Layers, supplies: Supplies<'_>) -> Result<(), Error> {
+    let remote = |layer: &&Layer| matches!(layer.blob.origin, Origin::Remote(_));
+    let blobs: Vec<&Blob> = layers.stack.iter().filter(remote).map(|layer| &layer.blob).collect();
+    if blobs.is_empty() { Ok(()) } else { side_by_side::obtain(host, supplies, "layers", &blobs) }
+}
+
 /// Unpacks layers, one over the other.
 fn stack(
     host: &Host,
@@ -250,6 +257,7 @@ fn stack(
     supplies: Supplies<'_>,
     target: BorrowedFd<'_>,
 ) -> Result<Assembled, Error> {
+    obtain_layers(host, layers, supplies)?;
     let mut all = Assembled::default();
     let count = layers.stack.len();
     for (at, layer) in layers.stack.iter().enumerate() {

@@ -21,7 +21,7 @@ use crate::fetch::{
     self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Session, Wanted, Watch,
 };
 use crate::plugin::template::digest_of;
-use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Layers, Member, Origin as From, Pair};
+use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Member, Origin as From, Pair};
 use crate::plugin::{Fetcher, Progress, TemplatePlugin, Unit};
 use crate::unpack;
 
@@ -208,7 +208,20 @@ impl Downloads {
     /// # Errors
     /// As [`Downloads::blob`].
     pub(super) fn quietly(&self, session: &mut Session, blob: &Blob) -> Result<File, Error> {
-        self.obtain(session, blob, &mut Silent(self))
+        self.as_part(session, blob, &mut |_| {})
+    }
+
+    /// The same; `came` hears how many bytes there are.
+    ///
+    /// # Errors
+    /// As [`Downloads::blob`].
+    pub(super) fn as_part(
+        &self,
+        session: &mut Session,
+        blob: &Blob,
+        came: &mut dyn FnMut(u64),
+    ) -> Result<File, Error> {
+        self.obtain(session, blob, &mut Part { downloads: self, came })
     }
 
     fn obtain(&self, session: &mut Session, blob: &Blob, watch: &mut dyn Watch) -> Result<File, Error> {
@@ -227,16 +240,6 @@ impl Downloads {
     pub(super) fn all(&self, archives: &Archives, root: bool) -> Result<(), Error> {
         let wanted = archives.parts.iter().filter(|part| root || part.role != ArchiveRole::Root);
         wanted.map(|part| &part.blob).try_for_each(|blob| self.blob(blob).map(drop))
-    }
-
-    /// The same for layers, and their configuration.
-    ///
-    /// # Errors
-    /// One cannot be had.
-    pub(super) fn all_layers(&self, layers: &Layers, stack: bool) -> Result<(), Error> {
-        let stack = layers.stack.iter().filter(|_| stack).map(|layer| &layer.blob);
-        let remote = |blob: &&Blob| matches!(blob.origin, From::Remote(_));
-        stack.chain(&layers.config).filter(remote).try_for_each(|blob| self.blob(blob).map(drop))
     }
 
     /// Checks the digest over all parts that a publisher gave.
@@ -349,10 +352,15 @@ impl Watch for Followed<'_> {
 }
 
 /// One of many.
-struct Silent<'a>(&'a Downloads);
+struct Part<'a> {
+    downloads: &'a Downloads,
+    came: &'a mut dyn FnMut(u64),
+}
 
-impl Watch for Silent<'_> {
-    fn progress(&mut self, _: fetch::Progress) {}
+impl Watch for Part<'_> {
+    fn progress(&mut self, at: fetch::Progress) {
+        (self.came)(at.bytes);
+    }
 
     fn trouble(&mut self, what: &str) {
         tracing::info!("{what}");
@@ -361,7 +369,7 @@ impl Watch for Silent<'_> {
     fn begins(&mut self, _: Option<&str>) {}
 
     fn cancelled(&self) -> bool {
-        self.0.cancel.load(Ordering::Relaxed) || self.0.progress.cancelled()
+        self.downloads.cancel.load(Ordering::Relaxed) || self.downloads.progress.cancelled()
     }
 }
 

@@ -97,6 +97,8 @@ pub mod release;
 pub mod resize;
 /// A throw-away container for one command.
 pub mod run;
+/// Several downloads at once.
+mod side_by_side;
 /// Starting a container: plan, launch.
 pub mod start;
 /// Asking it to stop.

@@ -9,9 +9,6 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -19,12 +16,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::assemble::{self, Assembled, Supplies};
 use super::options::Answers;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, create, ids, journal, leftover, release, render, start};
+use super::{Error, Host, create, ids, journal, leftover, release, render, side_by_side, start};
 use crate::config::{Container, Name};
 use crate::fetch::Session;
 use crate::plan::build::Overrides;
 use crate::plugin::storage::Access;
-use crate::plugin::template::types::{Package, Packages};
+use crate::plugin::template::types::{Blob, Package, Packages};
 use crate::plugin::{StoragePlugin, Unit};
 use crate::runtime::state::Exit;
 use crate::runtime::{self, LaunchOptions, foreground};
@@ -32,8 +29,6 @@ use crate::unpack::{self, Source};
 
 /// Where programs in the new root find the packages.
 const DIRECTORY: &str = "packages";
-/// Downloads at once, each with a connection that it keeps: enough for the disk and the server to work at the same time.
-const AT_ONCE: usize = 3;
 /// What names of throw-away containers begin with; what is left of one is swept up as after `run`.
 const PREFIX: &str = "run-";
 /// How a program ends that the user has stopped: 128 and the signal.
@@ -83,41 +78,10 @@ fn open(
     }
 }
 
-/// Has all packages here, downloaded side by side.
+/// Has all packages here.
 pub(super) fn obtain(host: &Host, packages: &Packages, supplies: Supplies<'_>) -> Result<(), Error> {
-    let count = packages.stack.len();
-    host.progress.phase(&format!("downloading {count} packages"));
-    let (next, done, gate) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(()));
-    let work = || -> Result<(), Error> {
-        let mut session = Session::default();
-        let mut begun = false;
-        while let Some(package) = take(&next, &packages.stack) {
-            // One after the other they ask for the server's address, and find it where the first did.
-            let alone = (!std::mem::replace(&mut begun, true)).then(|| gate.lock());
-            let had = open(host, supplies, &mut session, package).map(drop);
-            drop(alone);
-            if had.is_err() {
-                // The others find nothing left to do.
-                next.store(count, Ordering::Relaxed);
-            }
-            had?;
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            host.progress.report(done as u64, Some(count as u64), Unit::Items);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE.min(count)).map(|_| scope.spawn(work)).collect();
-        let join = |thread: ScopedJoinHandle<'_, _>| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
-    })
-}
-
-fn take<'a>(next: &AtomicUsize, stack: &'a [Package]) -> Option<&'a Package> {
-    stack.get(next.fetch_add(1, Ordering::Relaxed))
+    let blobs: Vec<&Blob> = packages.stack.iter().map(|package| &package.blob).collect();
+    side_by_side::obtain(host, supplies, "packages", &blobs)
 }
 
 /// Puts all packages where the programs will look for them. They go the way of every file of an image: through the confined helper,

@@ -174,7 +174,11 @@ impl Prospect {
     pub(in crate::container) fn download(&self, host: &Host) -> Result<(), Error> {
         match (&self.manifest.assembly, &self.downloads) {
             (Assembly::Archives(archives), Some(downloads)) => downloads.all(archives, self.image.is_none()),
-            (Assembly::Layers(layers), Some(downloads)) => downloads.all_layers(layers, self.image.is_none()),
+            (Assembly::Layers(layers), downloads) if self.image.is_none() => {
+                let supplies = Supplies { answers: &self.answers, downloads: downloads.as_ref() };
+                assemble::obtain_layers(host, layers, supplies)?;
+                assemble::members(host, &self.manifest, supplies).map(drop)
+            }
             (Assembly::Packages(all), downloads) if self.image.is_none() => {
                 let supplies = Supplies { answers: &self.answers, downloads: downloads.as_ref() };
                 packages::obtain(host, all, supplies)
