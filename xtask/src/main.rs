@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who started it")]
 
 mod demo;
+mod fuzz;
 mod install;
 mod setup;
 mod shell;
@@ -32,6 +33,11 @@ const TASKS: &[Task] = &[
         bench,
     ),
     Task("torture", "kill random commands at random instants [--minutes N] [--seed S] [-B STORAGE]", torture),
+    Task(
+        "fuzz",
+        "feed what reads foreign data with what nobody would send [TARGET] [-t SECONDS]",
+        fuzz::fuzz,
+    ),
     Task("install", "build a release and copy it [--prefix DIR, default /usr/local]", install::install),
 ];
 

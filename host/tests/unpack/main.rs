@@ -22,6 +22,9 @@ mod render;
 /// Sections of an export.
 mod export;
 
+/// What a fuzzer was given.
+mod fuzzed;
+
 /// A caller without privileges.
 mod unprivileged;
 

@@ -18,6 +18,10 @@ mod memory;
 /// Which packages are needed.
 mod solve;
 
+/// Ways in for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 #[allow(unsafe_code, reason = "generated component glue")]
 mod bindings {
     wit_bindgen::generate!({

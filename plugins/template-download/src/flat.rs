@@ -82,7 +82,7 @@ pub fn archives(choice: &Choice<'_>, directory: &str) -> Result<(Archives, Optio
 }
 
 /// The digest of a file, as sha256sum(1) writes it: digits, a blank, a blank or `*`, the name.
-fn digest(sums: &str, file: &str) -> Option<String> {
+pub fn digest(sums: &str, file: &str) -> Option<String> {
     sums.lines().find_map(|line| {
         let (hex, name) = line.split_once(' ')?;
         let name = name.trim_start_matches([' ', '*']).trim_start_matches("./").trim_end();

@@ -6,6 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value};
 use words::architecture::of_kernel;
 use words::setting::{inside, quoted};
+use yaml_rust2::parser::{Event, EventReceiver, Parser};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::bindings::wxc::host::types::{Error, ErrorKind, Pair};
@@ -41,10 +42,25 @@ struct Template<'a> {
     permissions: u32,
 }
 
+/// Whether there are any.
+struct Aliases(bool);
+
+impl EventReceiver for Aliases {
+    fn on_event(&mut self, event: Event) {
+        self.0 |= matches!(event, Event::Alias(_));
+    }
+}
+
 pub fn finish(moment: Moment, request: &Request, members: &[Member]) -> Result<Finished, Error> {
     let text = members.iter().find(|member| member.name == METADATA).map(|member| &member.content);
     let text = text.map_or("".into(), |content| String::from_utf8_lossy(content));
     let bad = |why: String| error(ErrorKind::Integrity, format!("{METADATA} of the image: {why}"));
+    // Each alias is another copy of what it means, and copies of copies fill any memory.
+    let mut aliases = Aliases(false);
+    Parser::new_from_str(&text).load(&mut aliases, true).map_err(|why| bad(why.to_string()))?;
+    if aliases.0 {
+        return Err(bad("it has aliases, which nobody needs there".into()));
+    }
     let documents = YamlLoader::load_from_str(&text).map_err(|why| bad(why.to_string()))?;
     let metadata = documents.into_iter().next().unwrap_or(Yaml::Null);
     let architecture = metadata["architecture"].as_str().unwrap_or_default();

@@ -19,6 +19,10 @@ mod streams;
 /// Documents of the server.
 mod web;
 
+/// Ways in for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 #[allow(unsafe_code, reason = "generated component glue")]
 mod bindings {
     wit_bindgen::generate!({

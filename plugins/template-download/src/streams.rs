@@ -120,6 +120,14 @@ pub fn list(choice: &Choice<'_>) -> Result<Option<List>, Error> {
     Ok(Some(list))
 }
 
+/// The images of one list, for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn of_text(choice: &Choice<'_>, text: &str) -> Vec<Image> {
+    drop(parse::<Index>(choice, INDEX, text));
+    let Ok(products) = parse::<Products>(choice, "a list", text) else { return Vec::new() };
+    products.products.iter().flat_map(|(name, product)| images(choice, name, product)).collect()
+}
+
 fn parse<'a, T: Deserialize<'a>>(choice: &Choice<'_>, path: &str, text: &'a str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|why| bad(choice, path, &why.to_string()))
 }

@@ -15,6 +15,10 @@ mod settings;
 /// The documents, as the specification has them.
 mod spec;
 
+/// Ways in for a fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 #[allow(unsafe_code, reason = "generated component glue")]
 mod bindings {
     wit_bindgen::generate!({

@@ -5,6 +5,8 @@
 
 /// Names of machines.
 pub mod architecture;
+/// Inputs of the fuzz targets.
+pub mod fuzzed;
 /// When something was, or will be.
 pub mod moment;
 /// Values and names that are good for a configuration.
