@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use wxc_tests::fixtures::Packed;
-use wxc_tests::server::Server;
+use wxc_tests::server::{Fault, Server};
 use wxc_tests::{Env, fixtures, needs};
 
 const BUILD: [&str; 5] = ["busybox", "one", "amd64", "default", "20260722_05:24"];
@@ -153,6 +153,11 @@ fn a_newer_build_gets_the_names_of_the_old_one() {
     let refused = env.wxc(["image", "refresh", "small"]).fails(1);
     assert!(refused.contains("20260722_05:24, and there was 20260801_05:24 before"), "{refused}");
     assert_eq!(list(&env)[0]["names"], json!(["small"]));
+    // Nor is one that does not answer, whatever it said a while ago.
+    server.fail("/meta/1.0/index-user.7", (0..20).map(|_| Fault::Status(503)));
+    server.fail(index, (0..20).map(|_| Fault::Status(503)));
+    let refused = env.wxc(["image", "refresh", "small"]).fails(1);
+    assert!(refused.contains("503"), "{refused}");
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Target {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wxc create web -t host\n  wxc create web -t local -- --tarball debian.tar.zst\n\nOptions of a template: wxc create -t TEMPLATE --help-template"
+    after_help = "Examples:\n  wxc create web -t host\n  wxc create web -t local -- --tarball debian.tar.zst\n  wxc create web -t download              asks what it has to know\n  wxc create web --image trixie           an image that is here: wxc image list\n\nOptions of a template: wxc create -t TEMPLATE --help-template"
 )]
 pub struct Create {
     /// Name of the container

@@ -36,6 +36,8 @@ pub struct DocumentRequest {
     pub accept_age: Duration,
     /// What it has to be.
     pub expect: Option<Digest>,
+    /// Whether the server has to answer, however young and good what is kept is.
+    pub fresh: bool,
 }
 
 /// What a server answered, now or a while ago.
@@ -97,7 +99,8 @@ impl Documents {
         let path = self.path(&request.url, &accept);
         let known = if keeps { load(&path, request, &accept) } else { None };
         if let Some((kept, body)) = &known
-            && (request.expect.is_some() || age(kept).is_some_and(|age| age < most(kept, request)))
+            && (request.expect.is_some()
+                || !request.fresh && age(kept).is_some_and(|age| age < most(kept, request)))
         {
             return Ok(document(kept, body.clone(), None));
         }
@@ -111,7 +114,7 @@ impl Documents {
             headers.extend(since.map(|(ask, value)| (ask.to_owned(), value)));
         }
         match fetch(request, headers, reach, watch) {
-            Err(error) if error.is_network() && known.is_some() => {
+            Err(error) if error.is_network() && known.is_some() && !request.fresh => {
                 let Some((kept, body)) = known else { return Err(error) };
                 watch.trouble(&error.to_string());
                 let old = age(&kept);

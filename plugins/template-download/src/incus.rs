@@ -358,6 +358,16 @@ templates:
     }
 
     #[test]
+    fn copies_of_copies_are_refused() {
+        let mut yaml = String::from("a0: &a0 [x]\n");
+        for level in 1..64 {
+            yaml += &format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}]\n", level - 1);
+        }
+        let refused = finish(Moment::Create, &request(), &[member(METADATA, &yaml)]).unwrap_err();
+        assert!(refused.message.contains("aliases"), "{}", refused.message);
+    }
+
+    #[test]
     fn filters_of_django_are_those_of_jinja() {
         for (django, jinja) in [
             ("{{ a|default:\"b\" }}", "{{ a|default(\"b\") }}"),

@@ -116,6 +116,7 @@ impl HostRequest for State {
             limit: request.limit.into(),
             accept_age: Duration::from_secs(request.accept_age.into()),
             expect: request.expect.clone(),
+            fresh: false,
         };
         match self.fetch(&asked) {
             Err(error) => Ok(Err(error)),
@@ -176,9 +177,7 @@ impl State {
         tracing::debug!(plugin = %self.plugin, url = request.url, "fetching");
         let mut watch = Watching(Arc::clone(&self.progress));
         let mut request = request.clone();
-        if fetcher.fresh {
-            request.accept_age = Duration::ZERO;
-        }
+        request.fresh = fetcher.fresh;
         let document =
             fetcher.documents.get(&request, &fetcher.reach, &mut watch).map_err(|error| told(&error))?;
         if let Some(age) = document.stale {
