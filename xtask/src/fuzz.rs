@@ -39,45 +39,25 @@ pub(crate) fn fuzz(args: &[String]) -> Result<()> {
     }
     let place = root().join("target/fuzz");
     for (target, package) in TARGETS.iter().filter(|(target, _)| named.is_empty() || named.contains(target)) {
-        let build = |name: &str, flags: &str| {
-            let mut build = cargo();
-            build.args([
-                "build",
-                "--release",
-                "--locked",
-                "--package",
-                package,
-                "--bin",
-                name,
-                "--target-dir",
-            ]);
-            // Named, or the flags would reach procedural macros.
-            build.arg(&place).args(["--target", "host-tuple"]).current_dir(root().join("fuzz"));
-            build.env("RUSTFLAGS", flags);
-            build
-        };
+        let mut build = cargo();
+        build.args(["build", "--release", "--locked", "--package", package, "--bin", target, "--target-dir"]);
+        // Named, or the flags would reach procedural macros.
+        build.arg(&place).args(["--target", "host-tuple"]).current_dir(root().join("fuzz"));
+        build.env("RUSTFLAGS", FLAGS);
+        run(build)?;
         let corpus = place.join("corpus").join(target);
         fs::create_dir_all(&corpus)?;
-        if *target == "archive" {
-            let mut seeds = build("seeds", FLAGS);
-            run({
-                seeds.args(["--quiet"]);
-                seeds
-            })?;
-            let mut write = Command::new(program(&place, "seeds")?);
-            write.arg(&corpus);
-            run(write)?;
-        }
-        run(build(target, FLAGS))?;
         let found = root().join("fuzz/found").join(target);
         fs::create_dir_all(&found)?;
         let mut feed = Command::new(program(&place, target)?);
-        feed.arg(&corpus).arg(root().join("fuzz/corpus").join(target)).arg(&found);
+        let ours = root().join("fuzz/corpus").join(target);
+        feed.arg(&corpus).args(Some(ours).filter(|ours| ours.exists())).arg(&found);
         feed.arg(format!("-max_total_time={seconds}")).args([
             "-timeout=10",
             "-rss_limit_mb=2048",
             "-print_final_stats=1",
         ]);
+        feed.env("WXC_FUZZ_SEEDS", &corpus);
         feed.arg(format!("-artifact_prefix={}/", found.display()));
         let fed = run(feed);
         // Only what was found is kept there.

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::sync::OnceLock;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use tempfile::TempDir;
@@ -13,14 +12,10 @@ use wxc::unpack::{IdMapMode, Limits, Options, Report, Section, UnpackError, extr
 const BYTES: u64 = 8 << 20;
 const ENTRIES: u64 = 2000;
 
-/// A directory in memory, where there is one: an input makes files.
-fn place() -> &'static TempDir {
-    static PLACE: OnceLock<TempDir> = OnceLock::new();
-    PLACE.get_or_init(|| {
-        let builder = || tempfile::Builder::new().prefix("wxc-fuzz").to_owned();
-        let at = |path: &str| builder().tempdir_in(path);
-        at("/dev/shm").or_else(|_| at("/var/tmp")).expect("a directory")
-    })
+/// In memory, where that is possible: an input makes files.
+fn place() -> TempDir {
+    let at = |path: &str| tempfile::Builder::new().prefix("wxc-fuzz").tempdir_in(path);
+    at("/dev/shm").or_else(|_| at("/var/tmp")).expect("a directory")
 }
 
 /// The first byte says as what the others are taken: an archive, its part `rootfs`, a layer, a section of an export, a package.
@@ -43,7 +38,7 @@ pub fn archive(bytes: &[u8]) {
         _ => {}
     }
     options.onto_existing = how % 5 != 0;
-    let outer = tempfile::tempdir_in(place()).expect("a directory");
+    let outer = place();
     let target = outer.path().join("target");
     fs::create_dir(&target).expect("a target");
     fs::write(outer.path().join("beside"), "as it was").expect("a file");
