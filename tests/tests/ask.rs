@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use wxc_tests::fixtures::{Packed, packed};
 use wxc_tests::pty::Pty;
@@ -41,21 +42,21 @@ fn an_image_is_chosen_step_by_step_and_lists_get_shorter_as_one_types() {
     needs!(root, userns, cgroups, busybox);
     let (env, _server) = world();
     let mut pty = on_terminal(&env, &["create", "web", "-t", "download", "--", "--server", "local"]);
-    pty.expect("Distribution", 20);
-    pty.expect("zeta", 10);
+    pty.expect("Distribution", 60);
+    pty.expect("zeta", 60);
     pty.send("busy");
     pty.send("\r");
-    pty.expect("Release", 10);
+    pty.expect("Release", 60);
     // The second one.
-    pty.expect("two", 10);
+    pty.expect("two", 60);
     pty.send("\x1b[B");
     pty.send("\r");
     // The usual flavour is chosen already.
-    pty.expect("Variant", 10);
+    pty.expect("Variant", 60);
     pty.send("\r");
-    pty.expect("the same without questions: -t download -- ", 10);
-    pty.expect("created web", 30);
-    let (status, screen) = pty.end(30);
+    pty.expect("the same without questions: -t download -- ", 60);
+    pty.expect("created web", 60);
+    let (status, screen) = pty.end(60);
     assert!(status.success(), "{screen}");
     let config = fs::read_to_string(env.container("web").join("container.toml")).unwrap();
     assert!(config.contains("busybox/two/amd64/default/"), "{config}");
@@ -69,8 +70,8 @@ fn what_was_said_is_not_asked_again() {
         &env,
         &["create", "web", "-t", "download", "--", "-s", "local", "-d", "busybox", "-v", "cloud"],
     );
-    pty.expect("created web", 30);
-    let (status, screen) = pty.end(30);
+    pty.expect("created web", 60);
+    let (status, screen) = pty.end(60);
     assert!(status.success() && !screen.contains("Distribution"), "{screen}");
     let config = fs::read_to_string(env.container("web").join("container.toml")).unwrap();
     assert!(config.contains("busybox/two/amd64/cloud/"), "{config}");
@@ -82,9 +83,11 @@ fn an_interrupted_question_leaves_nothing_but_the_terminal() {
     let (env, _server) = world();
     for key in ["\x03", "\x1b"] {
         let mut pty = on_terminal(&env, &["create", "web", "-t", "download", "--", "--server", "local"]);
-        pty.expect("zeta", 20);
+        pty.expect("zeta", 60);
+        // Keys are read as they come a moment after the list is drawn; before that Ctrl-C is a signal, which a second one follows.
+        std::thread::sleep(Duration::from_millis(500));
         pty.send(key);
-        let (status, screen) = pty.end(20);
+        let (status, screen) = pty.end(60);
         assert!(!status.success(), "{screen}");
         // The cursor is there again (xterm: DECTCEM).
         assert!(screen.rfind("\x1b[?25h") > screen.rfind("\x1b[?25l"), "{screen:?}");
