@@ -120,6 +120,28 @@ fn a_killed_destroy_can_be_repeated() {
     }
 }
 
+/// Also between the launch and the wait for its end, where a signal is for the container's first process.
+#[test]
+fn a_run_ends_with_a_signal_at_any_instant() {
+    needs!(root, userns, cgroups);
+    let env = Env::new();
+    // The first one may compile plugins.
+    env.wxc(["run", "--", "/bin/true"]).ok();
+    let start = Instant::now();
+    env.wxc(["run", "--", "/bin/true"]).ok();
+    let whole = start.elapsed().min(Duration::from_secs(1));
+    for instant in 0..40 {
+        let mut child = env.wxc(["run", "--", "/bin/sleep", "100"]).spawn();
+        std::thread::sleep(whole * instant / 30);
+        proc::signal(i32::try_from(child.id()).unwrap(), rustix::process::Signal::TERM);
+        let status = until("its end", 20, || child.try_wait().unwrap());
+        assert!(!status.success(), "{instant}: {status}");
+    }
+    until("nothing is left", 20, || {
+        (env.wxc(["ls", "-1"]).ok().is_empty() && env.processes().is_empty()).then_some(())
+    });
+}
+
 #[test]
 fn an_interrupted_run_leaves_nothing() {
     needs!(root, userns, cgroups);

@@ -32,7 +32,7 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     let mut totals = Totals::default();
     let wxc = build("wxc", false)?;
     for (folder, what) in WORKSPACES {
-        let mut command = cargo();
+        let mut command = with_signals(&cargo());
         command.arg("test").args(*what).arg("--no-fail-fast");
         // Words that no option takes are names of tests, as for `cargo test`.
         command.args(filters(args));
@@ -60,6 +60,20 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     print!("{skips}");
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     if totals.failed == 0 { Ok(()) } else { Err("some tests failed".into()) }
+}
+
+/// The same command, for which no signal is ignored that was for this one: whoever starts this in the background of a script
+/// has Ctrl-C ignored (sh(1), "Asynchronous Lists"), and tests interrupt what they start.
+fn with_signals(command: &Command) -> Command {
+    let mut with = Command::new("env");
+    with.arg("--default-signal=INT,QUIT,HUP,TERM").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => with.env(name, value),
+            None => with.env_remove(name),
+        };
+    }
+    with
 }
 
 fn filters(args: &[String]) -> Vec<&String> {

@@ -12,6 +12,7 @@ use super::launch::Launched;
 use super::state::Exit;
 use super::terminal::{Ending, Session, Signals, write_all};
 use super::{Client, RuntimeError};
+use crate::sys::interrupt;
 
 /// Stays with a container that was launched with `foreground`, until it ends. Signals that the
 /// caller gets go to its first process; Ctrl-C does, too, unless the terminal passes it on as a key.
@@ -26,6 +27,10 @@ pub fn accompany(launched: &Launched, run: &Path, name: &str) -> Result<Exit, Ru
         true
     };
     let signals = catch()?;
+    // It came after the launch was done, and before it could be caught here.
+    if let Some(number) = interrupt::received() {
+        on_signal(number);
+    }
     match &launched.console {
         Some(console) => {
             let mut on_resize = |size: Winsize| {
