@@ -18,6 +18,8 @@ pub enum Packed {
     Gz,
     Xz,
     Zst,
+    /// As servers for Incus have it, and no archive.
+    Squashfs,
 }
 
 impl Packed {
@@ -29,6 +31,7 @@ impl Packed {
             Self::Gz => "tar.gz",
             Self::Xz => "tar.xz",
             Self::Zst => "tar.zst",
+            Self::Squashfs => "squashfs",
         }
     }
 }
@@ -80,6 +83,10 @@ pub fn busybox_archive(packed: Packed) -> PathBuf {
             Packed::Gz => "--gzip",
             Packed::Xz => "--xz",
             Packed::Zst => "--zstd",
+            Packed::Squashfs => {
+                let words = ["-quiet", "-no-progress", "-comp", "xz"];
+                return run(Command::new("mksquashfs").args([tree, file]).args(words));
+            }
         };
         command(
             "tar",
@@ -249,12 +256,12 @@ fn command<'a>(
     words: impl IntoIterator<Item = &'a str>,
     paths: &[&Path],
 ) -> Result<(), String> {
-    let output = Command::new(program)
-        .args(words)
-        .args(paths)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
+    run(Command::new(program).args(words).args(paths))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
     let last = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
     if output.status.success() { Ok(()) } else { Err(format!("{program} failed: {last}")) }
 }

@@ -152,6 +152,12 @@ pub fn mkfs_ext4() -> Option<String> {
     missing("mkfs.ext4", &["-V"], "mkfs.ext4 is not installed (e2fsprogs)")
 }
 
+/// The program that makes images of squashfs.
+#[must_use]
+pub fn mksquashfs() -> Option<String> {
+    missing("mksquashfs", &["-help"], "mksquashfs is not installed (squashfs-tools)")
+}
+
 /// The program that makes an xfs, and a kernel that mounts one.
 #[must_use]
 pub fn mkfs_xfs() -> Option<String> {

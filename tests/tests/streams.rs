@@ -119,6 +119,44 @@ fn a_split_image_becomes_a_container_whose_files_follow_its_name() {
     assert_eq!(images[0]["expires"], 4_000_060_800_u64);
 }
 
+/// As some servers have nothing else.
+#[test]
+fn a_root_that_is_a_squashfs_image_is_unpacked_like_an_archive() {
+    needs!(root, userns, cgroups, busybox, mksquashfs);
+    let (env, server) = world();
+    let (metadata, root) = (metadata(), fs::read(fixtures::busybox_archive(Packed::Squashfs)).unwrap());
+    let together = sha256(&[metadata.clone(), root.clone()].concat());
+    let mut first = item(&server, "lxd.tar.xz", "images/a/lxd.tar.xz", metadata);
+    first["combined_squashfs_sha256"] = together.into();
+    // Said of a part that is not there.
+    first["combined_rootxz_sha256"] = "ab".repeat(32).into();
+    let root = item(&server, "squashfs", "images/a/rootfs.squashfs", root);
+    let mut items = json!({ "lxd.tar.xz": first, "squashfs": root, "disk.qcow2": { "ftype": "disk1.img" } });
+    list(&server, &items);
+    for storage in ["dir", "overlay"] {
+        env.wxc(words(storage, storage)).ok();
+        env.wxc(["start", storage]).ok();
+        assert_eq!(
+            env.inside(storage, "cat /etc/hostname /etc/moments"),
+            format!("{storage}\nhello {storage} start")
+        );
+        // Another writer, the same tree.
+        let local = format!("local-{storage}");
+        let archive = fixtures::busybox_archive(Packed::Xz);
+        let mut other =
+            vec!["create", &local, "-B", storage, "-t", "local", "-s", "init.command=/bin/sleep 1000000"];
+        other.extend(["--", "--tarball", archive.to_str().unwrap()]);
+        env.wxc(other).ok();
+        env.wxc(["start", &local]).ok();
+        let seen = "cd / && find bin usr lib root -exec stat -c '%n %f %u:%g %h %Y' {} + | sort";
+        assert_eq!(env.inside(storage, seen), env.inside(&local, seen));
+    }
+    items["lxd.tar.xz"]["combined_squashfs_sha256"] = "cd".repeat(32).into();
+    list(&server, &items);
+    let refused = env.wxc([&words("bad", "dir")[..], &["--flush-cache"]].concat()).fails(1);
+    assert!(refused.contains("together") && !env.container("bad").exists(), "{refused}");
+}
+
 #[test]
 fn names_of_releases_and_lists_are_those_that_people_use() {
     needs!(root, userns, busybox);

@@ -39,6 +39,7 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs"], name: "btrfs-progs", needed: Needed::Test, why: "makes disks with btrfs" },
     Package { files: &["/usr/bin/zstd"], name: "zstd", needed: Needed::Test, why: "packs the Debian guest" },
     Package { files: &["/usr/bin/xz"], name: "xz-utils", needed: Needed::Test, why: "packs a guest" },
+    Package { files: &["/usr/bin/mksquashfs"], name: "squashfs-tools", needed: Needed::Test, why: "writes images as servers have them" },
     Package { files: &["/usr/bin/gpg"], name: "gnupg", needed: Needed::Test, why: "signs lists of images" },
     Package { files: &["/usr/bin/ssh-keygen"], name: "openssh-client", needed: Needed::Test, why: "signs them in another way" },
     Package { files: &["/usr/bin/strace"], name: "strace", needed: Needed::Test, why: "counts how often a command waits for the disk" },

@@ -8,6 +8,9 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tempfile::TempDir;
 use wxc::unpack::{IdMapMode, Limits, Options, Report, Section, UnpackError, extract};
 
+/// One of everything as `mksquashfs` writes it, with tables that are not compressed: a changed bit in them means something.
+const SQUASHFS: &[u8] = include_bytes!("one-of-everything.squashfs");
+
 /// What one input may cost.
 const BYTES: u64 = 8 << 20;
 const ENTRIES: u64 = 2000;
@@ -84,6 +87,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("layer", 2, plain.clone()),
         ("section", 3, tarball("tree/")),
         ("package", 4, plain),
+        ("squashfs", 0, SQUASHFS.to_vec()),
+        ("squashfs-prefix", 1, SQUASHFS.to_vec()),
     ] {
         seeds.push((name, [&[how], &bytes[..]].concat()));
     }

@@ -104,9 +104,6 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
         Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) | Assembly::Packages(_) => Ok(()),
         Assembly::Archives(archives) => match the_archive(archives) {
             Some(_) => Ok(()),
-            None if archives.parts.iter().any(|part| part.format == ArchiveFormat::Squashfs) => {
-                unsupported("a squashfs image unpacked")
-            }
             None => unsupported("an archive of which nobody gives a digest"),
         },
         Assembly::Layers(layers) => match layers.stack.iter().all(is_understood) {
@@ -132,7 +129,8 @@ pub(super) fn the_archive(archives: &Archives) -> Option<&Archive> {
             Origin::Given(given) => given.path.is_empty() && part.blob.digest.is_none(),
             Origin::Remote(_) => part.blob.digest.is_some(),
         };
-        known && part.format == ArchiveFormat::Tar
+        // Metadata is read from a stream; a root is what its first bytes say.
+        known && (part.format == ArchiveFormat::Tar || part.role == ArchiveRole::Root)
     };
     let root = archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata)?;
     archives.parts.iter().all(understood).then_some(root)
@@ -205,6 +203,8 @@ pub(super) fn assemble(
             let part = the_archive(archives).ok_or_else(|| not_given("an archive"))?;
             let prefix = part.prefix.as_str();
             if let Some(downloads) = supplies.downloads
+                // An image of a file system begins at its end.
+                && part.format == ArchiveFormat::Tar
                 && early::is_possible(downloads, &part.blob)
             {
                 let mut options = options(container);

@@ -39,7 +39,8 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\x5d\x00\x00", "lzma"),
     (b"PK\x03\x04", "a zip archive"),
-    (b"hsqs", "a squashfs image"),
+    // As a file it is understood, where a tree is wanted.
+    (b"hsqs", "a squashfs image in a stream or in a package"),
     (b"QFI\xfb", "a disk image"),
     (b"\x7fELF", "a program"),
 ];

@@ -82,7 +82,7 @@ impl UnpackError {
         Some(match self {
             Self::Archive { .. } => {
                 "compare the file's size and checksum with its origin and fetch it again; tar archives, plain \
-                 or compressed with gzip, xz or zstd, are understood"
+                 or compressed with gzip, xz or zstd, and squashfs images are understood"
             }
             Self::Refused { .. } => {
                 "the image was made wrongly or to do harm; nothing of it is used. Pack it again from a tree \

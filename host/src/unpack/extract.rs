@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, ftruncate};
 use rustix::io::{pwrite, retry_on_intr};
 
+use super::entries::Entries;
 use super::error::UnpackError;
-use super::member::{Kind, Member, Members};
+use super::member::{Kind, Member};
 use super::place::{Metadata, Place};
 use super::report::{NoteKind, Progress, Report};
 use super::request::{Devices, Options};
-use super::{acl, attrs, codec, layer, names, section};
+use super::{acl, attrs, layer, names, section};
 
 /// Hears how far it is, and may end it with an error.
 pub(crate) type Listen<'a> = &'a mut dyn FnMut(&Progress) -> Result<(), UnpackError>;
@@ -31,16 +32,7 @@ pub fn extract(
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
         report.progress.total = u64::try_from(stat.st_size).ok();
     }
-    let members = match &options.section {
-        Some(section) => section::members(archive, &section.before, options.limits),
-        None => {
-            let mut input = codec::open(archive, options.limits)?;
-            if options.layer.is_some() {
-                input.digest_all();
-            }
-            Members::new(input, &options.limits)
-        }
-    };
+    let entries = Entries::open(archive, options)?;
     let changes = options.section.as_ref().is_some_and(|section| section.removed.is_some());
     let mut place = match options.layer {
         Some(_) => Place::of_layer(target, options.limits.memory),
@@ -48,13 +40,13 @@ pub fn extract(
     };
     place.keep_links = options.keep_links;
     let prefix = names::clean(options.prefix.as_bytes(), options.limits.depth)?;
-    let mut work = Extract { members, place, options, prefix, found: false, report, listen };
+    let mut work = Extract { entries, place, options, prefix, found: false, report, listen };
     work.run()?;
     work.finish()
 }
 
 struct Extract<'a> {
-    members: Members,
+    entries: Entries,
     place: Place<'a>,
     options: &'a Options,
     prefix: Vec<u8>,
@@ -66,9 +58,9 @@ struct Extract<'a> {
 
 impl Extract<'_> {
     fn run(&mut self) -> Result<(), UnpackError> {
-        while let Some(member) = self.members.next()? {
+        while let Some(member) = self.entries.next()? {
             if self.options.section.is_some()
-                && let Some(seal) = section::seal(&mut self.members, &member)?
+                && let Some(seal) = self.entries.seal(&member)?
             {
                 self.report.seal = seal;
                 return Ok(());
@@ -90,19 +82,19 @@ impl Extract<'_> {
     }
 
     fn finish(mut self) -> Result<Report, UnpackError> {
-        let trailing = if self.options.section.is_some() { 0 } else { self.members.finish()? };
+        let trailing = if self.options.section.is_some() { 0 } else { self.entries.finish()? };
         self.check_layer()?;
         self.report.note(NoteKind::Trailing, trailing, b"the end of the archive");
         let unsupported = self.place.finish()?;
         self.report.note(NoteKind::Unsupported, unsupported, b"the target");
-        self.report.progress.read = self.members.input().source_read();
+        self.report.progress.read = self.entries.source_read();
         Ok(self.report)
     }
 
     /// A layer is what its image says, without its compression, too.
     fn check_layer(&self) -> Result<(), UnpackError> {
         let Some(wanted) = &self.options.layer else { return Ok(()) };
-        let found = self.members.input().digest_so_far();
+        let found = self.entries.digest();
         if found == *wanted {
             return Ok(());
         }
@@ -111,7 +103,7 @@ impl Extract<'_> {
     }
 
     fn tick(&mut self) -> Result<(), UnpackError> {
-        self.report.progress.read = self.members.input().source_read();
+        self.report.progress.read = self.entries.source_read();
         (self.listen)(&self.report.progress)
     }
 
@@ -163,6 +155,10 @@ impl Extract<'_> {
                 self.place.hardlink(&path, target)
             }
             Kind::Fifo => self.place.node(&path, FileType::Fifo, (0, 0), &meta),
+            Kind::Socket => {
+                self.report.note(NoteKind::Socket, 1, &member.name);
+                return Ok(());
+            }
             Kind::Device { block, major, minor } => self.device(&path, block, (major, minor), &meta),
             Kind::Label => {
                 self.report.note(NoteKind::Label, 1, &member.name);
@@ -222,8 +218,7 @@ impl Extract<'_> {
 
     fn piece(&mut self, path: &[u8], fd: &OwnedFd, mut at: u64, mut left: u64) -> Result<(), UnpackError> {
         while left > 0 {
-            let (n, ()) =
-                self.members.data(left, path)?.with(path, |bytes| write_all(fd.as_fd(), bytes, at, path))?;
+            let n = self.entries.data(left, path, |bytes| write_all(fd.as_fd(), bytes, at, path))?;
             at += n as u64;
             left -= n as u64;
             self.report.progress.written += n as u64;

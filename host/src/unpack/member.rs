@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     /// Another name for the member of this name.
     Hardlink(Vec<u8>),
     Fifo,
+    /// Not in archives of tar.
+    Socket,
     Device {
         block: bool,
         major: u32,

@@ -10,7 +10,7 @@ use super::error::UnpackError;
 use super::request::Limits;
 
 /// Output that is free of the ratio: a small image of zeros is no bomb.
-const FREE: u64 = 1 << 30;
+pub(crate) const FREE: u64 = 1 << 30;
 
 /// Counts the bytes read of the source.
 #[derive(Debug)]

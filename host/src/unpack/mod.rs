@@ -63,6 +63,12 @@ mod meter;
 /// The archive as a sequence of members; headers only through the `tar` crate.
 mod member;
 
+/// A squashfs image as a sequence of members.
+mod squashfs;
+
+/// Members of an archive or of an image.
+mod entries;
+
 /// Records of extended headers.
 mod pax;
 

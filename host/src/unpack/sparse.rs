@@ -33,6 +33,17 @@ impl Map {
         if sum == stored { Ok(()) } else { Err("its map does not fit the data that is there") }
     }
 
+    /// One more piece, which may go on where the last one ends.
+    pub(crate) fn join(&mut self, piece: Piece) -> Result<(), &'static str> {
+        match self.pieces.last_mut() {
+            Some((at, length)) if *at + *length == piece.0 => {
+                *length += piece.1;
+                Ok(())
+            }
+            _ => self.push(piece),
+        }
+    }
+
     fn push(&mut self, piece: Piece) -> Result<(), &'static str> {
         if self.pieces.len() >= MAX_PIECES {
             return Err("its map has too many pieces");

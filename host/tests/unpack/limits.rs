@@ -9,7 +9,7 @@ use tar::EntryType;
 use wxc::unpack::{Request, Source, UnpackError, run_with};
 
 use crate::archive::{Archive, CODECS, header, zstd};
-use crate::{Place, helper, options, root};
+use crate::{Place, helper, options, root, skip};
 
 fn fails(archive: &[u8], word: &str) -> UnpackError {
     let error = Place::new().unpack(archive).unwrap_err();
@@ -133,7 +133,7 @@ fn a_disk_that_fills_up_is_named_with_what_to_do() {
         .status()
         .is_ok_and(|s| s.success());
     if !mounted {
-        println!("skipped: cannot mount a tmpfs");
+        skip("cannot mount a tmpfs");
         return;
     }
     let full = place.unpack(&Archive::new().file("first", b"").file("large", &vec![1; 4 << 20]).end());

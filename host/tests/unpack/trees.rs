@@ -11,7 +11,7 @@ use wxc::sys::tree::remove_tree;
 use wxc::unpack::{NoteKind, Report, Source, UnpackError};
 
 use crate::hostile::xattr;
-use crate::{Place, options, request, root};
+use crate::{Place, options, request, root, skip};
 
 fn copy(place: &Place, source: &Path) -> Result<Report, UnpackError> {
     let source = File::open(source).unwrap();
@@ -105,7 +105,7 @@ impl<'a> Mount<'a> {
     fn bind(from: &Path, to: &'a Path) -> Option<Self> {
         let done = Command::new("mount").arg("--bind").args([from, to]).status().is_ok_and(|s| s.success());
         if !done {
-            println!("skipped: cannot mount");
+            skip("cannot mount");
         }
         done.then_some(Self(to))
     }
@@ -155,7 +155,7 @@ fn immutable_entries_are_removed_too() {
     for fixed in ["d/fixed", "d"] {
         let fd = File::open(place.path(fixed)).unwrap();
         if rustix::fs::ioctl_setflags(&fd, rustix::fs::IFlags::IMMUTABLE).is_err() {
-            println!("skipped: this filesystem has no immutable files");
+            skip("this filesystem has no immutable files");
             return;
         }
     }

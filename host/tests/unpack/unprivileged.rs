@@ -10,7 +10,7 @@ use tar::EntryType;
 use wxc::unpack::{IdMapMode, MapRange, NoteKind, Options, Source, UnpackError};
 
 use crate::archive::{Archive, header};
-use crate::{Place, request, root};
+use crate::{Place, request, root, skip};
 
 const SHIFT: u32 = 700_000;
 
@@ -23,7 +23,7 @@ fn mapped(count: u32) -> Options {
 fn blocked(error: &UnpackError) -> bool {
     let blocked = matches!(error, UnpackError::Confine { .. });
     if blocked {
-        println!("skipped: {error}");
+        skip(&format!("{error}"));
     }
     blocked
 }

@@ -18,7 +18,7 @@ pub fn parameters() -> Vec<Parameter> {
         (
             TARBALL,
             ParameterKind::File,
-            "Unpack it from this tar archive: plain, or compressed by gzip, xz or zstd",
+            "Unpack it from this tar archive (plain, or compressed by gzip, xz or zstd) or squashfs image",
         ),
         (PREFIX, ParameterKind::Text, "Where in the directory or archive the root is, such as rootfs"),
         (INIT, ParameterKind::Text, "The program to start, with its arguments after blanks"),

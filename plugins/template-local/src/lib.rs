@@ -1,4 +1,4 @@
-//! A root file system from what the user already has: a directory tree, or a tar archive of one.
+//! A root file system from what the user already has: a directory tree, or a tar archive or a squashfs image of one.
 //!
 //! The smallest template, and the first to read. It never learns a path or sees a byte of the tree: it names
 //! the user's own parameter in the manifest, and the host copies or unpacks. It asks for nothing.
