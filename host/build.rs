@@ -121,6 +121,8 @@ impl Build {
             "Cargo.toml",
             "plugins/Cargo.toml",
             "plugins/Cargo.lock",
+            "plugins/image-metadata/src",
+            "plugins/image-metadata/Cargo.toml",
             "plugins/words/src",
             "plugins/words/Cargo.toml",
         ] {

@@ -48,6 +48,8 @@ fn the_current_release_is_made_and_boots_and_the_next_one_is_a_clone() {
     assert_eq!(odd, "");
     assert_eq!(env.inside("one", "ls -d /packages /usr/sbin/policy-rc.d 2>/dev/null; true"), "");
     assert_eq!(env.inside("one", "dpkg-query -W -f '${Package} ' less nano"), "less nano");
+    let sources = env.inside("one", "cat /etc/apt/sources.list");
+    assert!(sources.contains(" trixie main") && sources.contains(" trixie-updates main"), "{sources}");
     assert_eq!(
         env.inside("one", "cat /etc/hostname; stat -c %a /usr/bin/passwd; readlink /bin"),
         "one\n4755\nusr/bin"
@@ -109,11 +111,15 @@ impl Mirror {
     }
 
     fn package(&mut self, name: &str, bytes: &[u8]) {
-        let path = format!("pool/{name}_1_amd64.deb");
+        self.version(name, "1", bytes);
+    }
+
+    fn version(&mut self, name: &str, version: &str, bytes: &[u8]) {
+        let path = format!("pool/{name}_{version}_amd64.deb");
         self.server.put(&format!("/{path}"), bytes.to_vec());
         let essential = if name == "base-files" { "Essential: yes\n" } else { "" };
         self.packages += &format!(
-            "Package: {name}\nArchitecture: all\n{essential}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
+            "Package: {name}\nVersion: {version}\nArchitecture: all\n{essential}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
             bytes.len(),
             sha256(bytes)
         );
@@ -126,6 +132,11 @@ impl Mirror {
 
     /// The same with more lines in the release.
     fn publish_with(&mut self, codename: &str, more: &str) {
+        self.publish_at("/dists/testing", codename, more);
+    }
+
+    /// The packages that there are now, as a release at some place.
+    fn publish_at(&mut self, place: &str, codename: &str, more: &str) {
         let mut gzip = Command::new("gzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         gzip.stdin.take().unwrap().write_all(self.packages.as_bytes()).unwrap();
         let list = gzip.wait_with_output().unwrap().stdout;
@@ -136,8 +147,8 @@ impl Mirror {
             sha256(&list),
             list.len()
         );
-        self.server.put(&format!("/dists/testing/{path}"), list);
-        self.server.put("/dists/testing/InRelease", self.keys.clear(self.release.as_bytes()));
+        self.server.put(&format!("{place}/{path}"), list);
+        self.server.put(&format!("{place}/InRelease"), self.keys.clear(self.release.as_bytes()));
     }
 
     fn refuses(&self, env: &Env) -> String {
@@ -204,6 +215,64 @@ fn a_mirror_that_lies_is_refused_and_leaves_nothing() {
     mirror.packages = mirror.packages.replace("pool/dbus", "pool/../../dbus");
     mirror.publish("testing");
     assert!(mirror.refuses(&env).contains("no place on a mirror"));
+}
+
+/// What came after a release is of it: from its mirror, and from that of its security updates.
+#[test]
+fn updates_come_along_and_the_newest_version_counts() {
+    needs!(root, userns, cgroups);
+    let env = Env::new();
+    let mut mirror = Mirror::new(&env);
+    mirror.publish("testing");
+    let update = |mirror: &mut Mirror, place: &str, codename: &str, more: &str, packages: &[(&str, &str)]| {
+        let all = std::mem::take(&mut mirror.packages);
+        for (name, version) in packages {
+            mirror.version(name, version, b"none either");
+        }
+        mirror.publish_at(place, codename, more);
+        mirror.packages = all;
+    };
+    update(&mut mirror, "/dists/testing-updates", "testing-updates", "", &[("dbus", "1~rc1"), ("apt", "2")]);
+    let security = [("base-files", "1+deb1"), ("apt", "10")];
+    update(&mut mirror, "/safe/dists/testing-security", "testing-security", "", &security);
+    let taken = |env: &Env, mirror: &Mirror, more: &[&str]| {
+        let words = ["create", "x", "-B", "dir", "-t", "debian", "--", "-m", "local", "-r", "testing"];
+        let said = env.wxc([&words[..], more].concat()).fails(1);
+        let found = ["base-files_1", "base-files_1+deb1", "dbus_1", "dbus_1~rc1", "apt_1", "apt_2", "apt_10"];
+        let asked = |name: &&&str| {
+            let plain = mirror.server.seen(&format!("/pool/{name}_amd64.deb"));
+            let safe = mirror.server.seen(&format!("/safe/pool/{name}_amd64.deb"));
+            !plain.is_empty() || !safe.is_empty()
+        };
+        let found: Vec<&str> = found.iter().filter(asked).copied().collect();
+        (said, found.join(" "))
+    };
+    let (said, found) = taken(&env, &mirror, &["--no-updates"]);
+    assert_eq!(found, "base-files_1 dbus_1 apt_1", "{said}");
+    assert!(mirror.server.seen("/dists/testing-updates/InRelease").is_empty());
+    // Its packages lie beside their lists, as every mirror's do.
+    for name in ["base-files_1+deb1", "apt_10"] {
+        let bytes = mirror.server.get(&format!("/pool/{name}_amd64.deb"));
+        mirror.server.put(&format!("/safe/pool/{name}_amd64.deb"), bytes);
+    }
+    forget(&env);
+    let safe = format!("{}/safe", mirror.server.url());
+    let (said, found) = taken(&env, &mirror, &["--security", &safe]);
+    assert_eq!(found, "base-files_1 base-files_1+deb1 dbus_1 apt_1 apt_10", "{said}");
+    // Updates that nobody has signed, or whose time is over, are none that could be left out.
+    forget(&env);
+    update(
+        &mut mirror,
+        "/safe/dists/testing-security",
+        "testing-security",
+        "Valid-Until: Sat, 16 Aug 2025 10:03:24 UTC\n",
+        &security,
+    );
+    let (said, _) = taken(&env, &mirror, &["--security", &safe]);
+    assert!(said.contains("out of date since 2025-08-16"), "{said}");
+    forget(&env);
+    mirror.server.put("/dists/testing-updates/InRelease", Keys::new().clear(mirror.release.as_bytes()));
+    assert!(mirror.refuses(&env).contains("nobody vouches for"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use wxc_tests::fixtures::Packed;
-use wxc_tests::server::{Fault, Server};
+use wxc_tests::server::{Fault, Server, sha256};
 use wxc_tests::{Env, fixtures, needs};
 
 const WORDS: [&str; 5] = ["busybox", "one", "amd64", "default", "20260722_05:24"];
@@ -291,13 +291,41 @@ fn what_is_not_what_it_should_be_is_not_used() {
     assert!(refused.contains("two"), "the digests are kept for a while: {refused}");
     let (env, server) = world();
     let place = server.flat_image(WORDS, root(), metadata());
-    server.remove(&format!("{place}SHA256SUMS"));
-    let refused = env.wxc(words("one", "dir", &[])).fails(1);
-    assert!(refused.contains("nothing says what this image has to be"), "{refused}");
     server.put(&format!("{place}SHA256SUMS"), "abc  rootfs.tar.xz\n");
     let refused = env.wxc(words("one", "dir", &[])).fails(1);
     assert!(refused.contains("does not name meta.tar.xz"), "{refused}");
     nothing_of(&env, "one");
+}
+
+/// As servers of LXC's kind are, which need not have digests: TLS says who sent it.
+#[test]
+fn what_nobody_gave_a_digest_of_is_believed_of_a_server_that_showed_who_it_is() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let place = server.flat_image(WORDS, root(), metadata());
+    server.remove(&format!("{place}SHA256SUMS"));
+    let archive = format!("{place}rootfs.tar.xz");
+    // It breaks off, and goes on where it was.
+    server.fail(&archive, [Fault::CutAfter(200_000)]);
+    let made = env.wxc(words("one", "overlay", &[])).run();
+    assert!(made.status.success() && made.stderr.contains("its server, which showed who it is"), "{made:?}");
+    let digest = format!("sha256:{}", sha256(&root()));
+    let config = fs::read_to_string(env.container("one").join("container.toml")).unwrap();
+    assert!(config.contains(&digest), "{config}");
+    let asked = server.seen(&archive).len();
+    assert_eq!(asked, 2);
+    // The build is known: as an image, and as an archive.
+    env.wxc(words("two", "overlay", &[])).ok();
+    env.wxc(words("three", "dir", &[])).ok();
+    assert_eq!(server.seen(&archive).len(), asked);
+    env.wxc(["image", "prune"]).ok();
+    env.wxc(words("four", "overlay", &[])).ok();
+    assert_eq!(server.seen(&archive).len(), asked, "its image is here");
+    // What the server has now is what is asked for.
+    let mut anew = words("five", "dir", &[]);
+    anew.push("--flush-cache");
+    env.wxc(anew).ok();
+    assert_eq!(server.seen(&archive).len(), asked + 1);
 }
 
 #[test]

@@ -243,7 +243,11 @@ fn archives_of_others_become_images() {
     let unified = env.file("unified.tar.xz");
     fs::write(
         &unified,
-        fixtures::packed(&[("metadata.yaml", "architecture: x86_64\n"), ("rootfs/etc/unified", "yes\n")]),
+        fixtures::packed(&[
+            ("metadata.yaml", METADATA),
+            ("templates/greeting.tpl", "{{ instance.name }}\n"),
+            ("rootfs/etc/unified", "yes\n"),
+        ]),
     )
     .unwrap();
     env.wxc(["image", "import", unified.to_str().unwrap(), "-B", "overlay", "--alias", "unified"]).ok();
@@ -265,6 +269,66 @@ fn archives_of_others_become_images() {
     let found = walk(&root).into_iter().filter(|path| path.ends_with("etc/unified")).count();
     assert_eq!(found, 1, "{:?}", walk(&root));
     assert!(!walk(&root).iter().any(|path| path.contains("metadata.yaml")));
+    assert_eq!(unified["expires"], 4_000_000_000_u64);
+    env.wxc(["create", "three", "--image", "unified"]).ok();
+    assert!(walk(&env.container("three")).iter().any(|path| path.ends_with("etc/greeting")));
+}
+
+const METADATA: &str = "architecture: x86_64\nexpiry_date: 4000000000\ntemplates:\n  /etc/greeting:\n    when: [create, copy]\n    template: greeting.tpl\n";
+
+/// `meta.tar.xz` and `rootfs.tar.xz` as they are built for LXC, `incus.tar.xz` and a root as for Incus.
+#[test]
+fn metadata_in_a_file_of_its_own_comes_along() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let root = fixtures::busybox_archive(Packed::Xz);
+    let (lxc, incus) = (env.file("meta.tar.xz"), env.file("incus.tar.xz"));
+    fs::write(&lxc, metadata("a file")).unwrap();
+    let parts = [("metadata.yaml", METADATA), ("templates/greeting.tpl", "hello {{ instance.name }}\n")];
+    fs::write(&incus, fixtures::packed(&parts)).unwrap();
+    let [root, lxc, incus] = [&root, &lxc, &incus].map(|path| path.to_str().unwrap());
+    for storage in ["dir", "overlay"] {
+        let name = format!("lxc-{storage}");
+        let made =
+            env.wxc(["create", &name, "-B", storage, "-t", "local", "--", "-m", lxc, "-f", root]).run();
+        assert!(
+            made.status.success() && made.stderr.contains(&format!("This is {name}.")),
+            "{}",
+            made.told()
+        );
+        env.wxc(["start", &name]).ok();
+        assert_eq!(env.inside(&name, "tr '\\0' '\\n' < /proc/1/environ | grep FROM"), "FROM=a file");
+        assert_eq!(env.inside(&name, "cat /etc/hostname"), name);
+    }
+    // Who says it himself comes first.
+    env.wxc(["create", "own", "-t", "local", "--", "-m", lxc, "-f", root, "--init", "/bin/sleep 2000000"])
+        .ok();
+    env.wxc(["start", "own"]).ok();
+    assert_eq!(env.inside("own", "tr '\\0' ' ' < /proc/1/cmdline"), "/bin/sleep 2000000");
+
+    env.wxc(["image", "import", incus, root, "-B", "overlay", "--alias", "split"]).ok();
+    let split = list(&env).into_iter().find(|image| image["names"] == json!(["split"])).unwrap();
+    assert_eq!(split["expires"], 4_000_000_000_u64);
+    env.wxc(["create", "one", "--image", "split", "-s", "init.command=/bin/sleep 1000000"]).ok();
+    env.wxc(["start", "one"]).ok();
+    assert_eq!(env.inside("one", "cat /etc/greeting"), "hello one");
+    env.wxc(["stop", "one", "-k"]).ok();
+    env.wxc(["copy", "one", "two"]).ok();
+    env.wxc(["start", "two"]).ok();
+    assert_eq!(env.inside("two", "cat /etc/greeting"), "hello two");
+    // The same root with other metadata is another image.
+    env.wxc(["image", "import", lxc, root, "-B", "overlay", "--alias", "other"]).ok();
+    let images = list(&env);
+    let key = |name| images.iter().find(|image| image["names"] == json!([name])).unwrap()["key"].clone();
+    assert_ne!(key("split"), key("other"));
+    for bad in [
+        &["create", "x", "-t", "local", "--", "-m", incus][..],
+        &["create", "x", "-t", "local", "--", "-m", incus, "-d", "/tmp"],
+        &["image", "import", root, incus, "-B", "overlay"],
+    ] {
+        env.wxc(bad).fails(1);
+        assert!(!env.container("x").exists());
+    }
 }
 
 fn walk(root: &std::path::Path) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use wxc_tests::fixtures::Packed;
 use wxc_tests::keys::Keys;
-use wxc_tests::server::{Fault, Server};
+use wxc_tests::server::{Fault, Server, sha256};
 use wxc_tests::{Env, fixtures, needs};
 
 const WORDS: [&str; 5] = ["busybox", "one", "amd64", "default", "20260722_05:24"];
@@ -75,6 +75,51 @@ fn a_signature_that_does_not_hold_is_refused_whatever_is_required() {
     }
     let (env, _server, _) = world(&keys, "require-signature = false\n");
     env.wxc(words("one")).ok();
+}
+
+/// As `gpg --detach-sign` leaves it beside each archive, and no digests.
+#[test]
+fn signatures_over_the_archives_vouch_where_no_digests_are_signed() {
+    needs!(root, userns, busybox);
+    let (keys, stranger) = (Keys::new(), Keys::new());
+    let (env, server, place) = world(&keys, "");
+    let (root, metadata) = (format!("{place}rootfs.tar.xz"), format!("{place}meta.tar.xz"));
+    server.remove(&format!("{place}SHA256SUMS"));
+    server.sign(&keys, &[LISTS[0], LISTS[1], &metadata]);
+    let refused = env.wxc(words("one")).fails(1);
+    assert!(refused.contains("nobody vouches for busybox/one/amd64/default"), "{refused}");
+    assert!(server.seen(&root).is_empty(), "it was downloaded all the same");
+    // What the server said a while ago counts, unless it is told not to.
+    let anew = |name| [&words(name)[..], &["--flush-cache"]].concat();
+    server.sign(&stranger, &[&root]);
+    let refused = env.wxc(anew("one")).fails(1);
+    assert!(refused.contains("not in the key ring") && refused.contains("rootfs.tar.xz"), "{refused}");
+    server.put(&format!("{root}.asc"), keys.sign(b"another archive"));
+    let refused = env.wxc(anew("one")).fails(1);
+    assert!(refused.contains("does not hold"), "{refused}");
+    assert!(!env.container("one").exists());
+    server.sign(&keys, &[&root]);
+    env.wxc(anew("one")).ok();
+    let config = fs::read_to_string(env.container("one").join("container.toml")).unwrap();
+    assert!(config.contains(&keys.fingerprint), "{config}");
+    // The signature is known to hold, and the archive is not needed for that.
+    let asked = server.seen(&root).len();
+    env.wxc(["image", "prune"]).ok();
+    env.wxc(words("two")).ok();
+    assert_eq!(server.seen(&root).len(), asked);
+    // Beside digests that nobody signed, they vouch too.
+    let sums = format!(
+        "{}  rootfs.tar.xz\n{}  meta.tar.xz\n",
+        sha256(&server.get(&root)),
+        sha256(&server.get(&metadata))
+    );
+    server.put(&format!("{place}SHA256SUMS"), sums);
+    env.wxc(anew("three")).ok();
+    // And a digest counts all the same.
+    let wrong = format!("{}  rootfs.tar.xz\n{}  meta.tar.xz\n", sha256(b"x"), sha256(&server.get(&metadata)));
+    server.put(&format!("{place}SHA256SUMS"), wrong);
+    let refused = env.wxc(anew("four")).fails(1);
+    assert!(refused.contains("is not what it should be"), "{refused}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ struct Task(&'static str, &'static str, fn(&[String]) -> Result<()>);
 const TASKS: &[Task] = &[
     Task("setup", "install what is missing [--bench]", setup::setup),
     Task("demo", "build, then show a container from create to destroy", demo::demo),
-    Task("test", "run all tests and print their totals [--mirror URL] [NAME]", totals::test),
+    Task("test", "run all tests and print their totals [--mirror URL] [NAME...]", totals::test),
     Task("ci", "what a change must pass: format, lints, tests (.ci/run)", ci),
     Task(
         "bench",

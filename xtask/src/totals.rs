@@ -34,14 +34,14 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     for (folder, what) in WORKSPACES {
         let mut command = with_signals(&cargo());
         command.arg("test").args(*what).arg("--no-fail-fast");
-        // Words that no option takes are names of tests, as for `cargo test`.
-        command.args(filters(args));
         command.current_dir(root().join(folder));
         if *folder == "host/compile" {
             // Beside wxc's own profile; named in host/build.rs.
             let nested = wxc.parent().and_then(Path::parent).ok_or("wxc has no folder")?;
             command.arg("--target-dir").arg(nested.join("nested/compile"));
         }
+        // Words that no option takes are names of tests. cargo itself takes one, and the tests' own program any number.
+        command.arg("--").args(filters(args));
         command.env("WXC_BIN", &wxc).env("WXC_TEST_SKIPS", &skips);
         if let Some(mirror) = option(args, "--mirror") {
             command.env("WXC_TEST_MIRROR", mirror);

@@ -100,10 +100,11 @@ pub(super) fn image(context: &Context, verb: &Image) -> Result<ExitCode, Failure
                 context.out.say(format_args!("exported image {image} to {}{size}", output::plain(&to)));
             }
         }
-        Image::Import { file, alias, storage, prefix, privileged, json } => {
+        Image::Import { file, root, alias, storage, prefix, privileged, json } => {
             let request = ImportRequest {
                 storage: storage.clone(),
                 alias: alias.clone(),
+                root: root.clone(),
                 prefix: prefix.clone(),
                 privileged: *privileged,
             };

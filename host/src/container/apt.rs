@@ -15,8 +15,16 @@ struct Source {
     components: Vec<String>,
 }
 
-/// The archive of the system itself, below a directory `etc`; `None` where apt is not used.
-pub(super) fn mirror(etc: &Path) -> Option<String> {
+/// Where the system's own packages come from.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) mirror: Option<String>,
+    /// The mirror of its security updates.
+    pub(super) security: Option<String>,
+}
+
+/// Of the system itself, by a directory `etc`; nothing where apt is not used.
+pub(super) fn sources_of(etc: &Path) -> Found {
     let release = read(&etc.join("os-release")).unwrap_or_default();
     let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let codename = codename.map(|name| name.trim_matches('"').to_owned()).filter(|name| !name.is_empty());
@@ -26,14 +34,23 @@ pub(super) fn mirror(etc: &Path) -> Option<String> {
     more.sort();
     files.extend(more);
     let sources: Vec<Source> = files.iter().flat_map(|file| sources(file)).collect();
-    // Others have suites of their own names, and security has one with more behind it.
-    let own = |source: &&Source| {
-        let suite = |suite: &String| codename.as_ref().is_none_or(|name| suite == name);
-        source.suites.iter().any(suite) && source.components.iter().any(|component| component == "main")
-    };
     let web = |place: &&String| place.starts_with("http://") || place.starts_with("https://");
-    let found = sources.iter().filter(own).flat_map(|source| &source.places).find(web);
-    found.map(|place| place.trim_end_matches('/').to_owned())
+    // Others have suites of their own names, and security has one with more behind it.
+    let place = |is_wanted: &dyn Fn(&str) -> bool| {
+        let own = |source: &&Source| {
+            source.suites.iter().any(|suite| is_wanted(suite))
+                && source.components.iter().any(|component| component == "main")
+        };
+        let found = sources.iter().filter(own).flat_map(|source| &source.places).find(web);
+        found.map(|place| place.trim_end_matches('/').to_owned())
+    };
+    Found {
+        mirror: place(&|suite| codename.as_ref().is_none_or(|name| suite == name)),
+        security: place(&|suite| {
+            let release = suite.strip_suffix("-security");
+            release.is_some_and(|release| codename.as_ref().is_none_or(|name| release == name))
+        }),
+    }
 }
 
 fn read(path: &Path) -> Option<String> {
@@ -97,6 +114,10 @@ mod tests {
     use super::*;
 
     fn found(list: &str, sources: &str) -> Option<String> {
+        both(list, sources).mirror
+    }
+
+    fn both(list: &str, sources: &str) -> Found {
         let top = tempfile::tempdir().unwrap();
         let directory = top.path().join("apt/sources.list.d");
         fs::create_dir_all(&directory).unwrap();
@@ -104,7 +125,7 @@ mod tests {
         fs::write(top.path().join("apt/sources.list"), list).unwrap();
         fs::write(directory.join("a.sources"), sources).unwrap();
         fs::write(directory.join("b.list.save"), "deb http://old.example/debian trixie main\n").unwrap();
-        mirror(top.path())
+        sources_of(top.path())
     }
 
     #[test]
@@ -115,6 +136,8 @@ mod tests {
         let sources = "Types: deb\nURIs: http://sec.example/debian\nSuites: trixie-security\nComponents: main\n\n\
                        Types: deb deb-src\n# a comment\nURIs: cdrom:x\n https://m.example/debian\nSuites: trixie trixie-updates\nComponents: main\n";
         assert_eq!(found(other, sources), Some("https://m.example/debian".into()));
+        assert_eq!(both(other, sources).security, Some("http://sec.example/debian".into()));
+        assert_eq!(both(&list, "").security, None);
         assert_eq!(found(other, &sources.replace("Types: deb deb-src", "Enabled: no\nTypes: deb")), None);
         for bad in ["", "deb", "deb [", "deb http://x", "debhttp://x trixie main", ":", "URIs"] {
             assert_eq!(found(bad, bad), None, "{bad}");

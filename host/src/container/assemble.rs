@@ -2,7 +2,7 @@
 //! From a template's manifest to a filled root: the host does it, the template only said how.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -104,7 +104,7 @@ pub(super) fn check(template: &TemplatePlugin, manifest: &Manifest) -> Result<()
         Assembly::Empty | Assembly::Tree(_) | Assembly::HostSystem(_) | Assembly::Packages(_) => Ok(()),
         Assembly::Archives(archives) => match the_archive(archives) {
             Some(_) => Ok(()),
-            None => unsupported("an archive of which nobody gives a digest"),
+            None => unsupported("archives that it cannot read"),
         },
         Assembly::Layers(layers) => match layers.stack.iter().all(is_understood) {
             true => Ok(()),
@@ -127,7 +127,8 @@ pub(super) fn the_archive(archives: &Archives) -> Option<&Archive> {
         let known = match &part.blob.origin {
             // The user vouches for what they name.
             Origin::Given(given) => given.path.is_empty() && part.blob.digest.is_none(),
-            Origin::Remote(_) => part.blob.digest.is_some(),
+            // A digest that nobody gives is found out (`pin`).
+            Origin::Remote(_) => true,
         };
         // Metadata is read from a stream; a root is what its first bytes say.
         known && (part.format == ArchiveFormat::Tar || part.role == ArchiveRole::Root)
@@ -278,13 +279,26 @@ pub(super) fn members(
     manifest: &Manifest,
     supplies: Supplies<'_>,
 ) -> Result<Vec<Member>, Error> {
-    match (&manifest.assembly, supplies.downloads) {
-        (Assembly::Archives(archives), Some(downloads)) => downloads.members(archives),
-        (Assembly::Layers(layers), _) => {
+    match &manifest.assembly {
+        Assembly::Archives(archives) => archived_members(host, archives, supplies),
+        Assembly::Layers(layers) => {
             Ok(vec![Member { name: CONFIG.into(), content: layers_config(host, layers, supplies)? }])
         }
         _ => Ok(Vec::new()),
     }
+}
+
+fn archived_members(host: &Host, archives: &Archives, supplies: Supplies<'_>) -> Result<Vec<Member>, Error> {
+    let mut members = Vec::new();
+    for part in archives.parts.iter().filter(|part| part.role != ArchiveRole::Root) {
+        let (path, mut file) = supplies.open(host, &part.blob)?;
+        file.rewind().map_err(Error::io("read", &path))?;
+        let whole = part.role == ArchiveRole::Combined;
+        let found = unpack::members(file.as_fd(), &archives.members, whole, host.cancel)
+            .map_err(|source| Error::Image { from: path, source })?;
+        members.extend(found.into_iter().map(|(name, content)| Member { name, content }));
+    }
+    Ok(members)
 }
 
 /// The configuration of a layered image, for the template.

@@ -22,7 +22,9 @@ use super::journal::{self, Intent, Operation, Survives};
 use super::kept::Kept;
 use super::layout::PARTIAL;
 use super::volume::{self, OpenVolume};
-use super::{Error, Host, assemble, dependents, ids, leftover, lookup, packages, plugins, render, store};
+use super::{
+    Error, Host, assemble, dependents, ids, leftover, lookup, packages, plugins, render, store, vouch,
+};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, Name, edit, toml, write};
 use crate::plugin::storage::{Access, Storage as _};
@@ -180,6 +182,10 @@ impl Work<'_> {
 
         operation.step("create.finish")?;
         let mut finished = template.finish(Moment::Create, asked, manifest, &self.members)?;
+        if manifest.expires.is_none() && prospect.members.is_none() {
+            let dated = (manifest.product.as_str(), finished.expires);
+            notes.extend(vouch::out_of_date(host, false, server, dated, request.allow_older)?);
+        }
         render::render(&container, target, answers, std::mem::take(&mut finished.files))?;
         if !finished.again.is_empty() {
             let moments = std::mem::take(&mut finished.again);

@@ -5,8 +5,7 @@
 //! and the lists that templates read. It can be removed at any time.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +17,12 @@ use super::options::Answers;
 use super::{Error, Host, apt};
 use crate::config::system::Remote;
 use crate::fetch::{
-    self, Blobs, Documents, FetchError, Mirrors, Origin, Patience, Reach, Session, Wanted, Watch,
+    self, Blobs, Documents, FetchError, Learned, Mirrors, Origin, Patience, Reach, Session, Unknown, Wanted,
+    Watch,
 };
 use crate::plugin::template::digest_of;
-use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Member, Origin as From, Pair};
+use crate::plugin::template::types::{ArchiveRole, Archives, Blob, Origin as From, Pair};
 use crate::plugin::{Fetcher, Progress, TemplatePlugin, Unit};
-use crate::unpack;
 
 /// Where downloads are kept, which no container can have as a name.
 const DOWNLOADS: &str = ".downloads";
@@ -82,11 +81,14 @@ pub(super) fn connect(
 ) -> Result<Option<Downloads>, Error> {
     let Some(declared) = template.declared_servers() else { return Ok(None) };
     let mut servers = declared.origins.clone();
-    if let Some(name) = &declared.apt_sources
-        && !answers.shown.iter().any(|answer| answer.name == *name)
-        && let Some(mirror) = apt::mirror(Path::new("/etc"))
-    {
-        answers.shown.push(Pair { name: name.clone(), value: mirror });
+    let is_said = |answers: &Answers, name: &String| answers.shown.iter().any(|answer| answer.name == *name);
+    if let Some(name) = declared.apt_sources.as_ref().filter(|name| !is_said(answers, name)) {
+        let found = apt::sources_of(Path::new("/etc"));
+        // The updates of one archive are not those of another that the user names.
+        let further = declared.apt_security.as_ref().filter(|name| !is_said(answers, name));
+        for (name, place) in [(Some(name), found.mirror), (further, found.security)] {
+            answers.shown.extend(name.zip(place).map(|(name, value)| Pair { name: name.clone(), value }));
+        }
     }
     for answer in &mut answers.shown {
         if declared.from_parameters.contains(&answer.name) {
@@ -233,6 +235,18 @@ impl Downloads {
         Ok(self.blobs.obtain_through(session, &wanted, &self.reach, watch)?)
     }
 
+    /// Downloads what nobody says of what it has to be; `None` when another command has just done so. `secure`: its server has to show who it is.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub(super) fn learn(&self, blob: &Blob, secure: bool) -> Result<Option<Learned>, Error> {
+        let From::Remote(remote) = &blob.origin else { return Err(undigested("a file of the user's")) };
+        let headers = remote.headers.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
+        let wanted = Unknown { urls: remote.urls.clone(), headers, size: blob.size, secure };
+        let mut shown = Shown { downloads: self, begun: false, file: name_of(first_address(blob)) };
+        Ok(self.blobs.learn(&mut Session::default(), &wanted, &self.reach, &mut shown)?)
+    }
+
     /// Has all parts here; the root's archive only where it is wanted.
     ///
     /// # Errors
@@ -268,22 +282,6 @@ impl Downloads {
             expected: wanted.hex.clone(),
             found,
         }))
-    }
-
-    /// The metadata that a template wants to see.
-    ///
-    /// # Errors
-    /// It cannot be had, or cannot be read.
-    pub(super) fn members(&self, archives: &Archives) -> Result<Vec<Member>, Error> {
-        let mut members = Vec::new();
-        for part in archives.parts.iter().filter(|part| part.role != ArchiveRole::Root) {
-            let mut file = self.blob(&part.blob)?;
-            file.rewind().map_err(|error| unreadable(&error))?;
-            let whole = part.role == ArchiveRole::Combined;
-            let found = unpack::members(file.as_fd(), &archives.members, whole, self.cancel)?;
-            members.extend(found.into_iter().map(|(name, content)| Member { name, content }));
-        }
-        Ok(members)
     }
 }
 

@@ -38,7 +38,7 @@ use super::{Error, Host, assemble, dependents, ids, packages, plugins, store, vo
 use crate::config::Container;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
-use crate::plugin::template::types::{Assembly, Manifest, Request};
+use crate::plugin::template::types::{Assembly, Manifest, Moment, Request};
 use crate::plugin::{FailureKind, StoragePlugin, TemplatePlugin};
 use crate::unpack::IdMapMode;
 
@@ -152,7 +152,8 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let name = &container.rootfs.storage;
-    let words = [name, source.prefix.as_str(), how(container)];
+    let mut words = vec![name.as_str(), source.prefix.as_str(), how(container)];
+    words.extend(Some(source.metadata.as_str()).filter(|metadata| !metadata.is_empty()));
     let Digested { key, size, sight } = match &source.digests {
         Some(digests) => Digested { key: key_of(&words, digests), size: source.size, sight: None },
         None => match known(host, &source.place, &words)? {
@@ -215,6 +216,9 @@ fn make(
         drop(packages::install(host, storage, container, &id, all)?);
     }
     let members = assemble::members(host, manifest, supplies)?;
+    if record.expires.is_none() {
+        record.expires = template.finish(Moment::Create, asked, manifest, &members)?.expires;
+    }
     Kept::new(template, server, Vec::new(), asked, manifest, &members)?.write_durably(&directory)?;
     // The seal makes it durable.
     storage.seal(&operation, &id)?;

@@ -53,6 +53,8 @@ impl Kept {
             if let Origin::Remote(remote) = &mut blob.origin {
                 remote.headers.clear();
             }
+            // It was checked when the bytes were here.
+            blob.signature = None;
         }
         let template = template.identity().name.clone();
         let server = server.to_owned();
@@ -92,7 +94,7 @@ impl Kept {
 }
 
 /// Everything that an assembly has downloaded.
-fn blobs(assembly: &mut Assembly) -> Vec<&mut Blob> {
+pub(super) fn blobs(assembly: &mut Assembly) -> Vec<&mut Blob> {
     fn of_archives(archives: &mut Archives) -> Vec<&mut Blob> {
         archives.parts.iter_mut().map(|part| &mut part.blob).collect()
     }

@@ -72,6 +72,8 @@ mod lookup;
 pub mod options;
 /// Roots of packages.
 mod packages;
+/// Digests that nobody gave, and signatures over archives.
+mod pin;
 /// Giving a container another name.
 pub mod rename;
 /// Files of a template's `finish`, into the root.

@@ -1,42 +1,54 @@
 #![forbid(unsafe_code)]
 //! Who has to vouch for an image: the key rings that a template may use, and whether a server is believed without a signature.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use super::{Error, Host, images};
 use crate::config::system::Remote;
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::Manifest;
 use crate::plugin::{TemplatePlugin, Verifier};
-use crate::trust::{Ring, Rings};
+use crate::trust::{Ring, Rings, TrustError};
 
 /// The name under which a template asks for the keys of the server that the user chose.
 const SERVER: &str = "server";
 
 /// What holds for one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Policy {
+enum Policy {
     /// The server itself is believed: it has shown who it is.
     Server,
-    /// One of these keys has to vouch.
-    Signature { server: String },
+    /// The administrator's keys for it have to vouch.
+    Keys,
+    /// One of the rings that the template brings along has to.
+    Signature,
+}
+
+/// Who has to vouch for what a server has, and the keys to find out with.
+#[derive(Debug)]
+pub(super) struct Vouching {
+    policy: Policy,
+    server: String,
+    verifier: Arc<Verifier>,
 }
 
 /// Lets a template have signatures checked with the rings that its manifest declares, and says what holds for `server`.
 ///
 /// # Errors
 /// A signature is required, and there are no keys to check it with.
-pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) -> Result<Policy, Error> {
+pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) -> Result<Vouching, Error> {
     let rings = Rings { named: host.settings.keyrings.clone(), directory: host.defaults.join("keyrings") };
     let remote = host.settings.remotes.iter().find(|(_, remote)| same(&remote.server, server));
     let of_server = remote.and_then(|(name, remote)| of_remote(&rings, name, remote)).transpose()?;
+    // It may be asked without anybody showing who they are, because its own rings vouch.
+    let signed = template.declared_servers().is_some_and(|servers| servers.signed);
     let policy = match remote {
-        Some((name, remote)) => policy(name, remote)?,
+        Some((name, remote)) => policy(name, remote, signed)?,
+        None if signed => Policy::Signature,
         None => Policy::Server,
     };
-    let signed = template.declared_servers().is_some_and(|servers| servers.signed);
-    if policy != Policy::Server
-        && !signed
-        && !template.declared_keyrings().iter().any(|declared| declared == SERVER)
-    {
+    if policy == Policy::Keys && !template.declared_keyrings().iter().any(|declared| declared == SERVER) {
         return Err(Error::Invalid {
             message: format!(
                 "{} checks no signatures, and {server} is to be believed only with one",
@@ -54,9 +66,9 @@ pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) 
         (other, _) => Some((name.clone(), rings.find(other))),
     });
     let found = found.collect();
-    template.trust_through(Verifier::new(found));
-    // It may have been asked without anybody showing who they are.
-    Ok(if signed { Policy::Signature { server: server.to_owned() } } else { policy })
+    let verifier = Arc::new(Verifier::new(found));
+    template.trust_through(Arc::clone(&verifier));
+    Ok(Vouching { policy, server: server.to_owned(), verifier })
 }
 
 fn same(one: &str, other: &str) -> bool {
@@ -72,8 +84,9 @@ fn of_remote(rings: &Rings, name: &str, remote: &Remote) -> Option<Result<Ring, 
     }))
 }
 
-fn policy(name: &str, remote: &Remote) -> Result<Policy, Error> {
+fn policy(name: &str, remote: &Remote, signed: bool) -> Result<Policy, Error> {
     match (remote.require_signature, &remote.keyring) {
+        (_, None) if signed => Ok(Policy::Signature),
         (Some(true), None) => Err(Error::Invalid {
             message: format!(
                 "the remote {name} requires a signature, and wxc.toml names no keys that could make one"
@@ -82,23 +95,54 @@ fn policy(name: &str, remote: &Remote) -> Result<Policy, Error> {
                 "write `keyring = \"FILE\"` below [remotes.{name}], with the server's public keys in FILE"
             ),
         }),
-        (Some(true) | None, Some(_)) => Ok(Policy::Signature { server: remote.server.clone() }),
+        // Whoever allows what is not signed does so for what its server shows, and not for what anybody could.
+        (Some(false), Some(_)) if signed => Ok(Policy::Signature),
+        (Some(true) | None, Some(_)) => Ok(Policy::Keys),
         (Some(false) | None, _) => Ok(Policy::Server),
     }
 }
 
-impl Policy {
+impl Vouching {
     /// Refuses an image that nobody vouches for who would have to.
     ///
     /// # Errors
     /// That.
     pub(super) fn check(&self, manifest: &Manifest) -> Result<(), Error> {
-        match self {
-            Self::Signature { server } if manifest.signer.is_none() => Err(Error::Invalid {
-                message: format!("nobody vouches for {}: {server} did not sign it", manifest.product),
-                hint: "do not use it; if this server does not sign, set `require-signature = false` for it in wxc.toml".into(),
-            }),
-            _ => Ok(()),
+        let ring = match self.policy {
+            Policy::Server => return Ok(()),
+            // A key of another ring that the template has is no key of this server's.
+            Policy::Keys => Some(SERVER),
+            Policy::Signature => None,
+        };
+        match &manifest.signer {
+            Some(signer) if self.verifier.has_seen(ring, signer) => Ok(()),
+            _ => Err(self.nobody(&manifest.product)),
+        }
+    }
+
+    /// Whether bytes count of which nobody says what they have to be: its server has shown who it is, and that is enough.
+    pub(super) fn believes_server(&self) -> bool {
+        self.policy == Policy::Server
+    }
+
+    /// Whether a key of this ring vouched for something in this command.
+    pub(super) fn has_seen(&self, ring: &str, signer: &str) -> bool {
+        self.verifier.has_seen(Some(ring), signer)
+    }
+
+    /// Checks the signature beside a file; returns the fingerprint of the key that made it.
+    ///
+    /// # Errors
+    /// Nobody of the ring vouches for it.
+    pub(super) fn check_file(&self, ring: &str, file: &File, signature: &[u8]) -> Result<String, TrustError> {
+        self.verifier.check_file(ring, file, signature)
+    }
+
+    /// The error for what nobody vouches for.
+    pub(super) fn nobody(&self, what: &str) -> Error {
+        Error::Invalid {
+            message: format!("nobody vouches for {what}: {} did not sign it", self.server),
+            hint: "do not use it; if this server does not sign, set `require-signature = false` for it in wxc.toml".into(),
         }
     }
 }
@@ -112,12 +156,12 @@ pub(super) fn out_of_date(
     host: &Host,
     signed: bool,
     server: &str,
-    manifest: &Manifest,
+    (product, expires): (&str, Option<u64>),
     allow: bool,
 ) -> Result<Option<String>, Error> {
-    let Some(since) = images::expired(manifest.expires) else { return Ok(None) };
+    let Some(since) = images::expired(expires) else { return Ok(None) };
     let day = since.strftime("%Y-%m-%d");
-    let told = format!("{} has been out of date since {day}", manifest.product);
+    let told = format!("{product} has been out of date since {day}");
     let strict = |remote: &Remote| remote.refuse_expired && same(&remote.server, server);
     if !allow && (signed || host.settings.remotes.values().any(strict)) {
         return Err(Error::Invalid {
@@ -141,11 +185,16 @@ mod tests {
             keyring: keyring.map(str::to_owned),
             ..Remote::default()
         };
-        let of = |require, keyring| policy("ours", &remote(require, keyring));
+        let of = |require, keyring| policy("ours", &remote(require, keyring), false);
         assert_eq!(of(None, None).unwrap(), Policy::Server);
         assert_eq!(of(Some(false), Some("k")).unwrap(), Policy::Server);
-        assert!(matches!(of(None, Some("k")).unwrap(), Policy::Signature { .. }));
-        assert!(matches!(of(Some(true), Some("k")).unwrap(), Policy::Signature { .. }));
+        assert_eq!(of(None, Some("k")).unwrap(), Policy::Keys);
+        assert_eq!(of(Some(true), Some("k")).unwrap(), Policy::Keys);
         assert!(of(Some(true), None).unwrap_err().to_string().contains("no keys"));
+        // A template with rings of its own needs no others, and takes nothing without.
+        for (require, keyring) in [(None, None), (Some(true), None), (Some(false), Some("k"))] {
+            assert_eq!(policy("ours", &remote(require, keyring), true).unwrap(), Policy::Signature);
+        }
+        assert_eq!(policy("ours", &remote(None, Some("k")), true).unwrap(), Policy::Keys);
     }
 }

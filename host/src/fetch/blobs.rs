@@ -2,8 +2,8 @@
 //!
 //! `sha256/HEX` is complete: its name is its digest, checked before it got that name. `sha256/HEX.partial` is being downloaded,
 //! or was when its command ended, and the next one goes on there; a lock on that file (flock(2)) lets one at a time.
-//! `HEX.etag` is what the server called what the partial file has the beginning of. Nothing else refers to these files: they can be
-//! removed at any time.
+//! `HEX.etag` is what the server called what the partial file has the beginning of. `unknown/HEX.partial` is something of which nobody said
+//! what it has to be, by the digest of its address. Nothing else refers to these files: they can be removed at any time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock, fsync};
+use sha2::{Digest as _, Sha256};
 
 use super::error::FetchError;
-use super::order::{Digest, Fetched, Order, Progress};
+use super::order::{Algorithm, Digest, Fetched, Order, Progress};
 use super::reach::Reach;
 use super::run::{Session, Watch};
+use super::sink::hex;
 use crate::sys::failpoint;
 
 /// How often somebody who waits for another's download looks.
@@ -35,6 +37,29 @@ pub struct Wanted {
     pub digest: Digest,
     /// How many bytes it has, if that is known.
     pub size: Option<u64>,
+}
+
+/// Content of which nobody says what it has to be.
+#[derive(Debug, Clone)]
+pub struct Unknown {
+    /// Addresses with these bytes, best first.
+    pub urls: Vec<String>,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// How many bytes it has, if that is known.
+    pub size: Option<u64>,
+    /// Whether the server has to show who it is: nothing else vouches for the bytes.
+    pub secure: bool,
+}
+
+/// What such content was found to be.
+#[derive(Debug)]
+pub struct Learned {
+    pub digest: Digest,
+    /// Open for reading.
+    pub file: File,
+    /// Others who want the same wait until this is dropped.
+    _lock: File,
 }
 
 /// A directory of blobs.
@@ -91,7 +116,7 @@ impl Blobs {
         }
         let whole = self.path(&wanted.digest);
         let directory = whole.parent().unwrap_or(&self.directory);
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
+        make(directory)?;
         let partial = whole.with_extension("partial");
         let Some(file) = lock(&partial, watch)? else {
             return self.obtain_through(session, wanted, reach, watch);
@@ -104,15 +129,51 @@ impl Blobs {
         let tag = whole.with_extension("etag");
         watch.goes_into(&file);
         self.download(session, wanted, reach, (&file, &tag), watch)?;
-        file.sync_all().map_err(failed("make durable", &partial))?;
-        failpoint::pass("blobs.durable").map_err(failed("keep", &partial))?;
-        drop(fs::remove_file(&tag));
-        fs::rename(&partial, &whole).map_err(failed("keep", &partial))?;
-        failpoint::pass("blobs.named").map_err(failed("keep", &whole))?;
-        let directory = File::open(directory).map_err(failed("open", directory))?;
-        fsync(directory.as_fd()).map_err(|error| failed("make durable", &whole)(error.into()))?;
-        // Opened anew, for reading alone: it stays what it is.
-        File::open(&whole).map_err(failed("open", &whole))
+        keep(&file, &partial, &whole)
+    }
+
+    /// Downloads what nobody says of what it has to be, and finds that out; `None` when another command has done so meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn learn(
+        &self,
+        session: &mut Session,
+        wanted: &Unknown,
+        reach: &Reach,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Learned>, FetchError> {
+        let address = wanted.urls.first().map_or("", String::as_str);
+        let directory = self.directory.join("unknown");
+        let partial = directory.join(hex(&Sha256::digest(address))).with_extension("partial");
+        make(&directory)?;
+        let Some(file) = lock(&partial, watch)? else { return Ok(None) };
+        let tag = partial.with_extension("etag");
+        let validator = validator(&tag);
+        // Of what has no name the end need not belong to the beginning that is here.
+        let have = validator.as_ref().map_or(Ok(0), |_| length(&file, &partial))?;
+        let mut order = Order {
+            headers: wanted.headers.clone(),
+            have,
+            validator,
+            limit: wanted.size.unwrap_or(LARGEST),
+            size: wanted.size,
+            ..reach.order(&wanted.urls)
+        };
+        if wanted.secure {
+            order.secure();
+        }
+        if order.urls.is_empty() {
+            let why =
+                "nobody says what it has to be, and without https nobody can tell that the server is itself";
+            return Err(FetchError::Refused { url: address.to_owned(), why: why.to_owned() });
+        }
+        let fetched = session.get(&order, file.as_fd(), &mut Tagging { tag: &tag, watch })?;
+        let none = || FetchError::Helper { why: "did not say what it downloaded".into() };
+        let digest = Digest::new(Algorithm::Sha256, &fetched.sha256).ok_or_else(none)?;
+        let whole = self.path(&digest);
+        make(whole.parent().unwrap_or(&self.directory))?;
+        Ok(Some(Learned { file: keep(&file, &partial, &whole)?, digest, _lock: file }))
     }
 
     fn download(
@@ -123,13 +184,10 @@ impl Blobs {
         (file, tag): (&File, &Path),
         watch: &mut dyn Watch,
     ) -> Result<Fetched, FetchError> {
-        let have = file.metadata().map_err(failed("look at", tag))?.len();
-        let validator =
-            fs::read_to_string(tag).ok().filter(|text| text.len() <= 256 && !text.contains(char::is_control));
         let order = Order {
             headers: wanted.headers.clone(),
-            have,
-            validator,
+            have: length(file, tag)?,
+            validator: validator(tag),
             limit: wanted.size.unwrap_or(LARGEST),
             size: wanted.size,
             digest: Some(wanted.digest.clone()),
@@ -168,6 +226,33 @@ impl Blobs {
         }
         Ok(bytes)
     }
+}
+
+/// Gives a file that is complete the name that says what it is; open for reading.
+fn keep(file: &File, partial: &Path, whole: &Path) -> Result<File, FetchError> {
+    file.sync_all().map_err(failed("make durable", partial))?;
+    failpoint::pass("blobs.durable").map_err(failed("keep", partial))?;
+    drop(fs::remove_file(partial.with_extension("etag")));
+    fs::rename(partial, whole).map_err(failed("keep", partial))?;
+    failpoint::pass("blobs.named").map_err(failed("keep", whole))?;
+    let directory = whole.parent().unwrap_or(whole);
+    let opened = File::open(directory).map_err(failed("open", directory))?;
+    fsync(opened.as_fd()).map_err(|error| failed("make durable", whole)(error.into()))?;
+    // Opened anew, for reading alone: it stays what it is.
+    File::open(whole).map_err(failed("open", whole))
+}
+
+fn make(directory: &Path) -> Result<(), FetchError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))
+}
+
+fn length(file: &File, path: &Path) -> Result<u64, FetchError> {
+    Ok(file.metadata().map_err(failed("look at", path))?.len())
+}
+
+/// What the server called what there is the beginning of.
+fn validator(tag: &Path) -> Option<String> {
+    fs::read_to_string(tag).ok().filter(|text| text.len() <= 256 && !text.contains(char::is_control))
 }
 
 /// The partial file, locked; `None` when it is no longer the file of that name.
@@ -245,4 +330,43 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, FetchError> {
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FetchError + 'a {
     move |error| FetchError::File { doing: format!("{doing} {}", path.display()), why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::Mirrors;
+    use super::*;
+
+    struct Nobody;
+
+    impl Watch for Nobody {
+        fn progress(&mut self, _: Progress) {}
+        fn trouble(&mut self, _: &str) {}
+        fn begins(&mut self, _: Option<&str>) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_nobody_vouches_for_comes_only_from_servers_that_show_who_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(dir.path().join("blobs"));
+        let reach = Reach {
+            origins: vec!["http://a.example".parse().unwrap()],
+            mirrors: vec![Mirrors {
+                server: "http://a.example".into(),
+                others: vec!["http://b.example".into()],
+            }],
+            ..Reach::default()
+        };
+        let urls = vec!["http://a.example/root".to_owned()];
+        let wanted = Unknown { urls, headers: Vec::new(), size: None, secure: true };
+        let refused = blobs.learn(&mut Session::default(), &wanted, &reach, &mut Nobody).unwrap_err();
+        assert!(refused.to_string().contains("without https"), "{refused}");
+        // Of a server that does, no mirror and no redirect that does not.
+        let mut order = reach.order(&["https://a.example/x".into(), "http://a.example/x".into()]);
+        order.secure();
+        assert_eq!((order.urls, order.origins.len()), (vec!["https://a.example/x".to_owned()], 0));
+    }
 }

@@ -47,7 +47,7 @@ mod names;
 /// The file that is written to, and its digest.
 mod sink;
 
-pub use blobs::{Blobs, Wanted};
+pub use blobs::{Blobs, Learned, Unknown, Wanted};
 pub use documents::{Document, DocumentRequest, Documents};
 pub use error::FetchError;
 pub use order::{Algorithm, Digest, Fetched, Patience, Progress};

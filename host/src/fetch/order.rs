@@ -121,6 +121,14 @@ pub(super) struct Order {
     pub patience: Patience,
 }
 
+impl Order {
+    /// Only servers that show who they are, also by a redirect.
+    pub(super) fn secure(&mut self) {
+        self.origins.retain(Origin::is_secure);
+        self.urls.retain(|url| Origin::of(url).is_ok_and(|origin| origin.is_secure()));
+    }
+}
+
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {

@@ -85,7 +85,8 @@ impl<'a> Sink<'a> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

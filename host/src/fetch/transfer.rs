@@ -160,7 +160,8 @@ struct Job<'a> {
 impl Job<'_> {
     /// One attempt at one address.
     fn attempt(&mut self, url: &str, sink: &mut Sink<'_>, tell: Tell<'_>) -> Result<Fetched, Failure> {
-        if self.order.document {
+        // Nobody could tell that what goes on is not what began.
+        if self.order.document || self.order.digest.is_none() && self.validator.is_none() {
             sink.clear()?;
         }
         let (url, answer) = self.ask(url, sink.length())?;
@@ -356,8 +357,7 @@ fn of_ureq(url: &str, error: &ureq::Error) -> Failure {
     let why = match error {
         ureq::Error::HostNotFound => "there is no server of this name".to_owned(),
         ureq::Error::Timeout(_) => "the server does not answer in time".to_owned(),
-        ureq::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
+        other => explained(&other.to_string()),
     };
     let failed = FetchError::Network { url: url.to_owned(), why };
     match error {
@@ -368,6 +368,17 @@ fn of_ureq(url: &str, error: &ureq::Error) -> Failure {
             Failure::Elsewhere(failed)
         }
         _ => Failure::Again(failed),
+    }
+}
+
+/// An error of TLS, with what to do about the one that people make who make their own certificates: what `openssl req -x509` makes
+/// unless told is an authority's (RFC 5280, 4.2.1.9).
+fn explained(why: &str) -> String {
+    match why.contains("CaUsedAsEndEntity") {
+        true => format!(
+            "{why}: it shows an authority's certificate as its own, which needs basicConstraints=CA:FALSE"
+        ),
+        false => why.to_owned(),
     }
 }
 

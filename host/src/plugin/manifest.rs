@@ -181,6 +181,8 @@ pub struct Fetch {
     pub from_parameters: Vec<String>,
     /// Of those, the one whose default is where this machine's own apt gets Debian's or Ubuntu's packages from.
     pub apt_sources: Option<String>,
+    /// Of those, the one whose default is where it gets security updates from; without `apt_sources` said by the user it has none.
+    pub apt_security: Option<String>,
     /// Whether nothing of these servers counts that is not signed: then it does not matter if they can show who they are.
     #[serde(default)]
     pub signed: bool,
@@ -388,10 +390,12 @@ impl Manifest {
         if let Some(name) = self.fetch.iter().flat_map(|f| &f.from_parameters).find(|name| !is_name(name)) {
             return bad("fetch.from-parameters", format!("{name:?} is not the name of a parameter"));
         }
-        let unnamed =
-            |fetch: &Fetch| fetch.apt_sources.clone().filter(|name| !fetch.from_parameters.contains(name));
-        if let Some(name) = self.fetch.as_ref().and_then(unnamed) {
-            return bad("fetch.apt-sources", format!("{name:?} is none of from-parameters"));
+        if let Some(fetch) = &self.fetch {
+            for (key, name) in [("apt-sources", &fetch.apt_sources), ("apt-security", &fetch.apt_security)] {
+                if let Some(name) = name.as_ref().filter(|name| !fetch.from_parameters.contains(name)) {
+                    return bad(&format!("fetch.{key}"), format!("{name:?} is none of from-parameters"));
+                }
+            }
         }
         if self.limits.memory.is_some_and(|m| !(1..=1024).contains(&m)) {
             return bad("limits.memory", "1 to 1024 MiB".into());

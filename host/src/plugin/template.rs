@@ -31,7 +31,7 @@ pub mod types {
 use types::{
     ArchiveRole, Archives, Assembly, Blob, BootstrapBase, Candidate, Digest, DigestAlgorithm, Finished,
     Given, Manifest, Member, Moment, Node, Origin, Packages, Pair, Parameter, ParameterKind, Rendered,
-    Request,
+    Request, Signature,
 };
 
 /// A source of root file systems.
@@ -71,6 +71,7 @@ const MOST_PARAMETERS: usize = 64;
 const MOST_FILES: usize = 1000;
 const MOST_LAYERS: usize = 128;
 const MOST_URLS: usize = 16;
+const LONGEST_SIGNATURE: usize = 64 << 10;
 const MOST_PACKAGES: usize = 5000;
 const MOST_PROGRAMS: usize = 16;
 
@@ -162,8 +163,8 @@ impl TemplatePlugin {
     }
 
     /// From now on its calls may have signatures checked.
-    pub fn trust_through(&mut self, verifier: Verifier) {
-        self.verifier = Some(Arc::new(verifier));
+    pub fn trust_through(&mut self, verifier: Arc<Verifier>) {
+        self.verifier = Some(verifier);
     }
 
     fn reach(&self) -> Option<&Reach> {
@@ -194,7 +195,7 @@ impl TemplatePlugin {
 
     fn check_manifest(&self, manifest: &Manifest) -> Result<(), String> {
         one_line([manifest.product.as_str(), &manifest.serial, &manifest.architecture])?;
-        let seen = |signer: &String| self.verifier.as_ref().is_some_and(|known| known.has_seen(signer));
+        let seen = |signer: &String| self.verifier.as_ref().is_some_and(|known| known.has_seen(None, signer));
         if let Some(signer) = manifest.signer.as_ref().filter(|signer| !seen(signer)) {
             return Err(format!("it names {signer:?} as who vouches for it, whose signature nobody checked"));
         }
@@ -291,6 +292,14 @@ impl TemplatePlugin {
     fn check_blob(&self, blob: &Blob) -> Result<(), String> {
         if let Some(digest) = &blob.digest {
             check_digest(digest)?;
+        }
+        if let Some(Signature { keyring, content }) = &blob.signature {
+            if !self.declared_keyrings().contains(keyring) {
+                return Err(format!("its manifest declares no key ring {keyring:?}"));
+            }
+            if content.len() > LONGEST_SIGNATURE {
+                return Err(format!("a signature longer than {LONGEST_SIGNATURE} bytes"));
+            }
         }
         match &blob.origin {
             Origin::Given(given) => check_given(given),

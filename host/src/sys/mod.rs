@@ -36,6 +36,8 @@ pub mod fd;
 pub mod leave;
 /// Regular files as block devices.
 pub mod loopdev;
+/// Files as memory.
+pub(crate) mod mapped;
 /// Attributes of mounts.
 pub mod mount;
 /// The machine code of compiled plugins.

@@ -30,5 +30,5 @@ mod worker;
 
 pub use question::{Form, TrustError, Vouched};
 pub use rings::{Ring, Rings};
-pub use run::{ROLE, verify, verify_with};
+pub use run::{ROLE, verify, verify_file, verify_with};
 pub use worker::dispatch;

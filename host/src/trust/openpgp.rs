@@ -25,17 +25,17 @@ const MOST: usize = 32;
 const ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 /// `now` is in seconds since 1970.
-pub(super) fn check(question: &Question, now: u64) -> Result<Vouched, TrustError> {
+pub(super) fn check(question: &Question, content: &[u8], now: u64) -> Result<Vouched, TrustError> {
     let keys = keys(question)?;
     match question.form {
         Form::Detached => {
             let signatures = detached(&question.signature)?;
-            let signer = signer(&keys, &signatures, &question.content, now)?;
+            let signer = signer(&keys, &signatures, content, now)?;
             Ok(Vouched { signer, content: Vec::new() })
         }
         Form::Clear => {
             let malformed = |why: String| TrustError::Malformed { why };
-            let text = std::str::from_utf8(&question.content).map_err(|_| malformed("no text".into()))?;
+            let text = std::str::from_utf8(content).map_err(|_| malformed("no text".into()))?;
             let (message, _) = CleartextSignedMessage::from_string(text.trim_start())
                 .map_err(|error| malformed(error.to_string()))?;
             let signed = message.signed_text();

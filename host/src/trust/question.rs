@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// Longest piece: no document that a template reads is longer.
+/// Longest piece: no ring and no document that a template reads is longer.
 const LONGEST: u64 = 65 << 20;
 
 /// How something is signed.
@@ -48,7 +48,7 @@ pub enum TrustError {
     Helper { why: String },
 }
 
-/// Everything that a check depends on.
+/// Everything that a check depends on, but for what is signed: that can be long, and is a file of its own.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) form: Form,
@@ -56,7 +56,6 @@ pub(super) struct Question {
     pub(super) name: String,
     /// Its files.
     pub(super) ring: Vec<Vec<u8>>,
-    pub(super) content: Vec<u8>,
     /// Empty for a clear-text signature.
     pub(super) signature: Vec<u8>,
 }
@@ -76,15 +75,14 @@ impl Question {
         for file in &self.ring {
             write_piece(out, file)?;
         }
-        write_piece(out, &self.content)?;
         write_piece(out, &self.signature)
     }
 
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let head: Head = serde_json::from_slice(&read_piece(from)?)?;
         let ring = (0..head.files).map(|_| read_piece(from)).collect::<io::Result<_>>()?;
-        let (content, signature) = (read_piece(from)?, read_piece(from)?);
-        Ok(Self { form: head.form, name: head.name, ring, content, signature })
+        let signature = read_piece(from)?;
+        Ok(Self { form: head.form, name: head.name, ring, signature })
     }
 }
 
@@ -128,14 +126,13 @@ mod tests {
         let asked = Question {
             form: Form::Detached,
             name: "ours".into(),
-            ring: vec![vec![1, 2], vec![]],
-            content: vec![0; 70_000],
+            ring: vec![vec![1, 2], vec![0; 70_000]],
             signature: b"s".to_vec(),
         };
         let mut bytes = Vec::new();
         asked.write(&mut bytes).unwrap();
         let read = Question::read(&mut bytes.as_slice()).unwrap();
-        assert_eq!((read.ring, read.content.len(), read.signature), (asked.ring, 70_000, b"s".to_vec()));
+        assert_eq!((read.ring, read.signature), (asked.ring, b"s".to_vec()));
         bytes.pop();
         Question::read(&mut bytes.as_slice()).unwrap_err();
         for answer in [

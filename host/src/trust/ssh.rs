@@ -15,7 +15,7 @@ pub(super) fn is_signature(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(BEGIN)
 }
 
-pub(super) fn check(question: &Question) -> Result<Vouched, TrustError> {
+pub(super) fn check(question: &Question, content: &[u8]) -> Result<Vouched, TrustError> {
     let malformed = |why: String| TrustError::Malformed { why };
     if question.form == Form::Clear {
         return Err(malformed("an SSH signature is beside what it signs".into()));
@@ -32,7 +32,7 @@ pub(super) fn check(question: &Question) -> Result<Vouched, TrustError> {
         let why = format!("it is for {:?} and not for {NAMESPACE:?}", signature.namespace());
         return Err(TrustError::Bad { why });
     }
-    key.verify(NAMESPACE, &question.content, &signature)
+    key.verify(NAMESPACE, content, &signature)
         .map_err(|_| TrustError::Bad { why: format!("key {}", fingerprint(&key)) })?;
     Ok(Vouched { signer: fingerprint(&key), content: Vec::new() })
 }

@@ -70,6 +70,7 @@ impl Guest for Busybox {
             files: files::all(&request.container),
             again: Vec::new(),
             message: None,
+            expires: None,
         })
     }
 }

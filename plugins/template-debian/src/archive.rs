@@ -20,24 +20,51 @@ const LONGEST_TEXT: u64 = 256 << 20;
 /// Seconds for which a release is fresh.
 const FRESH: u32 = 300;
 
-/// A signed release.
+/// A signed release, or its updates.
 pub struct Release {
     text: String,
+    pub mirror: String,
+    /// What it is called on its mirror.
+    pub name: String,
     pub signer: String,
     pub origin: String,
     pub codename: String,
+    suite: String,
     /// When it was made.
     pub serial: String,
     /// From when on it is no longer to be believed, where it says so: somebody who goes on showing it hides what came after.
     pub expires: Option<u64>,
 }
 
-pub fn release(choice: &Choice<'_>) -> Result<Release, Error> {
-    let url = format!("{}/dists/{}/InRelease", choice.mirror, choice.release);
-    let document = get(&url, LONGEST_RELEASE, FRESH, None)?.ok_or_else(|| {
-        let message = format!("{} has no release {:?}: there is no {url}", choice.mirror, choice.release);
+/// The release that was asked for, and behind it what there is of its updates.
+pub fn releases(choice: &Choice<'_>) -> Result<Vec<Release>, Error> {
+    let (mirror, name) = (choice.mirror, choice.release);
+    let main = release(mirror, name)?.ok_or_else(|| {
+        let message = format!("{mirror} has no release {name:?}: there is no {}", place(mirror, name));
         error(ErrorKind::NotFound, message)
     })?;
+    // What always changes has none.
+    if !choice.updates || main.suite == "unstable" {
+        return Ok(vec![main]);
+    }
+    let updates = format!("{}-updates", main.codename);
+    let security = format!("{}-security", main.codename);
+    let wanted = [(mirror, updates), (choice.security.unwrap_or(mirror), security)];
+    let mut all = vec![main];
+    for (mirror, name) in wanted {
+        all.extend(release(mirror, &name)?);
+    }
+    Ok(all)
+}
+
+fn place(mirror: &str, name: &str) -> String {
+    format!("{mirror}/dists/{name}/InRelease")
+}
+
+/// `None` where the mirror has none of this name.
+fn release(mirror: &str, name: &str) -> Result<Option<Release>, Error> {
+    let url = place(mirror, name);
+    let Some(document) = get(&url, LONGEST_RELEASE, FRESH, None)? else { return Ok(None) };
     let signed = verified(&url, &document)?;
     let text = String::from_utf8(signed.content);
     let text = text.map_err(|_| error(ErrorKind::Integrity, format!("{url} is no text")))?;
@@ -48,8 +75,8 @@ pub fn release(choice: &Choice<'_>) -> Result<Release, Error> {
     };
     let (origin, codename, suite) = (word("Origin").to_ascii_lowercase(), word("Codename"), word("Suite"));
     // Another release, signed by the same keys, is not what was asked for.
-    if ![&codename, &suite].iter().any(|name| *name == choice.release) {
-        let message = format!("{url} is the release {codename} ({suite}), and not {}", choice.release);
+    if ![&codename, &suite].iter().any(|own| *own == name) {
+        let message = format!("{url} is the release {codename} ({suite}), and not {name}");
         return Err(error(ErrorKind::Integrity, message));
     }
     let when = |name: &str| field(&text, name).and_then(moment::of_mail);
@@ -57,7 +84,8 @@ pub fn release(choice: &Choice<'_>) -> Result<Release, Error> {
     let serial =
         serial.ok_or_else(|| error(ErrorKind::Integrity, format!("{url} does not say when it was made")))?;
     let expires = when("Valid-Until");
-    Ok(Release { signer: signed.signer, origin, codename, serial, expires, text })
+    let (mirror, name, signer) = (mirror.to_owned(), name.to_owned(), signed.signer);
+    Ok(Some(Release { mirror, name, signer, origin, codename, suite, serial, expires, text }))
 }
 
 /// The first of the rings whose keys vouch for it.
@@ -90,7 +118,7 @@ pub fn lists(choice: &Choice<'_>, release: &Release) -> Result<Vec<String>, Erro
         hex.ok_or_else(|| {
             let message = format!(
                 "{} of {} has no {file}: another architecture or component may be there",
-                choice.release, choice.mirror
+                release.name, release.mirror
             );
             error(ErrorKind::NotFound, message)
         })
@@ -114,7 +142,7 @@ fn list(choice: &Choice<'_>, release: &Release, component: &str, hex: &str) -> R
     // By its digest it is the one that the release means, also while the mirror is being updated.
     let by_digest = field(&release.text, "Acquire-By-Hash") == Some("yes");
     let place = if by_digest { format!("{directory}/by-hash/SHA256/{hex}") } else { file.clone() };
-    let url = format!("{}/dists/{}/{place}", choice.mirror, choice.release);
+    let url = format!("{}/dists/{}/{place}", release.mirror, release.name);
     let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: hex.into() };
     let body = get(&url, LONGEST_LIST, 0, Some(&digest))?
         .ok_or_else(|| error(ErrorKind::NotFound, format!("{url} is not there, and the release names it")))?;

@@ -31,6 +31,20 @@ pub fn parameters() -> Vec<Parameter> {
             false,
         ),
         row(
+            "security",
+            text(),
+            "The mirror of its security updates, such as http://deb.example.org/debian-security; unless told, where this machine's own apt gets them from, or else --mirror",
+            None,
+            false,
+        ),
+        row(
+            "no-updates",
+            ParameterKind::Boolean,
+            "The release as it came out, without its updates",
+            None,
+            false,
+        ),
+        row(
             "variant",
             variants,
             "How much: what is required and an init, or what a usual system has",
@@ -46,6 +60,8 @@ pub fn parameters() -> Vec<Parameter> {
 /// What the user said.
 pub struct Choice<'a> {
     pub mirror: &'a str,
+    pub security: Option<&'a str>,
+    pub updates: bool,
     pub release: &'a str,
     pub variant: &'a str,
     pub include: Vec<&'a str>,
@@ -82,7 +98,10 @@ impl<'a> Choice<'a> {
             return Err(invalid("--components names none".into()));
         }
         let variant = said("variant").unwrap_or(MINBASE);
-        Ok(Self { mirror, release, variant, include, architecture: architecture.to_owned(), components })
+        let security = said("security").map(|mirror| mirror.trim_end_matches('/'));
+        let updates = said("no-updates") != Some("true");
+        let architecture = architecture.to_owned();
+        Ok(Self { mirror, security, updates, release, variant, include, architecture, components })
     }
 }
 

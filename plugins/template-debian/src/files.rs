@@ -1,5 +1,6 @@
 //! What is rendered into the root: before there is anything in it, and when everything is installed.
 
+use crate::archive::Release;
 use crate::bindings::wxc::host::types::Pair;
 use crate::bindings::wxc::template::types::{Node, Rendered};
 use crate::choice::Choice;
@@ -33,9 +34,9 @@ fn text(path: &str, content: impl Into<String>, permissions: u32) -> Rendered {
     rendered(path, Node::File(content.into().into_bytes()), permissions)
 }
 
-/// What dpkg and the first packages count on.
-pub fn first(architecture: &str) -> Vec<Rendered> {
-    let more = ELSEWHERE.iter().filter(|(own, _)| *own == architecture).map(|(_, name)| *name);
+/// What dpkg and the first packages count on, and where the system will get its own updates from.
+pub fn first(choice: &Choice<'_>, releases: &[Release]) -> Vec<Rendered> {
+    let more = ELSEWHERE.iter().filter(|(own, _)| *own == choice.architecture).map(|(_, name)| *name);
     let mut files = vec![rendered("/usr", Node::Directory, 0o755)];
     for name in MERGED.into_iter().chain(more) {
         files.push(rendered(&format!("/usr/{name}"), Node::Directory, 0o755));
@@ -44,19 +45,24 @@ pub fn first(architecture: &str) -> Vec<Rendered> {
     files.push(text("/var/lib/dpkg/status", "", 0o644));
     files.push(text("/var/lib/dpkg/available", "", 0o644));
     files.push(text(POLICY, STAY_DOWN, 0o755));
+    files.push(text("/etc/apt/sources.list", sources(choice, releases), 0o644));
     files
 }
 
+/// A line for each (sources.list(5)). The first by its codename: a release that is stable today is not tomorrow.
+fn sources(choice: &Choice<'_>, releases: &[Release]) -> String {
+    let components = choice.components.join(" ");
+    let line = |(at, release): (usize, &Release)| {
+        let name = if at == 0 { &release.codename } else { &release.name };
+        format!("deb {} {name} {components}\n", release.mirror)
+    };
+    releases.iter().enumerate().map(line).collect()
+}
+
 /// The files of this one container.
-pub fn last(
-    choice: &Choice<'_>,
-    container: &str,
-    codename: &str,
-    has: &dyn Fn(&str) -> bool,
-) -> Vec<Rendered> {
+pub fn last(container: &str, has: &dyn Fn(&str) -> bool) -> Vec<Rendered> {
     let hosts =
         format!("127.0.0.1 localhost\n127.0.1.1 {container}\n::1 localhost ip6-localhost ip6-loopback\n");
-    let components = choice.components.join(" ");
     let mut files = vec![
         rendered(POLICY, Node::Absent, 0),
         text("/etc/hostname", format!("{container}\n"), 0o644),
@@ -65,7 +71,6 @@ pub fn last(
         text("/etc/machine-id", "", 0o444),
         // Otherwise systemd would take the one that dbus made for the image.
         rendered("/var/lib/dbus/machine-id", Node::Absent, 0),
-        text("/etc/apt/sources.list", format!("deb {} {codename} {components}\n", choice.mirror), 0o644),
         text("/etc/systemd/network/80-container.network", NETWORK, 0o644),
         enabled("multi-user.target", "systemd-networkd.service"),
         enabled("sockets.target", "systemd-networkd.socket"),

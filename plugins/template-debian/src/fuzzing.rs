@@ -17,7 +17,7 @@ pub fn packages(bytes: &[u8]) {
     let request =
         Request { container: "c".into(), architecture: "x86_64".into(), privileged: false, answers };
     let Ok(choice) = Choice::of(&request) else { panic!("the question itself is wrong") };
-    let lists = [text];
+    let lists = [vec![text]];
     let Ok(known) = Known::of(&lists, "amd64") else { return };
     if let Ok(stack) = needed(&known, &choice) {
         for (found, _) in stack {

@@ -62,27 +62,29 @@ impl Guest for Debian {
 
     fn resolve(request: Request) -> Result<Manifest, Error> {
         let choice = Choice::of(&request)?;
-        let release = archive::release(&choice)?;
-        let digests = archive::lists(&choice, &release)?;
+        let releases = archive::releases(&choice)?;
+        let digests = releases.iter().map(|release| archive::lists(&choice, release));
+        let digests: Vec<Vec<String>> = digests.collect::<Result<_, _>>()?;
         let question = format!(
             "{} {} {} {} {}",
             env!("CARGO_PKG_VERSION"),
             choice.architecture,
             choice.variant,
             choice.include.join(","),
-            digests.join(",")
+            digests.iter().map(|lists| lists.join(",")).collect::<Vec<_>>().join(";")
         );
         let needed = match memory::recall(&question) {
             Some(needed) => needed,
             None => {
-                let needed = solved(&choice, &release, &digests)?;
+                let needed = solved(&choice, &releases, &digests)?;
                 memory::remember(&question, &needed);
                 needed
             }
         };
-        let stack: Vec<Package> = needed.iter().map(|found| package(&choice, found)).collect();
+        let stack: Option<Vec<Package>> = needed.iter().map(|found| package(&releases, found)).collect();
+        let stack = stack.ok_or_else(|| error(ErrorKind::Failed, "what was remembered of it is damaged"))?;
         let assembly = Assembly::Packages(Packages {
-            first: files::first(&choice.architecture),
+            first: files::first(&choice, &releases),
             install: install(&stack),
             stack,
             environment: files::environment(),
@@ -90,22 +92,24 @@ impl Guest for Debian {
         let mut extra = choice.include.clone();
         extra.sort_unstable();
         let extra = if extra.is_empty() { String::new() } else { format!("+{}", extra.join("+")) };
+        // With its updates it is another thing, which has come further.
+        let updates = if releases.len() > 1 { "" } else { "-frozen" };
+        let main = &releases[0];
         Ok(Manifest {
             product: format!(
-                "{}/{}/{}/{}{extra}",
-                release.origin, release.codename, choice.architecture, choice.variant
+                "{}/{}/{}/{}{updates}{extra}",
+                main.origin, main.codename, choice.architecture, choice.variant
             ),
-            serial: release.serial,
+            serial: releases.iter().map(|release| release.serial.clone()).max().unwrap_or_default(),
             architecture: of_kernel(&choice.architecture).into(),
-            expires: release.expires,
-            signer: Some(release.signer),
+            // What holds no longer of one of them holds no longer.
+            expires: releases.iter().filter_map(|release| release.expires).min(),
+            signer: Some(main.signer.clone()),
             assembly,
         })
     }
 
     fn finish(_: Moment, request: Request, manifest: Manifest, _: Vec<Member>) -> Result<Finished, Error> {
-        let choice = Choice::of(&request)?;
-        let codename = manifest.product.split('/').nth(1).unwrap_or(choice.release);
         let has = |name: &str| match &manifest.assembly {
             Assembly::Packages(packages) => {
                 packages.stack.iter().any(|package| package.name.split('_').next() == Some(name))
@@ -114,15 +118,21 @@ impl Guest for Debian {
         };
         Ok(Finished {
             settings: Vec::new(),
-            files: files::last(&choice, &request.container, codename, &has),
+            files: files::last(&request.container, &has),
             again: Vec::new(),
             message: Some(format!("To log in: wxc attach {}, and then passwd.", request.container)),
+            expires: None,
         })
     }
 }
 
-fn solved(choice: &Choice<'_>, release: &archive::Release, digests: &[String]) -> Result<Vec<Needed>, Error> {
-    let lists = archive::packages(choice, release, digests)?;
+fn solved(
+    choice: &Choice<'_>,
+    releases: &[archive::Release],
+    digests: &[Vec<String>],
+) -> Result<Vec<Needed>, Error> {
+    let lists = releases.iter().zip(digests).map(|(release, own)| archive::packages(choice, release, own));
+    let lists: Vec<Vec<String>> = lists.collect::<Result<_, _>>()?;
     let known = Known::of(&lists, &choice.architecture).map_err(|why| {
         error(ErrorKind::Integrity, format!("the list of packages of {}: {why}", choice.mirror))
     })?;
@@ -130,6 +140,7 @@ fn solved(choice: &Choice<'_>, release: &archive::Release, digests: &[String]) -
         error(ErrorKind::NotFound, format!("{} of {}: {why}", choice.release, choice.mirror))
     })?;
     let one = |(found, base): &(solve::Found<'_>, bool)| Needed {
+        release: found.release,
         filename: found.filename.to_owned(),
         size: found.size,
         sha256: found.sha256.to_owned(),
@@ -138,13 +149,13 @@ fn solved(choice: &Choice<'_>, release: &archive::Release, digests: &[String]) -
     Ok(needed.iter().map(one).collect())
 }
 
-fn package(choice: &Choice<'_>, found: &Needed) -> Package {
+fn package(releases: &[archive::Release], found: &Needed) -> Option<Package> {
     let name = found.filename.rsplit('/').next().unwrap_or_default().to_owned();
-    let urls = vec![format!("{}/{}", choice.mirror, found.filename)];
+    let urls = vec![format!("{}/{}", releases.get(found.release)?.mirror, found.filename)];
     let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: found.sha256.clone() };
     let origin = Origin::Remote(Remote { urls, headers: Vec::new() });
-    let blob = Blob { origin, digest: Some(digest), size: Some(found.size) };
-    Package { name, blob, base: found.base }
+    let blob = Blob { origin, digest: Some(digest), signature: None, size: Some(found.size) };
+    Some(Package { name, blob, base: found.base })
 }
 
 /// All are unpacked before any is set up: dpkg then finds an order in which everything has what it needs.

@@ -7,9 +7,10 @@ const MOST: usize = 32;
 /// Bytes of one.
 const LONGEST: usize = 64 << 10;
 
-/// A package that is needed: where it is, how long, its digest, and whether it is of the base.
+/// A package that is needed: in which release and where it is, how long, its digest, and whether it is of the base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needed {
+    pub release: usize,
     pub filename: String,
     pub size: u64,
     pub sha256: String,
@@ -45,8 +46,9 @@ fn key(question: &str) -> String {
 }
 
 fn written(question: &str, answer: &[Needed]) -> String {
-    let line =
-        |one: &Needed| format!("{} {} {} {}\n", one.filename, one.size, one.sha256, u8::from(one.base));
+    let line = |one: &Needed| {
+        format!("{} {} {} {} {}\n", one.release, one.filename, one.size, one.sha256, u8::from(one.base))
+    };
     let lines: String = answer.iter().map(line).collect();
     format!("{question}\n{lines}")
 }
@@ -55,9 +57,9 @@ fn read(question: &str, text: &str) -> Option<Vec<Needed>> {
     let (first, rest) = text.split_once('\n')?;
     let line = |line: &str| {
         let mut words = line.split(' ');
-        let filename = words.next()?.to_owned();
+        let (release, filename) = (words.next()?.parse().ok()?, words.next()?.to_owned());
         let (size, sha256) = (words.next()?.parse().ok()?, words.next()?.to_owned());
-        Some(Needed { filename, size, sha256, base: words.next()? == "1" })
+        Some(Needed { release, filename, size, sha256, base: words.next()? == "1" })
     };
     (first == question).then(|| rest.lines().map(line).collect::<Option<_>>()).flatten()
 }
@@ -68,7 +70,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_for_its_own_question() {
-        let one = |base| Needed { filename: "pool/a.deb".into(), size: 5, sha256: "ab".into(), base };
+        let one =
+            |base| Needed { release: 1, filename: "pool/a.deb".into(), size: 5, sha256: "ab".into(), base };
         let answer = vec![one(true), one(false)];
         let text = written("trixie amd64", &answer);
         assert_eq!(read("trixie amd64", &text), Some(answer));

@@ -1,7 +1,10 @@
 //! Which packages are needed: what is essential, what the variant wants, and everything that these depend on.
 //!
-//! A release is consistent: each package is there once, and what depends on a version finds it. So versions are not compared.
+//! A release and its updates are consistent: of each package the newest version counts, and what depends on a version finds it. So
+//! versions in dependencies are not compared.
 
+use std::cmp::Ordering;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::choice::{Choice, MINBASE};
@@ -16,34 +19,42 @@ const WANTED: [&str; 1] = ["systemd-resolved"];
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Found<'a> {
     name: &'a str,
+    version: &'a str,
+    /// In which of the releases it is.
+    pub release: usize,
     essential: bool,
     priority: &'a str,
     pre_depends: &'a str,
     depends: &'a str,
+    provides: &'a str,
     pub filename: &'a str,
     pub size: u64,
     pub sha256: &'a str,
 }
 
-/// All packages of a release.
+/// All packages of a release and its updates.
 pub struct Known<'a> {
     by_name: HashMap<&'a str, Found<'a>>,
     provided: HashMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Known<'a> {
-    pub fn of(lists: &'a [String], architecture: &str) -> Result<Self, String> {
-        let (mut by_name, mut provided) = (HashMap::new(), HashMap::<&str, Vec<&str>>::new());
-        for stanza in lists.iter().flat_map(|list| stanzas(list)) {
-            let (mut found, mut provides, mut of) = (Found::default(), "", "");
+    /// From the lists of each release.
+    pub fn of(releases: &'a [Vec<String>], architecture: &str) -> Result<Self, String> {
+        let mut by_name = HashMap::new();
+        let lists =
+            releases.iter().enumerate().flat_map(|(release, lists)| lists.iter().map(move |l| (release, l)));
+        for (release, stanza) in lists.flat_map(|(release, list)| stanzas(list).map(move |s| (release, s))) {
+            let (mut found, mut of) = (Found { release, ..Found::default() }, "");
             for (name, value) in fields(stanza) {
                 match name {
                     "Package" => found.name = value,
+                    "Version" => found.version = value,
                     "Essential" => found.essential = value == "yes",
                     "Priority" => found.priority = value,
                     "Pre-Depends" => found.pre_depends = value,
                     "Depends" => found.depends = value,
-                    "Provides" => provides = value,
+                    "Provides" => found.provides = value,
                     "Filename" => found.filename = value,
                     "Architecture" => of = value,
                     "Size" => {
@@ -57,17 +68,31 @@ impl<'a> Known<'a> {
                 continue;
             }
             check(&found)?;
-            for name in provides.split(',').map(name_of).filter(|name| !name.is_empty()) {
-                provided.entry(name).or_default().push(found.name);
+            match by_name.entry(found.name) {
+                Entry::Vacant(place) => drop(place.insert(found)),
+                Entry::Occupied(mut known) => {
+                    if newer(found.version, known.get().version) {
+                        known.insert(found);
+                    }
+                }
             }
-            // Of several versions the last one is the newest, as archives list them.
-            by_name.insert(found.name, found);
         }
         if by_name.is_empty() {
             return Err("it names no package".into());
         }
+        let mut provided = HashMap::<&str, Vec<&str>>::new();
+        for found in by_name.values() {
+            for name in found.provides.split(',').map(name_of).filter(|name| !name.is_empty()) {
+                provided.entry(name).or_default().push(found.name);
+            }
+        }
         Ok(Self { by_name, provided })
     }
+}
+
+/// Whether the first is a newer version than the second.
+fn newer(one: &str, other: &str) -> bool {
+    deb_version::compare_versions(one, other) == Ordering::Greater
 }
 
 /// What is in a list must be good for an address and a file.
@@ -78,6 +103,11 @@ fn check(found: &Found<'_>) -> Result<(), String> {
     let climbs = path.split('/').any(|part| matches!(part, "" | "." | ".."));
     if climbs || path.len() > 500 || !path.bytes().all(good) {
         return Err(format!("{shown:?} is at {path:?}, which is no place on a mirror"));
+    }
+    // The comparison is made for versions, and for nothing else (deb-version(7)).
+    let good = |b: u8| b.is_ascii_alphanumeric() || b".+-:~".contains(&b);
+    if found.version.is_empty() || found.version.len() > 200 || !found.version.bytes().all(good) {
+        return Err(format!("{shown:?} has a version that is none"));
     }
     if found.sha256.len() != 64
         || !found.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -195,7 +225,7 @@ mod tests {
 
     fn stanza(name: &str, more: &str) -> String {
         format!(
-            "Package: {name}\nArchitecture: amd64\n{more}Filename: pool/{name}_1_amd64.deb\nSize: 5\nSHA256: {}\nDescription: x\n y\n\n",
+            "Package: {name}\nVersion: 1\nArchitecture: amd64\n{more}Filename: pool/{name}_1_amd64.deb\nSize: 5\nSHA256: {}\nDescription: x\n y\n\n",
             "ab".repeat(32)
         )
     }
@@ -222,7 +252,7 @@ mod tests {
         let answers = answers.map(|(n, v)| Pair { name: (*n).into(), value: (*v).into() }).collect();
         let request =
             Request { container: "c".into(), architecture: "x86_64".into(), privileged: false, answers };
-        let (lists, choice) = (archive(), Choice::of(&request).map_err(|why| why.message)?);
+        let (lists, choice) = ([archive()], Choice::of(&request).map_err(|why| why.message)?);
         let known = Known::of(&lists, &choice.architecture)?;
         Ok(needed(&known, &choice)?.into_iter().map(|(one, base)| (one.name.to_owned(), base)).collect())
     }
@@ -251,10 +281,27 @@ mod tests {
             ("pool/libc_1_amd64.deb", "http://evil/x.deb@"),
             (&*"ab".repeat(32), "abab"),
             ("Size: 5", "Size: many"),
+            ("Version: 1", "Version: \u{fc}1"),
+            ("Version: 1", "Version:"),
         ] {
             let lists = archive().into_iter().map(|text| text.replace(from, to)).collect::<Vec<_>>();
-            assert!(Known::of(&lists, "amd64").is_err(), "{to}");
+            assert!(Known::of(&[lists], "amd64").is_err(), "{to}");
         }
-        assert!(Known::of(&[String::new()], "amd64").is_err());
+        assert!(Known::of(&[vec![String::new()]], "amd64").is_err());
+    }
+
+    #[test]
+    fn the_newest_version_counts_wherever_it_is() {
+        let version =
+            |text: &str| stanza("libc", "Depends: base\n").replace("Version: 1", &format!("Version: {text}"));
+        for (updates, from) in [("1.1", 1), ("1~rc1", 0), ("1", 0), ("1+deb13u1", 1), ("1:0", 1)] {
+            let lists = [archive(), vec![version(updates)]];
+            let known = Known::of(&lists, "amd64").unwrap();
+            assert_eq!(known.by_name["libc"].release, from, "{updates}");
+        }
+        // What an older version stood for does not count any more.
+        let newer = stanza("gawk", "").replace("Version: 1", "Version: 2");
+        let lists = [archive(), vec![newer]];
+        assert_eq!(Known::of(&lists, "amd64").unwrap().provided["awk"], ["mawk"]);
     }
 }

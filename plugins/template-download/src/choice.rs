@@ -2,10 +2,10 @@
 
 use words::architecture;
 
-use crate::bindings::wxc::host::types::{Error, ErrorKind};
-use crate::bindings::wxc::template::types::{Parameter, ParameterKind, Request};
 use crate::error;
 use crate::image::Image;
+use image_metadata::host_types::{Error, ErrorKind};
+use image_metadata::template_types::{Parameter, ParameterKind, Request};
 
 /// How a server lists what it has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,8 +179,8 @@ impl<'a> Choice<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::wxc::host::types::Pair;
     use crate::image::Files;
+    use image_metadata::host_types::Pair;
 
     fn image(line: &str) -> Image {
         crate::flat::line(line).unwrap()

@@ -1,15 +1,15 @@
 //! The lists of LXC's servers: a line for each image, a directory for each build.
 
-use crate::bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind};
-use crate::bindings::wxc::template::types::{
-    Archive, ArchiveFormat, ArchiveRole, Archives, Blob, Origin, Remote,
-};
 use crate::choice::Choice;
 use crate::image::{Files, Image, List, is_place, is_word, shortened};
-use crate::{error, settings, web};
+use crate::{error, web};
+use image_metadata::host_types::{Digest, DigestAlgorithm, Error, ErrorKind};
+use image_metadata::template_types::{
+    Archive, ArchiveFormat, ArchiveRole, Archives, Blob, Origin, Remote, Signature,
+};
 
-/// The newest dialect of the lists and the metadata that is understood.
-pub const LEVEL: u32 = 7;
+/// The newest dialect of the lists that is understood.
+const LEVEL: u32 = 7;
 /// Seconds for which a list is fresh.
 pub const FRESH: u32 = 3600;
 /// Bytes of a list; the largest known has some 40 KiB.
@@ -57,28 +57,33 @@ pub fn line(line: &str) -> Result<Image, String> {
     Ok(Image { dist, release, also, arch, variant, build, expires, size, files })
 }
 
-/// The archives of a build, by the digests in its directory, and who vouches for these.
-pub fn archives(choice: &Choice<'_>, directory: &str) -> Result<(Archives, Option<String>), Error> {
+/// The archives of a build, and whether somebody vouches for their bytes: who signed their digests, or each of them.
+pub fn archives(choice: &Choice<'_>, directory: &str) -> Result<(Archives, bool), Error> {
     let place = format!("{}{directory}", choice.server);
     let sums = format!("{place}SHA256SUMS");
     let age = if choice.fresh { 0 } else { FRESH };
-    let Some(found) = web::needed(&sums, LONGEST_SUMS, age)? else {
-        let message = format!(
-            "nothing says what this image has to be: there is no {sums}, and without digests nothing is unpacked"
-        );
-        return Err(error(ErrorKind::Integrity, message));
-    };
+    // Servers are not obliged to have digests: then the host finds them out.
+    let found = web::needed(&sums, LONGEST_SUMS, age)?;
+    let signed = found.as_ref().is_some_and(|found| found.signer.is_some());
     let part = |file: &str, role| {
-        let Some(hex) = digest(&found.text, file) else {
-            return Err(error(ErrorKind::Integrity, format!("{sums} does not name {file}")));
+        let digest = match &found {
+            Some(found) => {
+                let missing = || error(ErrorKind::Integrity, format!("{sums} does not name {file}"));
+                let hex = digest(&found.text, file).ok_or_else(missing)?;
+                Some(Digest { algorithm: DigestAlgorithm::Sha256, hex })
+            }
+            None => None,
         };
-        let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex };
-        let origin = Origin::Remote(Remote { urls: vec![format!("{place}{file}")], headers: Vec::new() });
-        let blob = Blob { origin, digest: Some(digest), size: None };
+        let url = format!("{place}{file}");
+        let signature = if signed { None } else { web::signature(&url, age)? };
+        let signature = signature.map(|content| Signature { keyring: web::KEYS.into(), content });
+        let origin = Origin::Remote(Remote { urls: vec![url], headers: Vec::new() });
+        let blob = Blob { origin, digest, signature, size: None };
         Ok(Archive { blob, format: ArchiveFormat::Tar, role, prefix: String::new() })
     };
     let parts = vec![part(METADATA, ArchiveRole::Metadata)?, part(ROOT, ArchiveRole::Root)?];
-    Ok((Archives { parts, combined_digest: None, members: settings::members() }, found.signer))
+    let vouched = signed || parts.iter().all(|part| part.blob.signature.is_some());
+    Ok((Archives { parts, combined_digest: None, members: image_metadata::members() }, vouched))
 }
 
 /// The digest of a file, as sha256sum(1) writes it: digits, a blank, a blank or `*`, the name.

@@ -1,7 +1,7 @@
 //! An image of a server's, whichever way the server lists it.
 
-use crate::bindings::wxc::host::types::Pair;
-use crate::bindings::wxc::template::types::{Archives, Candidate};
+use image_metadata::host_types::Pair;
+use image_metadata::template_types::{Archives, Candidate};
 use words::architecture::of_kernel;
 
 /// Longest word of a list.

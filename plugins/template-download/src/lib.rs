@@ -10,10 +10,6 @@ mod choice;
 mod flat;
 /// An image, whichever way it is listed.
 mod image;
-/// Metadata of images of Incus and LXD.
-mod incus;
-/// From an image's own configuration to settings.
-mod settings;
 /// Lists of images as Incus and LXD want them.
 mod streams;
 /// Documents of the server.
@@ -28,6 +24,10 @@ mod bindings {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/template"],
         world: "wxc:template/template-plugin",
+        with: {
+            "wxc:host/types@0.1.0": image_metadata::host_types,
+            "wxc:template/types@0.1.0": image_metadata::template_types,
+        },
         generate_all,
     });
     export!(Download with_types_in self);
@@ -35,12 +35,12 @@ mod bindings {
 }
 
 use bindings::exports::wxc::template::template::Guest;
-use bindings::wxc::host::types::{Error, ErrorKind};
-use bindings::wxc::template::types::{
-    Assembly, Candidate, Finished, Manifest, Member, Moment, Parameter, Request,
-};
 use choice::{Choice, Format};
 use image::{Files, Image, List};
+use image_metadata::host_types::{Error, ErrorKind};
+use image_metadata::template_types::{
+    Assembly, Candidate, Finished, Manifest, Member, Moment, Parameter, Request,
+};
 use words::architecture;
 
 struct Download;
@@ -64,9 +64,9 @@ impl Guest for Download {
         let (product, architecture) = (image.product(), architecture::of_kernel(&image.arch).into());
         let (archives, signer) = match image.files {
             Files::Directory(directory) => {
-                let (archives, of_digests) = flat::archives(&choice, &directory)?;
-                // Who signs the digests of a build says nothing of which build it is: the list does.
-                (archives, signer.and(of_digests))
+                let (archives, vouched) = flat::archives(&choice, &directory)?;
+                // Who signs the files of a build says nothing of which build it is: the list does.
+                (archives, signer.filter(|_| vouched))
             }
             Files::Listed(archives) => (archives, signer),
         };
@@ -81,10 +81,7 @@ impl Guest for Download {
         _: Manifest,
         members: Vec<Member>,
     ) -> Result<Finished, Error> {
-        if incus::is_here(&members) {
-            return incus::finish(moment, &request, &members);
-        }
-        Ok(settings::finish(&request, &members))
+        image_metadata::finish(moment, &request, &members)
     }
 }
 

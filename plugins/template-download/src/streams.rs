@@ -6,14 +6,12 @@ use serde::Deserialize;
 use words::architecture::is_debian;
 use words::moment;
 
-use crate::bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind};
-use crate::bindings::wxc::template::types::{
-    Archive, ArchiveFormat, ArchiveRole, Archives, Blob, Origin, Remote,
-};
 use crate::choice::Choice;
 use crate::flat::FRESH;
 use crate::image::{Files, Image, List, is_place, is_word, shortened};
-use crate::{error, incus, web};
+use crate::{error, web};
+use image_metadata::host_types::{Digest, DigestAlgorithm, Error, ErrorKind};
+use image_metadata::template_types::{Archive, ArchiveFormat, ArchiveRole, Archives, Blob, Origin, Remote};
 
 const INDEX: &str = "streams/v1/index.json";
 /// Bytes of the index, and of a list of products; the largest known has some 12 MiB.
@@ -189,13 +187,14 @@ fn files(choice: &Choice<'_>, items: &BTreeMap<String, Item>) -> Option<Archives
     };
     let part = |item: &Item, format, role, prefix: &str| {
         let path = item.path.trim_start_matches('/');
-        let digest = item.sha256.as_deref().and_then(digest)?;
+        // One that is no digest is not the same as none.
+        let digest = item.sha256.as_deref().map(|hex| digest(hex).ok_or(())).transpose().ok()?;
         let urls = vec![format!("{}/{path}", choice.server)];
         let origin = Origin::Remote(Remote { urls, headers: Vec::new() });
-        let blob = Blob { origin, digest: Some(digest), size: item.size };
+        let blob = Blob { origin, digest, signature: None, size: item.size };
         (is_place(path) && !path.is_empty()).then(|| Archive { blob, format, role, prefix: prefix.into() })
     };
-    let members = incus::members();
+    let members = image_metadata::members();
     let metadata = of(&["incus.tar.xz", "lxd.tar.xz"]);
     // A tree of tar has all attributes of files, and is unpacked with all processors.
     let roots = [
@@ -209,7 +208,6 @@ fn files(choice: &Choice<'_>, items: &BTreeMap<String, Item>) -> Option<Archives
             part(metadata, ArchiveFormat::Tar, ArchiveRole::Metadata, "")?,
             part(root, format, ArchiveRole::Root, "")?,
         ];
-        // One that is named and is no digest is not the same as none.
         let combined_digest = combined.map(|hex| digest(hex).ok_or(())).transpose().ok()?;
         return Some(Archives { parts, combined_digest, members });
     }
@@ -227,8 +225,8 @@ fn digest(hex: &str) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::wxc::host::types::Pair;
-    use crate::bindings::wxc::template::types::Request;
+    use image_metadata::host_types::Pair;
+    use image_metadata::template_types::Request;
 
     fn read(text: &str) -> Vec<Image> {
         let answers = vec![Pair { name: "server".into(), value: "https://s/lxc".into() }];

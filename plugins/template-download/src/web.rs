@@ -1,11 +1,11 @@
 //! Documents of the server, and who vouches for them.
 
-use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::bindings::wxc::host::{fetch, trust};
 use crate::error;
+use image_metadata::host_types::{Error, ErrorKind};
 
 /// The keys that belong to the server, where somebody keeps them.
-const KEYS: &str = "server";
+pub const KEYS: &str = "server";
 /// Bytes of a signature.
 const LONGEST_SIGNATURE: u32 = 64 << 10;
 /// What a signature's name ends in.
@@ -68,16 +68,36 @@ fn look(url: &str, limit: u32, age: u32) -> Result<Option<Document>, Error> {
     if !trust::has_keyring(KEYS) {
         return Ok(Some(Document { text, signer: None }));
     }
-    for ending in SIGNATURES {
-        let place = format!("{url}{ending}");
-        if let Some(signature) = get_bytes(&place, LONGEST_SIGNATURE, age)? {
-            let signer = trust::verify(KEYS, text.as_bytes(), &signature)
-                .map_err(|why| error(why.kind, format!("{place}: {}", why.message)))?;
-            return Ok(Some(Document { text, signer: Some(signer) }));
-        }
+    if let Some((place, signature)) = beside(url, age)? {
+        let signer = trust::verify(KEYS, text.as_bytes(), &signature)
+            .map_err(|why| error(why.kind, format!("{place}: {}", why.message)))?;
+        return Ok(Some(Document { text, signer: Some(signer) }));
     }
     // Nor is that there was no signature.
     if age > 0 { look(url, limit, 0) } else { Ok(Some(Document { text, signer: None })) }
+}
+
+/// The signature of something that is too long to be read here, for the host to check: where there are keys, and the server has one.
+pub fn signature(url: &str, age: u32) -> Result<Option<Vec<u8>>, Error> {
+    if !trust::has_keyring(KEYS) {
+        return Ok(None);
+    }
+    let found = match beside(url, age)? {
+        None if age > 0 => beside(url, 0)?,
+        found => found,
+    };
+    Ok(found.map(|(_, signature)| signature))
+}
+
+/// The first signature that lies beside a file, and where.
+fn beside(url: &str, age: u32) -> Result<Option<(String, Vec<u8>)>, Error> {
+    for ending in SIGNATURES {
+        let place = format!("{url}{ending}");
+        if let Some(signature) = get_bytes(&place, LONGEST_SIGNATURE, age)? {
+            return Ok(Some((place, signature)));
+        }
+    }
+    Ok(None)
 }
 
 fn get_bytes(url: &str, limit: u32, age: u32) -> Result<Option<Vec<u8>>, Error> {

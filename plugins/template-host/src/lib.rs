@@ -77,7 +77,7 @@ impl Guest for Host {
         let mut files = files::base();
         files.extend(host_system::directories()?.into_iter().map(files::of_host));
         files.extend(files::etc(&request.container));
-        Ok(Finished { settings: settings(&request), files, again: Vec::new(), message: None })
+        Ok(Finished { settings: settings(&request), files, again: Vec::new(), message: None, expires: None })
     }
 }
 

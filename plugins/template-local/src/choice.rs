@@ -1,14 +1,21 @@
 //! From the user's answers to a manifest and settings.
 
-use crate::bindings::wxc::host::types::{Error, ErrorKind, Pair};
-use crate::bindings::wxc::template::types::{
-    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Given, Manifest, Node, Origin, Parameter,
-    ParameterKind, Rendered, Request,
+use image_metadata::host_types::{Error, ErrorKind, Pair};
+use image_metadata::template_types::{
+    Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Finished, Given, Manifest, Member, Node,
+    Origin, Parameter, ParameterKind, Rendered, Request,
 };
 
 const DIRECTORY: &str = "directory";
 const TARBALL: &str = "tarball";
+/// What LXC's template calls it.
+const FSTREE: &str = "fstree";
+const METADATA: &str = "metadata";
+const UNIFIED: &str = "unified";
+/// Where the root is in an archive with metadata beside it.
+const ROOTFS: &str = "rootfs";
 const PREFIX: &str = "prefix";
+const HOSTNAME: &str = "/etc/hostname";
 const INIT: &str = "init";
 
 /// One row per thing the user can say.
@@ -19,6 +26,17 @@ pub fn parameters() -> Vec<Parameter> {
             TARBALL,
             ParameterKind::File,
             "Unpack it from this tar archive (plain, or compressed by gzip, xz or zstd) or squashfs image",
+        ),
+        (FSTREE, ParameterKind::File, "The same, in LXC's word"),
+        (
+            METADATA,
+            ParameterKind::File,
+            "Metadata of that image in an archive of its own, as LXC, Incus and LXD have it: meta.tar.xz, incus.tar.xz",
+        ),
+        (
+            UNIFIED,
+            ParameterKind::Boolean,
+            "The archive has metadata in it and the root in rootfs, as Incus and LXD export it",
         ),
         (PREFIX, ParameterKind::Text, "Where in the directory or archive the root is, such as rootfs"),
         (INIT, ParameterKind::Text, "The program to start, with its arguments after blanks"),
@@ -32,15 +50,35 @@ fn parameter(name: &str, kind: ParameterKind, doc: &str) -> Parameter {
 
 /// What to assemble: a tree or an archive, whichever the user named.
 pub fn manifest(request: &Request) -> Result<Manifest, Error> {
-    let prefix = answer(request, PREFIX).unwrap_or_default();
-    let (name, assembly) = match (answer(request, DIRECTORY), answer(request, TARBALL)) {
-        (Some(name), None) => (name, Assembly::Tree(given(DIRECTORY, prefix))),
-        (None, Some(name)) => (name, Assembly::Archives(archives(prefix))),
-        (Some(_), Some(_)) => {
-            return Err(invalid("--directory and --tarball exclude each other: give one of them"));
-        }
-        (None, None) => {
+    let unified = answer(request, UNIFIED) == Some("true");
+    let prefix = answer(request, PREFIX).unwrap_or(if unified { ROOTFS } else { "" });
+    let named: Vec<(&str, &str)> = [DIRECTORY, TARBALL, FSTREE]
+        .into_iter()
+        .filter_map(|parameter| Some((parameter, answer(request, parameter)?)))
+        .collect();
+    let (parameter, name) = match named[..] {
+        [one] => one,
+        [] => {
             return Err(invalid("nothing says where the root file system is: give --directory or --tarball"));
+        }
+        _ => {
+            return Err(invalid("--directory, --tarball and --fstree exclude each other: give one of them"));
+        }
+    };
+    let metadata = answer(request, METADATA).is_some();
+    let assembly = match (parameter, metadata, unified) {
+        (_, true, true) => return Err(invalid("--unified says that there is no archive for --metadata")),
+        (DIRECTORY, false, false) => Assembly::Tree(given(DIRECTORY, prefix)),
+        (DIRECTORY, ..) => return Err(invalid("a directory has no metadata: give --tarball")),
+        (_, true, false) => Assembly::Archives(archives(vec![
+            archive(METADATA, ArchiveRole::Metadata, ""),
+            archive(parameter, ArchiveRole::Root, prefix),
+        ])),
+        (_, false, true) => {
+            Assembly::Archives(archives(vec![archive(parameter, ArchiveRole::Combined, prefix)]))
+        }
+        (_, false, false) => {
+            Assembly::Archives(archives(vec![archive(parameter, ArchiveRole::Root, prefix)]))
         }
     };
     Ok(Manifest {
@@ -57,27 +95,59 @@ fn given(parameter: &str, path: &str) -> Given {
     Given { parameter: parameter.into(), path: path.into() }
 }
 
-fn archives(prefix: &str) -> Archives {
-    let blob = Blob { origin: Origin::Given(given(TARBALL, "")), digest: None, size: None };
-    let root = Archive { blob, format: ArchiveFormat::Tar, role: ArchiveRole::Root, prefix: prefix.into() };
-    Archives { parts: vec![root], combined_digest: None, members: Vec::new() }
+fn archive(parameter: &str, role: ArchiveRole, prefix: &str) -> Archive {
+    let blob =
+        Blob { origin: Origin::Given(given(parameter, "")), digest: None, signature: None, size: None };
+    // What it is compressed by, and whether it is an archive at all, its first bytes say.
+    Archive { blob, format: ArchiveFormat::Tar, role, prefix: prefix.into() }
+}
+
+fn archives(parts: Vec<Archive>) -> Archives {
+    let members = if parts.iter().any(|part| part.role != ArchiveRole::Root) {
+        image_metadata::members()
+    } else {
+        Vec::new()
+    };
+    Archives { parts, combined_digest: None, members }
+}
+
+/// Refuses metadata that is none: two files are easily given in the wrong order.
+pub fn check(request: &Request, members: &[Member]) -> Result<(), Error> {
+    let named =
+        [METADATA, UNIFIED].iter().any(|name| answer(request, name).is_some_and(|said| said != "false"));
+    match named && members.is_empty() {
+        true => Err(invalid(
+            "there is no metadata of an image where it is said to be: neither metadata.yaml nor config",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Adds to what the image wants what the user said, and the container's name.
+pub fn complete(finished: &mut Finished, request: &Request) {
+    let own = settings(request);
+    finished.settings.retain(|setting| own.iter().all(|said| said.name != setting.name));
+    finished.settings.extend(own);
+    if !finished.files.iter().any(|file| file.path == HOSTNAME) {
+        finished.files.push(hostname(&request.container));
+    }
 }
 
 /// The one file that is the container's and not the image's: its name, which init systems read here
 /// whatever the kernel already says.
-pub fn files(container: &str) -> Vec<Rendered> {
-    vec![Rendered {
-        path: "/etc/hostname".into(),
+fn hostname(container: &str) -> Rendered {
+    Rendered {
+        path: HOSTNAME.into(),
         node: Node::File(format!("{container}\n").into_bytes()),
         permissions: 0o644,
         user: 0,
         group: 0,
         keep_existing: false,
-    }]
+    }
 }
 
 /// The program to start, if the user named one: the container's configuration has its own default.
-pub fn settings(request: &Request) -> Vec<Pair> {
+fn settings(request: &Request) -> Vec<Pair> {
     let words: Vec<String> =
         answer(request, INIT).unwrap_or_default().split_whitespace().map(toml_text).collect();
     if words.is_empty() {
@@ -141,8 +211,43 @@ mod tests {
     }
 
     #[test]
+    fn an_image_brings_its_metadata() {
+        let parts = |answers: &[(&str, &str)]| {
+            let Assembly::Archives(archives) = manifest(&request(answers)).unwrap().assembly else {
+                panic!()
+            };
+            assert!(archives.members.contains(&"metadata.yaml".into()));
+            archives.parts.into_iter().map(|part| (part.role, part.prefix)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            parts(&[("metadata", "meta.tar.xz"), ("fstree", "rootfs.squashfs")]),
+            [(ArchiveRole::Metadata, String::new()), (ArchiveRole::Root, String::new())]
+        );
+        assert_eq!(
+            parts(&[("unified", "true"), ("tarball", "x.tar.gz")]),
+            [(ArchiveRole::Combined, "rootfs".into())]
+        );
+    }
+
+    #[test]
+    fn metadata_that_is_said_to_be_there_has_to_be() {
+        let member = Member { name: "config".into(), content: Vec::new() };
+        check(&request(&[("metadata", "m")]), &[member]).unwrap();
+        check(&request(&[("tarball", "x"), ("unified", "false")]), &[]).unwrap();
+        check(&request(&[("metadata", "m")]), &[]).unwrap_err();
+        check(&request(&[("unified", "true")]), &[]).unwrap_err();
+    }
+
+    #[test]
     fn exactly_one_of_them_has_to_be_there() {
-        for answers in [&[][..], &[("directory", "a"), ("tarball", "b")], &[("directory", "")]] {
+        for answers in [
+            &[][..],
+            &[("directory", "a"), ("tarball", "b")],
+            &[("fstree", "a"), ("tarball", "b")],
+            &[("directory", "")],
+            &[("directory", "a"), ("metadata", "m")],
+            &[("tarball", "a"), ("metadata", "m"), ("unified", "true")],
+        ] {
             assert_eq!(manifest(&request(answers)).unwrap_err().kind, ErrorKind::Invalid);
         }
     }
@@ -157,7 +262,19 @@ mod tests {
 
     #[test]
     fn the_containers_name_is_in_its_file() {
-        let [file] = <[Rendered; 1]>::try_from(files("web")).unwrap();
+        let mut finished = Finished {
+            settings: Vec::new(),
+            files: Vec::new(),
+            again: Vec::new(),
+            message: None,
+            expires: None,
+        };
+        complete(&mut finished, &request(&[]));
+        let [file] = &finished.files[..] else { panic!("{finished:?}") };
         assert!(matches!(&file.node, Node::File(text) if text == b"web\n") && file.path == "/etc/hostname");
+        // What the image makes of it counts.
+        finished.files[0].node = Node::File(b"web.example\n".to_vec());
+        complete(&mut finished, &request(&[]));
+        assert_eq!(finished.files.len(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! A root file system from what the user already has: a directory tree, or a tar archive or a squashfs image of one.
 //!
-//! The smallest template, and the first to read. It never learns a path or sees a byte of the tree: it names
-//! the user's own parameter in the manifest, and the host copies or unpacks. It asks for nothing.
+//! It never learns a path or sees a byte of the tree: it names the user's own parameters in the
+//! manifest, and the host copies or unpacks. It asks for nothing.
 #![deny(unsafe_code)]
 
 /// What the answers mean.
@@ -12,6 +12,10 @@ mod bindings {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/template"],
         world: "wxc:template/template-plugin",
+        with: {
+            "wxc:host/types@0.1.0": image_metadata::host_types,
+            "wxc:template/types@0.1.0": image_metadata::template_types,
+        },
         generate_all,
     });
     export!(Local with_types_in self);
@@ -19,8 +23,8 @@ mod bindings {
 }
 
 use bindings::exports::wxc::template::template::Guest;
-use bindings::wxc::host::types::Error;
-use bindings::wxc::template::types::{Candidate, Finished, Manifest, Member, Moment, Parameter, Request};
+use image_metadata::host_types::Error;
+use image_metadata::template_types::{Candidate, Finished, Manifest, Member, Moment, Parameter, Request};
 
 struct Local;
 
@@ -38,9 +42,18 @@ impl Guest for Local {
         choice::manifest(&request)
     }
 
-    fn finish(_: Moment, request: Request, _: Manifest, _: Vec<Member>) -> Result<Finished, Error> {
-        let settings = choice::settings(&request);
-        let files = choice::files(&request.container);
-        Ok(Finished { settings, files, again: Vec::new(), message: None })
+    /// What the image says of itself, where there is any; what the user says comes first.
+    fn finish(
+        moment: Moment,
+        request: Request,
+        _: Manifest,
+        members: Vec<Member>,
+    ) -> Result<Finished, Error> {
+        choice::check(&request, &members)?;
+        let mut finished = image_metadata::finish(moment, &request, &members)?;
+        if moment == Moment::Create {
+            choice::complete(&mut finished, &request);
+        }
+        Ok(finished)
     }
 }

@@ -131,7 +131,12 @@ fn saved(layout: &Layout, choice: &Choice<'_>, list: &[u8]) -> Result<Image, Err
             format!("the image has {} layers, and its configuration names {}", one.layers.len(), ids.len());
         return Err(error(ErrorKind::Integrity, message));
     }
-    let blob = |path: &str| Blob { origin: Origin::Given(layout.given(path)), digest: None, size: None };
+    let blob = |path: &str| Blob {
+        origin: Origin::Given(layout.given(path)),
+        digest: None,
+        signature: None,
+        size: None,
+    };
     let layer = |(path, id): (&String, &String)| Ok(Layer { blob: blob(path), diff_id: spec::digest(id)? });
     let stack = one.layers.iter().zip(ids).map(layer).collect::<Result<_, Error>>()?;
     Ok(Image { layers: Layers { stack, config: Some(blob(&one.config)) }, configuration })

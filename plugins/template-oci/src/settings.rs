@@ -30,6 +30,7 @@ pub fn finish(request: &Request, members: &[Member]) -> Result<Finished, Error> 
         files: files(&request.container, execution.working_dir.as_deref()),
         again: Vec::new(),
         message,
+        expires: None,
     })
 }
 

@@ -203,6 +203,7 @@ fn assemble(
         Ok(Blob {
             origin: source.origin(descriptor)?,
             digest: Some(digest(&descriptor.digest)?),
+            signature: None,
             size: descriptor.size,
         })
     };

@@ -92,6 +92,9 @@ pub enum Image {
     Import {
         /// The file
         file: PathBuf,
+        /// The root that belongs to it, where the file has nothing but metadata (meta.tar.xz, incus.tar.xz)
+        #[arg(value_name = "ROOTFS")]
+        root: Option<PathBuf>,
         /// Give it this name, which may mean another image now
         #[arg(long, value_name = "NAME")]
         alias: Option<String>,

@@ -8,7 +8,7 @@ use super::super::assemble::{self, Supplies};
 use super::super::downloads::{self, Downloads};
 use super::super::given::Named;
 use super::super::images::{self, Image, Record, Wanted};
-use super::super::{Error, Host, options, packages, plugins, serials, vouch};
+use super::super::{Error, Host, options, packages, pin, plugins, serials, vouch};
 use super::{Basis, CreateRequest};
 use crate::config::rootfs::TemplateRecord;
 use crate::config::{Container, edit, system, toml};
@@ -60,7 +60,7 @@ impl Prospect {
         options::complete(&mut answers, &parameters, template.declared_inputs());
         let downloads = downloads::connect(host, &mut template, &mut answers, request.fresh)?;
         let server = server_of(&template, &answers);
-        let policy = vouch::connect(host, &mut template, &server)?;
+        let vouching = vouch::connect(host, &mut template, &server)?;
         template.read_through(Arc::new(Named { given: answers.given.clone(), cancel: host.cancel }));
         let asked = Request {
             container: request.name.to_string(),
@@ -68,18 +68,22 @@ impl Prospect {
             privileged: container.privileged,
             answers: answers.shown.clone(),
         };
-        let manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
+        let mut manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
         // Not the whole of it: a header may be a password.
         tracing::debug!(name = %request.name, product = manifest.product, serial = manifest.serial, "resolved");
         assemble::check(&template, &manifest)?;
-        policy.check(&manifest)?;
+        vouching.check(&manifest)?;
         serials::check(host, &template.identity().name, &server, &manifest, request.allow_older)?;
         let signed = template.declared_servers().is_some_and(|servers| servers.signed);
         let mut notes: Vec<String> = chosen.why.into_iter().collect();
-        notes.extend(vouch::out_of_date(host, signed, &server, &manifest, request.allow_older)?);
+        let dated = (manifest.product.as_str(), manifest.expires);
+        notes.extend(vouch::out_of_date(host, signed, &server, dated, request.allow_older)?);
         let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
         let room = storage.open()?;
         assemble::check_room(host, &room, &manifest, &answers)?;
+        if let Some(downloads) = &downloads {
+            notes.extend(pin::pin(host, downloads, &vouching, request.fresh, &mut manifest)?);
+        }
         let image = match is_like_an_image(&storage, request)? {
             true => {
                 let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
@@ -114,7 +118,10 @@ impl Prospect {
         let template = plugins::load_template(host, &kept.template)?;
         let storage = plugins::load_storage(host, &container.rootfs.storage)?;
         storage.open()?;
-        let notes = vouch::out_of_date(host, false, &kept.server, &kept.manifest, request.allow_older)?;
+        // What its metadata said when it was unpacked, too.
+        let expires = kept.manifest.expires.or(image.record.expires);
+        let dated = (kept.manifest.product.as_str(), expires);
+        let notes = vouch::out_of_date(host, false, &kept.server, dated, request.allow_older)?;
         let asked = Request {
             container: request.name.to_string(),
             architecture: machine(),
@@ -279,8 +286,10 @@ fn about_options(error: PluginError, request: &CreateRequest) -> Error {
 /// The server that the user or else the template names, for telling images of different ones apart.
 pub(in crate::container) fn server_of(template: &TemplatePlugin, answers: &options::Answers) -> String {
     let declared = template.declared_servers();
+    // The first parameter is the one that says whose images they are.
     let named = declared.and_then(|servers| {
-        answers.shown.iter().find(|answer| servers.from_parameters.contains(&answer.name))
+        let said = |name: &String| answers.shown.iter().find(|answer| answer.name == *name);
+        servers.from_parameters.iter().find_map(said)
     });
     let first = declared.and_then(|servers| servers.origins.first());
     named.map(|answer| answer.value.clone()).or_else(|| first.cloned()).unwrap_or_default()

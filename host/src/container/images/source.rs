@@ -12,13 +12,18 @@ use super::super::{Error, Host};
 use super::{Image, load, lock, seen};
 use crate::config::Container;
 use crate::plugin::Unit;
-use crate::plugin::template::types::{Assembly, Manifest, Origin};
+use crate::plugin::template::types::{ArchiveRole, Assembly, Manifest, Origin};
+
+/// As much of an archive of metadata tells it apart.
+const LONGEST_METADATA: u64 = 64 << 20;
 
 /// What an image is made of.
 pub(super) struct Source {
     /// Where the archive is: a path, or an address.
     pub(super) place: PathBuf,
     pub(super) prefix: String,
+    /// SHA-256 of the user's archive of metadata, hexadecimal; empty without one. Who names both gets an image with both.
+    pub(super) metadata: String,
     pub(super) size: u64,
     /// What it is called, if it is not just a file.
     pub(super) product: String,
@@ -30,7 +35,8 @@ impl Source {
     pub(super) fn of(manifest: &Manifest, supplies: Supplies<'_>) -> Option<Self> {
         if let Some((place, prefix)) = assemble::local_archive(manifest, supplies.answers) {
             let prefix = prefix.to_owned();
-            return Some(Self { place, prefix, size: 0, product: String::new(), digests: None });
+            let metadata = metadata(manifest, supplies);
+            return Some(Self { place, prefix, metadata, size: 0, product: String::new(), digests: None });
         }
         if let Assembly::Packages(packages) = &manifest.assembly {
             // What is installed, how, and in which order.
@@ -41,6 +47,7 @@ impl Source {
             return Some(Self {
                 place: PathBuf::from(&manifest.product),
                 prefix: String::new(),
+                metadata: String::new(),
                 size: packages.stack.iter().filter_map(|package| package.blob.size).sum(),
                 product: manifest.product.clone(),
                 digests: Some(digests),
@@ -52,6 +59,7 @@ impl Source {
             return Some(Self {
                 place: PathBuf::from(&manifest.product),
                 prefix: String::new(),
+                metadata: String::new(),
                 size: 0,
                 product: manifest.product.clone(),
                 digests: Some(digests),
@@ -65,11 +73,26 @@ impl Source {
         Some(Self {
             place: PathBuf::from(remote.urls.first()?),
             prefix: root.prefix.clone(),
+            metadata: String::new(),
             size: root.blob.size.unwrap_or(0),
             product: manifest.product.clone(),
             digests: Some(vec![digest.hex.clone()]),
         })
     }
+}
+
+/// What cannot be read is no reason not to look for an image: it is one when it is read.
+fn metadata(manifest: &Manifest, supplies: Supplies<'_>) -> String {
+    let Assembly::Archives(archives) = &manifest.assembly else { return String::new() };
+    let part = archives.parts.iter().find(|part| part.role == ArchiveRole::Metadata);
+    let Some(Origin::Given(given)) = part.map(|part| &part.blob.origin) else { return String::new() };
+    let file = supplies.answers.given.get(&given.parameter).and_then(|path| File::open(path).ok());
+    let mut bytes = Vec::new();
+    let read = file.and_then(|file| file.take(LONGEST_METADATA).read_to_end(&mut bytes).ok());
+    if read.is_none() {
+        return String::new();
+    }
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The key of an image whose parts are known by their digests.

@@ -166,6 +166,8 @@ pub struct ImportRequest {
     pub storage: Option<String>,
     /// What it is to be called.
     pub alias: Option<String>,
+    /// For a file with nothing but metadata: the file with the root that belongs to it.
+    pub root: Option<PathBuf>,
     /// For a file that is no export of an image: where in it the root is.
     pub prefix: Option<String>,
     /// The same: whether it becomes one for containers with root privileges of the host's.
@@ -188,25 +190,9 @@ pub fn import(host: &Host, request: &ImportRequest, file: &Path) -> Result<Impor
     if let Some(alias) = &request.alias {
         alias::check(alias)?;
     }
-    let mut archive = File::open(file).map_err(Error::io("open", file))?;
-    let mut start = [0; SQUASHFS.len()];
-    let read = archive.read(&mut start).and_then(|count| archive.rewind().map(|()| count));
-    let is_disk = start.get(..read.map_err(Error::io("read", file))?) == Some(SQUASHFS);
-    let imported = match is_disk {
-        true => foreign(host, request, file, "")?,
-        false => {
-            let limits = Limits { bytes: u64::MAX, ..Limits::default() };
-            let coder = Coder::decode(archive.as_fd(), limits).map_err(|source| unreadable(file, source))?;
-            match from_stream(host, request, &coder, (archive.as_fd(), file)) {
-                Ok(Found::Image(imported)) => *imported,
-                Ok(Found::Other(prefix)) => {
-                    drop(coder);
-                    foreign(host, request, file, prefix)?
-                }
-                Err(Error::Image { source, .. }) => return Err(unreadable(file, coder.explain(source))),
-                Err(error) => return Err(error),
-            }
-        }
+    let imported = match &request.root {
+        Some(root) => split(host, request, file, root)?,
+        None => whole(host, request, file)?,
     };
     if let Some(name) = &request.alias {
         alias::set(host, name, &imported.image.key)?;
@@ -214,11 +200,48 @@ pub fn import(host: &Host, request: &ImportRequest, file: &Path) -> Result<Impor
     Ok(imported)
 }
 
+/// One file with everything in it.
+fn whole(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, Error> {
+    let mut archive = File::open(file).map_err(Error::io("open", file))?;
+    let mut start = [0; SQUASHFS.len()];
+    let read = archive.read(&mut start).and_then(|count| archive.rewind().map(|()| count));
+    let is_disk = start.get(..read.map_err(Error::io("read", file))?) == Some(SQUASHFS);
+    if is_disk {
+        return foreign(host, request, vec![option("tarball", file)]);
+    }
+    let limits = Limits { bytes: u64::MAX, ..Limits::default() };
+    let coder = Coder::decode(archive.as_fd(), limits).map_err(|source| unreadable(file, source))?;
+    match from_stream(host, request, &coder, (archive.as_fd(), file)) {
+        Ok(Found::Image(imported)) => Ok(*imported),
+        Ok(Found::Unified) if request.prefix.is_none() => {
+            drop(coder);
+            foreign(host, request, vec![option("tarball", file), "--unified".into()])
+        }
+        Ok(Found::Unified | Found::Other) => {
+            drop(coder);
+            foreign(host, request, vec![option("tarball", file)])
+        }
+        Err(Error::Image { source, .. }) => Err(unreadable(file, coder.explain(source))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Metadata in one file, and the root in another.
+fn split(host: &Host, request: &ImportRequest, metadata: &Path, root: &Path) -> Result<Imported, Error> {
+    foreign(host, request, vec![option("metadata", metadata), option("tarball", root)])
+}
+
+fn option(name: &str, file: &Path) -> String {
+    format!("--{name}={}", file.display())
+}
+
 /// What a file turned out to be.
 enum Found {
     Image(Box<Imported>),
-    /// No export of an image; the root is below this directory.
-    Other(&'static str),
+    /// Metadata, and the root below `rootfs`, as Incus and LXD write both in one.
+    Unified,
+    /// No export of an image.
+    Other,
 }
 
 fn from_stream(
@@ -239,9 +262,8 @@ fn from_stream(
         }
         First::Other(member) => {
             let first = member.trim_start_matches("./");
-            // As Incus and LXD write both in one.
             let unified = ["metadata.yaml", "templates", "rootfs"].iter().any(|own| first.starts_with(own));
-            Ok(Found::Other(if unified { "rootfs" } else { "" }))
+            Ok(if unified { Found::Unified } else { Found::Other })
         }
     }
 }
@@ -254,12 +276,8 @@ fn unreadable(file: &Path, source: UnpackError) -> Error {
 }
 
 /// A root file system that a template knows how to unpack.
-fn foreign(host: &Host, request: &ImportRequest, file: &Path, prefix: &str) -> Result<Imported, Error> {
-    let prefix = request.prefix.as_deref().unwrap_or(prefix);
-    let mut options = vec![format!("--tarball={}", file.display())];
-    if !prefix.is_empty() {
-        options.push(format!("--prefix={prefix}"));
-    }
+fn foreign(host: &Host, request: &ImportRequest, mut options: Vec<String>) -> Result<Imported, Error> {
+    options.extend(request.prefix.as_ref().map(|prefix| format!("--prefix={prefix}")));
     let wanted = pull::PullRequest {
         template: "local".into(),
         storage: request.storage.clone(),

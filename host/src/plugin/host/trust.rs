@@ -2,19 +2,21 @@
 //! `wxc:host/trust`: signatures, checked with key rings that a guest can name and never sees.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use super::State;
 use super::failure::failure;
 use crate::plugin::bindings::host::wxc::host::trust::{Host, SignedText};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
-use crate::trust::{Form, Ring, TrustError, Vouched, verify};
+use crate::trust::{Form, Ring, TrustError, Vouched, verify, verify_file};
 
 /// Key rings of one command, by the names that a plugin uses, and whose signatures held.
 #[derive(Debug, Default)]
 pub struct Verifier {
     rings: BTreeMap<String, Result<Ring, TrustError>>,
-    signers: Mutex<BTreeSet<String>>,
+    /// With the name of the ring.
+    signers: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Verifier {
@@ -24,10 +26,28 @@ impl Verifier {
         Self { rings, signers: Mutex::default() }
     }
 
-    /// Whether a signature of this key held in this command.
+    /// Whether a signature of this key held in this command, as one of this ring, or of any.
     #[must_use]
-    pub fn has_seen(&self, signer: &str) -> bool {
-        self.signers.lock().unwrap_or_else(PoisonError::into_inner).contains(signer)
+    pub fn has_seen(&self, ring: Option<&str>, signer: &str) -> bool {
+        let signers = self.signers.lock().unwrap_or_else(PoisonError::into_inner);
+        signers.iter().any(|(of, known)| known == signer && ring.is_none_or(|ring| ring == of))
+    }
+
+    /// Checks a signature beside a file, however long that is; returns the fingerprint of the key.
+    ///
+    /// # Errors
+    /// There is no such ring, or nobody of it vouches for the file.
+    pub fn check_file(&self, ring: &str, file: &File, signature: &[u8]) -> Result<String, TrustError> {
+        let none = || TrustError::NoRing { name: ring.to_owned(), why: "nobody keeps one".to_owned() };
+        let keys = self.rings.get(ring).ok_or_else(none)?.as_ref().map_err(Clone::clone)?;
+        let signer = verify_file(keys, file, signature)?;
+        self.remember(ring, &signer);
+        Ok(signer)
+    }
+
+    fn remember(&self, ring: &str, signer: &str) {
+        let mut signers = self.signers.lock().unwrap_or_else(PoisonError::into_inner);
+        signers.insert((ring.to_owned(), signer.to_owned()));
     }
 }
 
@@ -73,8 +93,7 @@ impl State {
         };
         let vouched = verify(ring, form, content, signature).map_err(|error| told(&error))?;
         tracing::debug!(plugin = %self.plugin, keyring, signer = vouched.signer, "a signature holds");
-        let mut signers = verifier.signers.lock().unwrap_or_else(PoisonError::into_inner);
-        signers.insert(vouched.signer.clone());
+        verifier.remember(keyring, &vouched.signer);
         Ok(vouched)
     }
 }

@@ -5,17 +5,18 @@
 
 use words::setting::{inside, is_variable, list, quoted};
 
-use crate::bindings::wxc::host::types::Pair;
-use crate::bindings::wxc::template::types::{Finished, Member, Node, Rendered, Request, Substitution};
-use crate::flat::LEVEL;
+use crate::host_types::Pair;
+use crate::template_types::{Finished, Member, Node, Rendered, Request, Substitution};
 
+/// The newest dialect of the lists and the metadata that is understood.
+const LEVEL: u32 = 7;
 /// Most files in which words are replaced.
 const MOST_FILES: usize = 100;
 /// Longest message for the user.
 const MESSAGE: usize = 4096;
 
 /// Members of the metadata that are read.
-const READ: [&str; 3] = ["config", "templates", "create-message"];
+const READ: [&str; 4] = ["config", "templates", "create-message", "expiry"];
 
 /// Their names in every dialect.
 pub fn members() -> Vec<String> {
@@ -43,6 +44,8 @@ pub fn finish(request: &Request, members: &[Member]) -> Finished {
         files: files(&text(members, "templates", request.privileged), &request.container),
         again: Vec::new(),
         message: (!message.is_empty()).then_some(message),
+        // Seconds since 1970.
+        expires: text(members, "expiry", request.privileged).trim().parse().ok(),
     }
 }
 
@@ -129,7 +132,21 @@ mod tests {
         assert_eq!(text(&all, "config", true), "config-system.7");
         assert_eq!(text(&all[..2], "config", true), "config.7");
         assert_eq!(text(&[], "config", true), "");
-        assert!(members().len() <= 24 && members().contains(&"create-message-user.7".to_owned()));
+        assert!(members().len() <= 32 && members().contains(&"create-message-user.7".to_owned()));
+    }
+
+    #[test]
+    fn when_it_is_out_of_date_is_a_number() {
+        let request = Request {
+            container: "web".into(),
+            architecture: "x86_64".into(),
+            privileged: false,
+            answers: Vec::new(),
+        };
+        let said = |content: &str| {
+            finish(&request, &[Member { name: "expiry".into(), content: content.into() }]).expires
+        };
+        assert_eq!((said("1700000000\n"), said("soon"), said("-1")), (Some(1_700_000_000), None, None));
     }
 
     #[test]

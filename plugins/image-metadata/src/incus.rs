@@ -9,9 +9,9 @@ use words::setting::{inside, quoted};
 use yaml_rust2::parser::{Event, EventReceiver, Parser};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::bindings::wxc::host::types::{Error, ErrorKind, Pair};
-use crate::bindings::wxc::template::types::{Finished, Member, Moment, Node, Rendered, Request};
 use crate::error;
+use crate::host_types::{Error, ErrorKind, Pair};
+use crate::template_types::{Finished, Member, Moment, Node, Rendered, Request};
 
 const METADATA: &str = "metadata.yaml";
 const TEMPLATES: &str = "templates/";
@@ -79,7 +79,9 @@ pub fn finish(moment: Moment, request: &Request, members: &[Member]) -> Result<F
     let due = templates.iter().filter(|template| template.when.contains(&moment));
     let files =
         due.map(|template| rendered(moment, request, members, template)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Finished { settings, files: files.into_iter().flatten().collect(), again, message: None })
+    // Seconds since 1970; zero where its maker has no opinion.
+    let expires = metadata["expiry_date"].as_i64().and_then(|at| u64::try_from(at).ok()).filter(|at| *at > 0);
+    Ok(Finished { settings, files: files.into_iter().flatten().collect(), again, message: None, expires })
 }
 
 fn templates(metadata: &Yaml) -> Vec<Template<'_>> {
