@@ -227,7 +227,7 @@ fn updates_come_along_and_the_newest_version_counts() {
     let update = |mirror: &mut Mirror, place: &str, codename: &str, more: &str, packages: &[(&str, &str)]| {
         let all = std::mem::take(&mut mirror.packages);
         for (name, version) in packages {
-            mirror.version(name, version, b"none either");
+            mirror.version(name, version, format!("{name} {version} is none either").as_bytes());
         }
         mirror.publish_at(place, codename, more);
         mirror.packages = all;

@@ -30,17 +30,12 @@ fn create(env: &Env, folder: &PathBuf, name: &str) -> Run {
     with(env, folder, &["create", name, "-t", "local", "--", "--directory", tree])
 }
 
-/// Of the template that is spoiled here: one that builds alone, as an author's copy of it does.
-fn of_host(env: &Env, folder: &PathBuf, name: &str) -> Run {
-    with(env, folder, &["create", name, "-t", "host"])
-}
-
 /// The first line of `resolve` in the template that the tests below spoil.
 const RESOLVE: &str = "fn resolve(request: Request) -> Result<Manifest, Error> {";
 
 fn spoiled(code: &str) -> (Env, PathBuf) {
     let new = format!("{RESOLVE}\n        {code}");
-    with_changed("template-host", &[("src/lib.rs", RESOLVE, &new)])
+    with_changed("template-local", &[("src/lib.rs", RESOLVE, &new)])
 }
 
 #[test]
@@ -121,9 +116,9 @@ impl Drop for Granted<'_> {
 fn a_plugin_that_never_answers_is_ended() {
     needs!(root, userns, busybox, wasm_target);
     let (env, folder) = spoiled("loop { core::hint::black_box(&request); }");
-    let output = of_host(&env, &folder, "web").within(120).run();
+    let output = create(&env, &folder, "web").within(120).run();
     assert!(!output.status.success(), "{}", output.told());
-    for word in ["template-host", "resolve", "time"] {
+    for word in ["template-local", "resolve", "time"] {
         assert!(output.stderr.contains(word), "{word}: {}", output.told());
     }
     assert!(!env.container("web").exists());
@@ -135,9 +130,9 @@ fn a_plugin_that_wants_too_much_memory_is_ended() {
     let (env, folder) = spoiled(
         "let mut all = Vec::new(); loop { all.push(vec![1_u8; 1 << 20]); core::hint::black_box(&all); }",
     );
-    let output = of_host(&env, &folder, "web").within(120).run();
+    let output = create(&env, &folder, "web").within(120).run();
     assert!(!output.status.success(), "{}", output.told());
-    for word in ["template-host", "resolve", "memory"] {
+    for word in ["template-local", "resolve", "memory"] {
         assert!(output.stderr.contains(word), "{word}: {}", output.told());
     }
     assert!(!env.container("web").exists());
@@ -147,9 +142,9 @@ fn a_plugin_that_wants_too_much_memory_is_ended() {
 fn a_plugin_that_panics_is_named() {
     needs!(root, userns, busybox, wasm_target);
     let (env, folder) = spoiled("if !request.container.is_empty() { panic!(\"on purpose\"); }");
-    let output = of_host(&env, &folder, "web").run();
+    let output = create(&env, &folder, "web").run();
     assert!(!output.status.success(), "{}", output.told());
-    for word in ["template-host", "resolve"] {
+    for word in ["template-local", "resolve"] {
         assert!(output.stderr.contains(word), "{word}: {}", output.told());
     }
     assert!(!env.container("web").exists());

@@ -1,6 +1,6 @@
 //! The release and its list of packages (the layout of archives: https://wiki.debian.org/DebianRepository/Format).
 
-use std::io::Read as _;
+use std::io::{self, Read};
 
 use words::moment;
 
@@ -105,53 +105,68 @@ fn verified(url: &str, document: &[u8]) -> Result<trust::SignedText, Error> {
     Err(error(ErrorKind::Integrity, format!("nobody vouches for {url}: {}", why.join("; "))))
 }
 
-/// The digests of the lists of packages, one for each component.
-pub fn lists(choice: &Choice<'_>, release: &Release) -> Result<Vec<String>, Error> {
+/// A list of packages, as a release names it.
+pub struct List {
+    /// The directory of its component and architecture.
+    directory: String,
+    file: &'static str,
+    pub digest: String,
+}
+
+/// How lists are compressed: the first that a release has is the fastest to read. Updates have the second only.
+const FILES: [&str; 2] = ["Packages.gz", "Packages.xz"];
+
+/// The lists of packages, one for each component.
+pub fn lists(choice: &Choice<'_>, release: &Release) -> Result<Vec<List>, Error> {
     let sums = field(&release.text, "SHA256").unwrap_or_default();
-    let digest = |component: &&str| {
-        let file = file(choice, component);
-        let hex = sums.lines().find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (hex, _, name) = (words.next()?, words.next()?, words.next()?);
-            (name == file).then(|| hex.to_owned())
-        });
-        hex.ok_or_else(|| {
+    let list = |component: &&str| {
+        let directory = format!("{component}/binary-{}", choice.architecture);
+        let digest = |file: &str| {
+            let path = format!("{directory}/{file}");
+            sums.lines().find_map(|line| {
+                let mut words = line.split_whitespace();
+                let (hex, _, name) = (words.next()?, words.next()?, words.next()?);
+                (name == path).then(|| hex.to_owned())
+            })
+        };
+        let found = FILES.into_iter().find_map(|file| Some((file, digest(file)?)));
+        let (file, digest) = found.ok_or_else(|| {
             let message = format!(
-                "{} of {} has no {file}: another architecture or component may be there",
-                release.name, release.mirror
+                "{} of {} has no {directory}/{}: another architecture or component may be there",
+                release.name, release.mirror, FILES[0]
             );
             error(ErrorKind::NotFound, message)
-        })
+        })?;
+        Ok(List { directory, file, digest })
     };
-    choice.components.iter().map(digest).collect()
+    choice.components.iter().map(list).collect()
 }
 
-fn file(choice: &Choice<'_>, component: &str) -> String {
-    format!("{component}/binary-{}/Packages.gz", choice.architecture)
-}
-
-/// The text of the lists of packages.
-pub fn packages(choice: &Choice<'_>, release: &Release, digests: &[String]) -> Result<Vec<String>, Error> {
-    let both = choice.components.iter().zip(digests);
-    both.map(|(component, hex)| list(choice, release, component, hex)).collect()
-}
-
-fn list(choice: &Choice<'_>, release: &Release, component: &str, hex: &str) -> Result<String, Error> {
-    let file = file(choice, component);
-    let directory = file.trim_end_matches("/Packages.gz");
+/// Its text.
+pub fn packages(release: &Release, list: &List) -> Result<String, Error> {
+    let List { directory, file, digest } = list;
     // By its digest it is the one that the release means, also while the mirror is being updated.
     let by_digest = field(&release.text, "Acquire-By-Hash") == Some("yes");
-    let place = if by_digest { format!("{directory}/by-hash/SHA256/{hex}") } else { file.clone() };
-    let url = format!("{}/dists/{}/{place}", release.mirror, release.name);
-    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: hex.into() };
+    let name = if by_digest { format!("by-hash/SHA256/{digest}") } else { (*file).to_owned() };
+    let url = format!("{}/dists/{}/{directory}/{name}", release.mirror, release.name);
+    let digest = Digest { algorithm: DigestAlgorithm::Sha256, hex: digest.clone() };
     let body = get(&url, LONGEST_LIST, 0, Some(&digest))?
         .ok_or_else(|| error(ErrorKind::NotFound, format!("{url} is not there, and the release names it")))?;
-    let mut text = String::new();
     let bad = |why: String| error(ErrorKind::Integrity, format!("{url}: {why}"));
-    let decoder = flate2::read::MultiGzDecoder::new(body.as_slice());
-    decoder.take(LONGEST_TEXT + 1).read_to_string(&mut text).map_err(|why| bad(why.to_string()))?;
+    let text = unpacked(file, &body).map_err(|why| bad(why.to_string()))?;
     if text.len() as u64 > LONGEST_TEXT {
         return Err(bad(format!("it has more than {LONGEST_TEXT} bytes")));
+    }
+    Ok(text)
+}
+
+/// One byte more than there may be of what is too long.
+fn unpacked(file: &str, bytes: &[u8]) -> io::Result<String> {
+    let mut text = String::new();
+    if file == FILES[0] {
+        flate2::read::MultiGzDecoder::new(bytes).take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
+    } else {
+        lzma_rust2::XzReader::new(bytes, true).take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
     }
     Ok(text)
 }
@@ -168,5 +183,26 @@ fn get(url: &str, limit: u32, age: u32, digest: Option<&Digest>) -> Result<Optio
         200 => Ok(Some(response.body())),
         404 | 410 => Ok(None),
         status => Err(error(ErrorKind::Failed, format!("cannot fetch {url}: the mirror answered {status}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn lists_are_read_in_each_form() {
+        let text = "Package: a\n\n".repeat(10_000);
+        for (file, program) in [("Packages.gz", "gzip"), ("Packages.xz", "xz")] {
+            let mut child =
+                Command::new(program).arg("-9").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            let packed = child.wait_with_output().unwrap().stdout;
+            assert_eq!(unpacked(file, &packed).unwrap(), text, "{file}");
+            unpacked(file, &packed[..packed.len() / 2]).unwrap_err();
+        }
     }
 }

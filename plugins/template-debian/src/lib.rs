@@ -33,6 +33,7 @@ mod bindings {
     use super::Debian;
 }
 
+use archive::List;
 use bindings::exports::wxc::template::template::Guest;
 use bindings::wxc::host::types::{Digest, DigestAlgorithm, Error, ErrorKind, Pair};
 use bindings::wxc::template::types::{
@@ -63,20 +64,22 @@ impl Guest for Debian {
     fn resolve(request: Request) -> Result<Manifest, Error> {
         let choice = Choice::of(&request)?;
         let releases = archive::releases(&choice)?;
-        let digests = releases.iter().map(|release| archive::lists(&choice, release));
-        let digests: Vec<Vec<String>> = digests.collect::<Result<_, _>>()?;
+        let lists = releases.iter().map(|release| archive::lists(&choice, release));
+        let lists: Vec<Vec<List>> = lists.collect::<Result<_, _>>()?;
+        let digests =
+            |lists: &Vec<List>| lists.iter().map(|list| list.digest.as_str()).collect::<Vec<_>>().join(",");
         let question = format!(
             "{} {} {} {} {}",
             env!("CARGO_PKG_VERSION"),
             choice.architecture,
             choice.variant,
             choice.include.join(","),
-            digests.iter().map(|lists| lists.join(",")).collect::<Vec<_>>().join(";")
+            lists.iter().map(digests).collect::<Vec<_>>().join(";")
         );
         let needed = match memory::recall(&question) {
             Some(needed) => needed,
             None => {
-                let needed = solved(&choice, &releases, &digests)?;
+                let needed = solved(&choice, &releases, &lists)?;
                 memory::remember(&question, &needed);
                 needed
             }
@@ -129,11 +132,13 @@ impl Guest for Debian {
 fn solved(
     choice: &Choice<'_>,
     releases: &[archive::Release],
-    digests: &[Vec<String>],
+    lists: &[Vec<List>],
 ) -> Result<Vec<Needed>, Error> {
-    let lists = releases.iter().zip(digests).map(|(release, own)| archive::packages(choice, release, own));
-    let lists: Vec<Vec<String>> = lists.collect::<Result<_, _>>()?;
-    let known = Known::of(&lists, &choice.architecture).map_err(|why| {
+    let texts = releases.iter().zip(lists).map(|(release, own)| {
+        own.iter().map(|list| archive::packages(release, list)).collect::<Result<Vec<_>, _>>()
+    });
+    let texts: Vec<Vec<String>> = texts.collect::<Result<_, _>>()?;
+    let known = Known::of(&texts, &choice.architecture).map_err(|why| {
         error(ErrorKind::Integrity, format!("the list of packages of {}: {why}", choice.mirror))
     })?;
     let needed = solve::needed(&known, choice).map_err(|why| {
