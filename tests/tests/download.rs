@@ -1,6 +1,7 @@
 //! Images of a server: downloaded, checked, unpacked, cached; and what a server can do wrong.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -267,6 +268,82 @@ fn a_server_that_changes_in_the_middle_leaves_nothing_of_what_it_had() {
         env.wxc(["start", "one"]).ok();
         assert_eq!(env.inside("one", "ls /etc/other /usr/more 2>/dev/null | wc -l"), "0");
     }
+}
+
+/// What is thrown away is thrown away as a whole, the top of the tree included.
+#[test]
+fn what_came_first_says_nothing_of_the_top_of_the_tree() {
+    needs!(root, userns, cgroups, busybox);
+    let mut other = tar::Builder::new(Vec::new());
+    // user::rwx, user:1000:rwx, group::r-x, mask::rwx, other::r-x (linux/posix_acl_xattr.h), as GNU tar writes it.
+    let list = "user::rwx,user:1000:rwx,group::r-x,mask::rwx,other::r-x";
+    other
+        .append_pax_extensions([
+            ("SCHILY.acl.default", list.as_bytes()),
+            ("SCHILY.xattr.user.evil", b"yes".as_slice()),
+        ])
+        .unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o7777);
+    header.set_uid(1000);
+    header.set_gid(1000);
+    header.set_size(0);
+    other.append_data(&mut header, "./", std::io::empty()).unwrap();
+    let other = other.into_inner().unwrap();
+    for storage in ["dir", "overlay"] {
+        let (env, server) = world();
+        // An archive that says nothing of its top.
+        let root = fixtures::packed(&[("etc/file", "x\n"), ("bin/sh", "x\n")]);
+        let place = server.flat_image(WORDS, root.clone(), metadata());
+        let archive = format!("{place}rootfs.tar.xz");
+        server.fail(&archive, [Fault::Instead(other.clone())]);
+        env.wxc(words("one", storage, &[])).ok();
+        assert_eq!(server.seen(&archive).len(), 2);
+        env.wxc(["config", "set", "one", "init.command", "/bin/sleep 1000000"]).ok();
+        let root = match storage {
+            "dir" => env.container("one").join("rootfs"),
+            _ => {
+                let images = fs::read_dir(env.path().join(".images")).unwrap();
+                let image = images.flatten().map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+                find(&image, "etc").unwrap().parent().unwrap().to_owned()
+            }
+        };
+        let meta = fs::metadata(&root).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o755, 0, 0), "{storage}");
+        for (path, name) in [
+            (root.clone(), "system.posix_acl_default"),
+            (root.clone(), "user.evil"),
+            (root.join("etc/file"), "system.posix_acl_access"),
+        ] {
+            let found = rustix::fs::lgetxattr(&path, name, &mut [0_u8; 256][..]);
+            assert!(found.is_err(), "{storage}: {name} of {}", path.display());
+        }
+    }
+}
+
+/// The entry of this name that lies highest below a directory.
+fn find(top: &Path, name: &str) -> Option<std::path::PathBuf> {
+    let mut level = vec![top.to_owned()];
+    while !level.is_empty() {
+        if let Some(found) = level.iter().map(|directory| directory.join(name)).find(|path| path.is_dir()) {
+            return Some(found);
+        }
+        let below = level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+        level = below.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect();
+    }
+    None
+}
+
+#[test]
+fn a_server_that_hardly_sends_anything_is_given_up() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    server.flat_image(WORDS, root(), metadata());
+    server.pace(Some(100));
+    let refused = env.wxc(words("one", "dir", &[])).fails(1);
+    assert!(refused.contains("less than 512 bytes a second"), "{refused}");
+    nothing_of(&env, "one");
 }
 
 #[test]

@@ -150,6 +150,15 @@ fn an_image_starts_as_it_says() {
     for line in ["halt = \"SIGUSR1\"", "stub = true", "user = 33", "group = 34", "FROM = \"image\""] {
         assert!(config.contains(line), "{line}: {config}");
     }
+    // To the letter: lines of a script, a name that no shell would take, and a home as a login would have it.
+    let config = json!({ "Cmd": [SHELL[0], SHELL[1], "echo one\necho two\t.; tr '\\0' '\\n' < /proc/$$/environ | grep -E '^(HOME|discovery)'; printf %s \"$LINES_OF\""],
+        "Env": ["discovery.type=single-node", "LINES_OF=a\nb", "PATH=/bin"] });
+    let homes: &[Entry<'_>] = &[Entry::File("etc/passwd", "root:x:0:0::/root:/bin/sh\n")];
+    let lines = layout(&env, "lines", &[homes], &config);
+    let said = env.wxc(["run", "--image", &format!("oci:{}", lines.display())]).ok();
+    let mut said: Vec<&str> = said.lines().collect();
+    said[2..4].sort_unstable();
+    assert_eq!(said, ["one", "two .", "HOME=/root", "discovery.type=single-node", "a", "b"]);
     // Somebody whom the image does not know.
     let config = json!({ "Cmd": ["true"], "User": "nobody-there" });
     let image = layout(&env, "stranger", &[accounts], &config);

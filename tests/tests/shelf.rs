@@ -199,6 +199,28 @@ fn an_image_goes_to_another_machine_as_one_file() {
     assert!(refused.contains("keeps no images"), "{refused}");
 }
 
+/// Two servers have the same tree, and each says something else of it.
+#[test]
+fn what_one_server_says_of_a_tree_is_not_said_of_anothers() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, first) = world();
+    let second = Server::start(&env.file("home"));
+    env.configure(&format!("{}{}", first.remote("local"), second.remote("other")));
+    second.flat_image(BUILD, root(), metadata("other"));
+    pull(&env, &["--alias", "good"]);
+    let words = ["image", "pull", "-B", "overlay", "--alias", "evil", "--", "--server", "other"];
+    env.wxc([&words[..], &["-d", "busybox", "-r", "one", "-a", "amd64"]].concat()).ok();
+    for (image, from) in [("good", "old"), ("evil", "other")] {
+        env.wxc(["create", image, "--image", image]).ok();
+        let config = fs::read_to_string(env.container(image).join("container.toml")).unwrap();
+        assert!(config.contains(&format!("FROM = \"{from}\"")), "{image}: {config}");
+    }
+    // Nor does one of them say what the newer build of the other's is.
+    second.flat_image(NEWER, newer_root(), metadata("other"));
+    env.wxc(["image", "refresh", "good"]).ok();
+    assert!(second.seen("/meta/1.0/index-user").len() == 1, "{:?}", second.seen("/meta/1.0/index-user"));
+}
+
 #[test]
 fn a_file_that_lies_about_itself_is_no_image() {
     needs!(root, userns, cgroups, busybox);
@@ -231,6 +253,14 @@ fn a_file_that_lies_about_itself_is_no_image() {
     let at = odd.windows(word.len()).position(|bytes| bytes == word).unwrap();
     odd[at + 12] = b'v';
     attempt("odd.tar", &odd);
+    // One with devices is for who asks for it.
+    pull(&env, &["--privileged", "--alias", "devices"]);
+    let file = env.file("devices.tar");
+    env.wxc(["image", "export", "devices", file.to_str().unwrap()]).ok();
+    env.wxc(["image", "remove", "devices"]).ok();
+    let refused = attempt("again.tar", &fs::read(&file).unwrap());
+    assert!(refused.contains("--privileged"), "{refused}");
+    env.wxc(["image", "import", file.to_str().unwrap(), "-B", "overlay", "--privileged"]).ok();
 }
 
 #[test]
@@ -272,6 +302,72 @@ fn archives_of_others_become_images() {
     assert_eq!(unified["expires"], 4_000_000_000_u64);
     env.wxc(["create", "three", "--image", "unified"]).ok();
     assert!(walk(&env.container("three")).iter().any(|path| path.ends_with("etc/greeting")));
+}
+
+/// Files that people give because they look like an image.
+#[test]
+fn what_is_no_root_is_no_image_and_says_what_it_is() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let packed = |name: &str, files: &[(&str, &str)]| {
+        let file = env.file(name);
+        fs::write(&file, fixtures::packed(files)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let zeros = env.file("disk.img");
+    fs::write(&zeros, vec![0; 1 << 20]).unwrap();
+    for (file, word) in [
+        (
+            packed("meta.tar.xz", &[("config", "lxc.arch = amd64\n"), ("expiry", "1\n"), ("rootfs/x", "")]),
+            "--prefix rootfs",
+        ),
+        (packed("oci.tar.xz", &[("index.json", "{}"), ("oci-layout", "{}"), ("blobs/x", "")]), "-t oci"),
+        (
+            packed("backup.tar.xz", &[("backup/index.yaml", "x"), ("backup/container/rootfs/bin/sh", "")]),
+            "backup/container/rootfs",
+        ),
+        (packed("around.tar.xz", &[("debian-13/bin/sh", "")]), "--prefix debian-13"),
+        (zeros.to_str().unwrap().to_owned(), "nothing in it"),
+    ] {
+        let refused = env.wxc(["image", "import", &file, "-B", "overlay"]).fails(1);
+        assert!(refused.contains(word), "{file}: {refused}");
+        let refused = env.wxc(["create", "x", "-t", "local", "--", "--tarball", &file]).fails(1);
+        assert!(refused.contains(word) && !env.container("x").exists(), "{file}: {refused}");
+    }
+    assert_eq!(list(&env).len(), 0);
+    // An image of Incus whose metadata does not come first, and one in a squashfs, bring it along all the same.
+    let mut unified = vec![packed(
+        "odd.tar.xz",
+        &[
+            ("./rootfs/etc/unified", "yes\n"),
+            ("./templates/greeting.tpl", "hi\n"),
+            ("./metadata.yaml", METADATA),
+        ],
+    )];
+    if let Some(reason) = needs::mksquashfs() {
+        needs::skip(&reason);
+    } else {
+        let tree = env.file("tree");
+        fs::create_dir_all(tree.join("rootfs/etc")).unwrap();
+        fs::create_dir_all(tree.join("templates")).unwrap();
+        fs::write(tree.join("rootfs/etc/unified"), "yes\n").unwrap();
+        fs::write(tree.join("metadata.yaml"), METADATA).unwrap();
+        fs::write(tree.join("templates/greeting.tpl"), "hi\n").unwrap();
+        let file = env.file("odd.squashfs");
+        let made = std::process::Command::new("mksquashfs")
+            .arg(&tree)
+            .arg(&file)
+            .args(["-quiet", "-no-progress"])
+            .status();
+        assert!(made.unwrap().success());
+        unified.push(file.to_str().unwrap().to_owned());
+    }
+    for (number, file) in unified.iter().enumerate() {
+        let name = format!("u{number}");
+        env.wxc(["image", "import", file, "-B", "overlay", "--alias", &name]).ok();
+        env.wxc(["create", &name, "--image", &name]).ok();
+        assert!(walk(&env.container(&name)).iter().any(|path| path.ends_with("etc/greeting")), "{file}");
+    }
 }
 
 const METADATA: &str = "architecture: x86_64\nexpiry_date: 4000000000\ntemplates:\n  /etc/greeting:\n    when: [create, copy]\n    template: greeting.tpl\n";

@@ -157,6 +157,42 @@ fn a_root_that_is_a_squashfs_image_is_unpacked_like_an_archive() {
     assert!(refused.contains("together") && !env.container("bad").exists(), "{refused}");
 }
 
+/// What an image or a guest has in the tree keeps nobody from renaming the container, or from removing it afterwards.
+#[test]
+fn a_rename_goes_on_whatever_is_inside() {
+    needs!(root, userns, cgroups, busybox);
+    let (env, server) = world();
+    let failing =
+        "architecture: x86_64\ntemplates:\n  /etc/moments:\n    when: [rename]\n    template: x.tpl\n";
+    let metadata = packed(&[("metadata.yaml", failing), ("templates/x.tpl", "{{ nobody_knows(1) }}\n")]);
+    let first = item(&server, "incus.tar.xz", "images/a/incus.tar.xz", metadata);
+    let root = item(&server, "root.tar.xz", "images/a/rootfs.tar.xz", root());
+    list(&server, &json!({ "incus.tar.xz": first, "root.tar.xz": root }));
+    env.wxc(words("one", "dir")).ok();
+    let renamed = env.wxc(["copy", "-R", "one", "two"]).run();
+    assert!(
+        renamed.status.success() && renamed.stderr.contains("may still call it one"),
+        "{}",
+        renamed.told()
+    );
+    env.wxc(["start", "two"]).ok();
+    env.wxc(["stop", "two", "-k"]).ok();
+    let etc = env.container("two").join("rootfs/etc");
+    fs::remove_dir_all(&etc).unwrap();
+    std::os::unix::fs::symlink("etc", &etc).unwrap();
+    env.wxc(["copy", "-R", "two", "three"]).ok();
+    let etc = env.container("three").join("rootfs/etc");
+    fs::remove_file(&etc).unwrap();
+    fs::create_dir_all(etc.join(".wxc-new/not/empty")).unwrap();
+    fs::write(etc.join("hostname"), "three\n").unwrap();
+    fs::write(etc.join("hosts"), vec![b'x'; 2 << 20]).unwrap();
+    env.wxc(["copy", "-R", "three", "four"]).ok();
+    assert_eq!(fs::read_to_string(env.container("four").join("rootfs/etc/hostname")).unwrap(), "four\n");
+    assert_eq!(env.wxc(["doctor"]).run().status.code(), Some(0));
+    env.wxc(["destroy", "four"]).ok();
+    assert_eq!(env.wxc(["ls", "-1"]).ok(), "");
+}
+
 #[test]
 fn names_of_releases_and_lists_are_those_that_people_use() {
     needs!(root, userns, busybox);

@@ -122,6 +122,48 @@ fn signatures_over_the_archives_vouch_where_no_digests_are_signed() {
     assert!(refused.contains("is not what it should be"), "{refused}");
 }
 
+/// A second name for a server is no way around its keys.
+#[test]
+fn a_server_with_two_names_has_the_keys_of_both() {
+    needs!(root, userns, busybox);
+    let keys = Keys::new();
+    let (env, server, _) = world(&keys, "");
+    let with_keys = format!("{}keyring = {:?}\n", server.remote("local"), keys.file());
+    env.configure(&format!("{}{with_keys}", server.remote("a-first")));
+    let mut other = words("one");
+    let at = other.iter().position(|word| *word == "local").unwrap();
+    other[at] = "a-first";
+    for words in [words("one"), other] {
+        let refused = env.wxc(words).fails(1);
+        assert!(refused.contains("nobody vouches for busybox/one"), "{refused}");
+    }
+    let stranger = Keys::new();
+    env.configure(&format!("{}keyring = {:?}\n{with_keys}", server.remote("a-first"), stranger.file()));
+    let refused = env.wxc(words("one")).fails(1);
+    assert!(refused.contains("one server") && refused.contains("different keys"), "{refused}");
+}
+
+/// The keys are the server's, however somebody writes where it is.
+#[test]
+fn another_spelling_of_a_server_has_the_same_keys() {
+    needs!(root, userns, busybox);
+    let keys = Keys::new();
+    let (env, server, _) = world(&keys, "");
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    for spelled in [
+        server.url(),
+        format!("HTTPS://127.0.0.1:{port}"),
+        format!("https://127.0.0.1:0{port}/"),
+        format!("127.0.0.1:{port}/"),
+    ] {
+        let mut words = words("one");
+        let at = words.iter().position(|word| *word == "local").unwrap();
+        words[at] = &spelled;
+        let refused = env.wxc(words).fails(1);
+        assert!(refused.contains("nobody vouches for busybox/one"), "{spelled}: {refused}");
+    }
+}
+
 #[test]
 fn a_change_on_the_server_between_list_and_signature_is_no_attack() {
     needs!(root, userns, busybox);

@@ -60,13 +60,20 @@ pub(super) fn run(context: &Context, args: Run) -> Result<ExitCode, Failure> {
 
 /// The options of the template that mean an image: what is on this disk comes before what a registry may have.
 fn of_image(image: &str) -> Result<Vec<String>, Failure> {
-    let path = Path::new(image);
-    if path.is_dir() {
-        return Ok(vec![format!("--layout={image}")]);
+    // As other tools write them (containers-transports(5)).
+    let transport =
+        ["oci-archive:", "docker-archive:", "oci:"].iter().find_map(|word| image.strip_prefix(word));
+    if let Some(image) = transport {
+        return local(image).ok_or_else(|| {
+            Failure::new(format!("there is no {image:?}")).hint(
+                "behind it comes the path of a layout or an archive, with :TAG where it has several images",
+            )
+        });
     }
-    if path.exists() {
-        return Ok(vec![format!("--archive={image}")]);
+    if let Some(options) = local(image) {
+        return Ok(options);
     }
+    let image = image.strip_prefix("docker://").unwrap_or(image);
     // Which registry a bare name would mean is nobody's to guess.
     let known = image.split_once('/').filter(|(server, name)| !server.is_empty() && !name.is_empty());
     let local = image.starts_with(['.', '/']);
@@ -76,6 +83,23 @@ fn of_image(image: &str) -> Result<Vec<String>, Failure> {
         )
     })?;
     Ok(vec![format!("--registry={server}"), format!("--image={name}")])
+}
+
+/// A layout or an archive on this disk, alone or with a tag.
+fn local(image: &str) -> Option<Vec<String>> {
+    let option = |image: &str| {
+        let path = Path::new(image);
+        match (path.is_dir(), path.exists()) {
+            (true, _) => Some(format!("--layout={image}")),
+            (false, true) => Some(format!("--archive={image}")),
+            (false, false) => None,
+        }
+    };
+    if let Some(option) = option(image) {
+        return Some(vec![option]);
+    }
+    let (path, tag) = image.rsplit_once(':').filter(|(path, tag)| !path.is_empty() && !tag.is_empty())?;
+    Some(vec![option(path)?, format!("--tag={tag}")])
 }
 
 /// `UID` or `UID:GID`.

@@ -112,8 +112,24 @@ pub fn said(text: &str, file: &Path) -> Result<Vec<(String, String)>, EditError>
 /// # Errors
 /// When there is no such key, the value is not one for it, or the whole would be wrong.
 pub fn set(text: &str, file: &Path, key: &str, value: &str) -> Result<String, EditError> {
-    let steps = steps(key);
+    set_all(text, file, &[(key, value)])
+}
+
+/// The same for several, one after the other; the whole is read and checked once.
+///
+/// # Errors
+/// As [`set`], for the first that is wrong.
+pub fn set_all(text: &str, file: &Path, pairs: &[(&str, &str)]) -> Result<String, EditError> {
     let mut document = document(text, file)?;
+    for (key, value) in pairs {
+        put_in(&mut document, key, value)?;
+    }
+    let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
+    checked(document.to_string(), file, &keys)
+}
+
+fn put_in(document: &mut DocumentMut, key: &str, value: &str) -> Result<(), EditError> {
+    let steps = steps(key);
     match keys::find(&steps) {
         None => return Err(unknown(key)),
         Some(Found::Key(row)) => {
@@ -131,7 +147,7 @@ pub fn set(text: &str, file: &Path, key: &str, value: &str) -> Result<String, Ed
             return Err(EditError::Table { key: key.into(), keys: keys_below(&steps) });
         }
     }
-    checked(document.to_string(), file, key)
+    Ok(())
 }
 
 /// The file without `key`, which may be a table, or one element of a list.
@@ -152,7 +168,7 @@ pub fn unset(text: &str, file: &Path, key: &str) -> Result<String, EditError> {
     if !remove(document.as_item_mut(), &steps) {
         return Err(EditError::NotSet { key: key.into() });
     }
-    checked(document.to_string(), file, key)
+    checked(document.to_string(), file, &[key])
 }
 
 fn steps(key: &str) -> Vec<&str> {
@@ -187,19 +203,19 @@ fn split<'a>(row: &Key, steps: &'a [&'a str]) -> (&'a [&'a str], String) {
     (parents, name.join("."))
 }
 
-/// A changed text, if it is right; what is wrong with the changed key is said about that key.
-fn checked(text: String, file: &Path, key: &str) -> Result<String, EditError> {
-    match parse(&text, file) {
-        Ok(_) => Ok(text),
-        Err(error) => match error.problems.iter().find(|problem| problem.key.starts_with(key)) {
-            Some(own) => Err(EditError::Value {
-                key: key.into(),
-                message: own.message.clone(),
-                hint: own.hint.clone().unwrap_or_default(),
-            }),
-            None => Err(EditError::Config(error)),
-        },
+/// A changed text, if it is right; what is wrong with a changed key is said about that key.
+fn checked(text: String, file: &Path, keys: &[&str]) -> Result<String, EditError> {
+    let Err(error) = parse(&text, file) else { return Ok(text) };
+    for problem in &error.problems {
+        if let Some(key) = keys.iter().find(|key| problem.key.starts_with(**key)) {
+            return Err(EditError::Value {
+                key: (*key).into(),
+                message: problem.message.clone(),
+                hint: problem.hint.clone().unwrap_or_default(),
+            });
+        }
     }
+    Err(EditError::Config(error))
 }
 
 fn plain_default(row: &Key) -> String {

@@ -157,6 +157,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Programs and variables are written over several lines, as scripts for a shell are.
+    fn may_hold(&self, c: char) -> bool {
+        let path: Vec<&str> = self.path.iter().take(2).map(AsRef::as_ref).collect();
+        matches!(path[..], ["init", "command"] | ["environment", "set"]) && matches!(c, '\n' | '\t')
+    }
+
     fn value(&mut self, value: &'a Value) {
         match value {
             Value::InlineTable(table) => self.table(table),
@@ -167,7 +173,7 @@ impl<'a> Walk<'a> {
                     self.path.pop();
                 }
             }
-            Value::String(text) if text.value().chars().any(char::is_control) => {
+            Value::String(text) if text.value().chars().any(|c| c.is_control() && !self.may_hold(c)) => {
                 let message = "the value contains a line break or another control character".to_string();
                 let key = self.path.join(".");
                 self.problems.push(problem(self.text, text.span(), key, message, None));
@@ -338,6 +344,14 @@ mod tests {
             let error = error(text);
             assert!(error.to_string().contains("control character"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_script_for_a_shell_has_lines() {
+        let text = "init.command = [\"/bin/sh\", \"-c\", \"echo one\\n\\techo two\\n\"]\nenvironment.set = { A = \"x\\ny\" }\n";
+        let container = parse(text, Path::new("x")).unwrap();
+        assert_eq!(container.init.command[2], "echo one\n\techo two\n");
+        assert_eq!(container.environment.set["A"], "x\ny");
     }
 
     #[test]

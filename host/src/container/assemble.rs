@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::downloads::Downloads;
 use super::options::Answers;
-use super::{Error, Host, beneath, early, given, ids, packages, side_by_side};
+use super::{Error, Host, beneath, early, given, ids, packages, root_check, side_by_side};
 use crate::config::Container;
 use crate::config::mounts::{Create, Mount};
 use crate::plugin::storage::Pool;
@@ -19,7 +19,7 @@ use crate::plugin::template::types::{
 };
 use crate::plugin::template::{Template as _, digest_of};
 use crate::plugin::{TemplatePlugin, Unit};
-use crate::unpack::{self, Devices, Options, Source};
+use crate::unpack::{self, Devices, Options, Source, UnpackError};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -130,8 +130,8 @@ pub(super) fn the_archive(archives: &Archives) -> Option<&Archive> {
             // A digest that nobody gives is found out (`pin`).
             Origin::Remote(_) => true,
         };
-        // Metadata is read from a stream; a root is what its first bytes say.
-        known && (part.format == ArchiveFormat::Tar || part.role == ArchiveRole::Root)
+        // What it is, its first bytes say.
+        known
     };
     let root = archives.parts.iter().find(|part| part.role != ArchiveRole::Metadata)?;
     archives.parts.iter().all(understood).then_some(root)
@@ -212,6 +212,7 @@ pub(super) fn assemble(
                 prefix.clone_into(&mut options.prefix);
                 let (file, report) = early::unpack(host, downloads, &part.blob, &options, target)?;
                 downloads.check_combined(archives)?;
+                root_check::check(target, &called(part))?;
                 let size = file.metadata().map_or(0, |meta| meta.len());
                 let notes = report.notes.iter().map(ToString::to_string).collect();
                 return Ok(Assembled { size, notes, ..Assembled::default() });
@@ -223,11 +224,20 @@ pub(super) fn assemble(
             let source = Source::Archive(file.as_fd());
             let size = file.metadata().map_or(0, |meta| meta.len());
             let assembled = unpack_from(host, container, (&path, source), prefix, target, "unpacking")?;
+            root_check::check(target, &path.display().to_string())?;
             Ok(Assembled { size, ..assembled })
         }
         Assembly::Layers(layers) => stack(host, container, layers, supplies, target),
         Assembly::Packages(all) => packages::lay(host, container, all, supplies, target),
         Assembly::Bootstrap(_) => Err(not_given("an assembly")),
+    }
+}
+
+/// What to call an archive in a message.
+fn called(part: &Archive) -> String {
+    match &part.blob.origin {
+        Origin::Remote(remote) => remote.urls.first().cloned().unwrap_or_default(),
+        Origin::Given(given) => given.path.clone(),
     }
 }
 
@@ -295,7 +305,7 @@ fn archived_members(host: &Host, archives: &Archives, supplies: Supplies<'_>) ->
         file.rewind().map_err(Error::io("read", &path))?;
         let whole = part.role == ArchiveRole::Combined;
         let found = unpack::members(file.as_fd(), &archives.members, whole, host.cancel)
-            .map_err(|source| Error::Image { from: path, source })?;
+            .map_err(|source| failed(&path, source))?;
         members.extend(found.into_iter().map(|(name, content)| Member { name, content }));
     }
     Ok(members)
@@ -376,9 +386,16 @@ fn unpack_showing(
             host.cancel.store(true, Ordering::Relaxed);
         }
     };
-    let report = unpack::run(&request, &mut watch, host.cancel)
-        .map_err(|source| Error::Image { from: from.to_owned(), source })?;
+    let report = unpack::run(&request, &mut watch, host.cancel).map_err(|source| failed(from, source))?;
     Ok(report.notes.iter().map(ToString::to_string).collect())
+}
+
+/// Who asked for the end knows what was read.
+fn failed(from: &Path, source: UnpackError) -> Error {
+    match source {
+        UnpackError::Cancelled => Error::Cancelled,
+        source => Error::Image { from: from.to_owned(), source },
+    }
 }
 
 /// The host's own directories, as mounts of the container. Their files belong to nobody inside, so

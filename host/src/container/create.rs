@@ -260,10 +260,11 @@ pub(super) fn begin(host: &Host, name: &Name, container: &Container) -> Result<(
 /// take the place of one that the template's mounts were added to.
 fn settle(host: &Host, name: &Name, container: &Container, finished: &Finished) -> Result<String, Error> {
     let path = host.layout.config(name);
-    let mut text = write::fresh(container, name).map_err(|error| Error::Invalid {
+    let text = write::fresh(container, name).map_err(|error| Error::Invalid {
         message: format!("this configuration cannot be written: {error}"),
         hint: "use paths that are UTF-8".into(),
     })?;
+    let mut values = Vec::with_capacity(finished.settings.len());
     for setting in &finished.settings {
         if !assemble::is_allowed(&setting.name) {
             return Err(Error::Invalid {
@@ -271,8 +272,12 @@ fn settle(host: &Host, name: &Name, container: &Container, finished: &Finished) 
                 hint: "use another image, or set it yourself with -s after you have looked at it".into(),
             });
         }
-        text = edit::set(&text, &path, &setting.name, &plain(&setting.name, &setting.value)?)?;
+        values.push(plain(&setting.name, &setting.value)?);
     }
+    let pairs = finished.settings.iter().zip(&values);
+    let pairs: Vec<(&str, &str)> =
+        pairs.map(|(setting, value)| (setting.name.as_str(), value.as_str())).collect();
+    let text = edit::set_all(&text, &path, &pairs)?;
     toml::parse(&text, &path)?;
     Ok(text)
 }

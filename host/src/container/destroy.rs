@@ -14,6 +14,7 @@ use super::journal::{self, Intent, Survives};
 use super::layout::{KEPT, PARTIAL};
 use super::{Error, Host, dependents, ephemeral, leftover, plugins, snapshot, stop, store, watch};
 use crate::config::{Container, Name, toml};
+use crate::runtime::State;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,14 +98,15 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
     }
     let container = allow(host, name, options)?;
     if let Some(snapshot) = watch::snapshot(host, name) {
-        if !options.force {
-            return Err(Error::Running {
-                name: name.to_string(),
-                state: snapshot.state.to_string(),
-                verb: "destroy",
-            });
+        match (snapshot.state, options.force) {
+            // It is only being cleaned up after.
+            (State::Stopped, _) => stop::outlast(host, name)?,
+            (_, true) => stop::kill(host, name)?,
+            (state, false) => {
+                let state = state.to_string();
+                return Err(Error::Running { name: name.to_string(), state, verb: "destroy" });
+            }
         }
-        stop::kill(host, name)?;
     }
     take_apart(host, name, &container)
 }

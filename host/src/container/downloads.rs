@@ -109,7 +109,6 @@ fn address(host: &Host, option: &str, word: &str, signed: bool) -> Result<String
         None if word.contains("://") => word.to_owned(),
         None => format!("https://{word}"),
     };
-    let address = address.trim_end_matches('/').to_owned();
     let refuse = |why: String, hint: &str| Error::Invalid {
         message: format!("--{option}: {word:?} is no server: {why}"),
         hint: hint.to_owned(),
@@ -117,6 +116,7 @@ fn address(host: &Host, option: &str, word: &str, signed: bool) -> Result<String
     let origin = Origin::of(&address).map_err(|why| {
         refuse(why, "give an address such as https://images.example, or the name of a remote in wxc.toml")
     })?;
+    let spelled = Origin::spelled(&address).unwrap_or(address);
     let known =
         |remote: &Remote| remote.insecure && Origin::of(&remote.server).is_ok_and(|own| own == origin);
     // What is signed needs nobody who can show who they are.
@@ -126,7 +126,12 @@ fn address(host: &Host, option: &str, word: &str, signed: bool) -> Result<String
             "use https; or write it into wxc.toml as a remote with `insecure = true`",
         ));
     }
-    Ok(address)
+    Ok(spelled)
+}
+
+/// What is no address is told by whoever asks there.
+pub(super) fn spelled(address: &str) -> String {
+    Origin::spelled(address).unwrap_or_else(|_| address.trim_end_matches('/').to_owned())
 }
 
 /// How these servers are reached.
@@ -175,7 +180,7 @@ fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
                 reach.roots.insert(other, ca.clone());
             }
         }
-        reach.mirrors.push(Mirrors { server: remote.server.trim_end_matches('/').to_owned(), others });
+        reach.mirrors.push(Mirrors { server: spelled(&remote.server), others });
     }
     reach.origins = origins;
     Ok(reach)

@@ -9,9 +9,10 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::Error;
-use crate::sys::rootfs::Rootfs;
+use crate::sys::rootfs::{Owner, Rootfs};
 use crate::sys::tree::TreeError;
 
 /// Largest file that is read for its words; a name or a page of addresses.
@@ -47,8 +48,7 @@ pub(super) fn renew(root: BorrowedFd<'_>, name: Option<&NewName<'_>>) -> Result<
 
 fn machine_id(root: Rootfs<'_>) -> Result<(), TreeError> {
     let path = Path::new("etc/machine-id");
-    if is_file(root, path)? {
-        let (old, mode, owner) = root.read_with_owner(path, LIMIT)?;
+    if let Some((old, mode, owner)) = content(root, path)? {
         // What says `uninitialized` is to go through a first boot, and the copy as well.
         if !old.starts_with(b"uninitialized") {
             root.write(path, b"", mode, owner)?;
@@ -56,7 +56,7 @@ fn machine_id(root: Rootfs<'_>) -> Result<(), TreeError> {
     }
     for path in OWN.iter().map(Path::new) {
         // A link, as Debian makes it, leads to the file above.
-        if root.kind(path, false)? == Some(FileType::RegularFile) {
+        if kind(root, path, false)? == Some(FileType::RegularFile) {
             root.unlink(path)?;
         }
     }
@@ -66,14 +66,12 @@ fn machine_id(root: Rootfs<'_>) -> Result<(), TreeError> {
 fn host_name(root: Rootfs<'_>, name: &NewName<'_>) -> Result<(), TreeError> {
     let path = Path::new("etc/hostname");
     let mut old = vec![name.old.to_owned()];
-    if is_file(root, path)? {
-        let (text, mode, owner) = root.read_with_owner(path, LIMIT)?;
+    if let Some((text, mode, owner)) = content(root, path)? {
         old.extend(host_name_in(&text));
         root.write(path, format!("{}\n", name.new).as_bytes(), mode, owner)?;
     }
     let path = Path::new("etc/hosts");
-    if is_file(root, path)? {
-        let (text, mode, owner) = root.read_with_owner(path, LIMIT)?;
+    if let Some((text, mode, owner)) = content(root, path)? {
         // Whoever has something else than a text there looks after it themselves.
         if let Ok(text) = std::str::from_utf8(&text) {
             let renamed = rename_in_hosts(text, &old, name.new);
@@ -85,9 +83,23 @@ fn host_name(root: Rootfs<'_>, name: &NewName<'_>) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Only what is a file in the end: nothing is made where an image has nothing.
-fn is_file(root: Rootfs<'_>, path: &Path) -> Result<bool, TreeError> {
-    Ok(root.kind(path, true)? == Some(FileType::RegularFile))
+/// Only what is a file in the end: nothing is made where an image has nothing. What is too long, or lies behind links that lead
+/// nowhere, stays as it is: a guest must not be able to keep its container from being copied or renamed.
+fn content(root: Rootfs<'_>, path: &Path) -> Result<Option<(Vec<u8>, u32, Owner)>, TreeError> {
+    if kind(root, path, true)? != Some(FileType::RegularFile) {
+        return Ok(None);
+    }
+    match root.read_with_owner(path, LIMIT) {
+        Err(TreeError::Refused { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn kind(root: Rootfs<'_>, path: &Path, follow: bool) -> Result<Option<FileType>, TreeError> {
+    match root.kind(path, follow) {
+        Err(TreeError::Io { source: Errno::LOOP | Errno::NAMETOOLONG, .. }) => Ok(None),
+        other => other,
+    }
 }
 
 /// The name in a hostname(5) file: the first line that is no comment.
@@ -170,6 +182,25 @@ mod tests {
         fs::remove_dir_all(at("etc")).unwrap();
         renew(root.as_fd(), Some(&NAME)).unwrap();
         assert!(!at("etc").exists());
+    }
+
+    #[test]
+    fn what_a_guest_puts_there_is_no_reason_to_fail() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: &str| tree.path().join(path);
+        let root = File::open(tree.path()).unwrap();
+        symlink("etc", at("etc")).unwrap();
+        symlink("var", at("var")).unwrap();
+        renew(root.as_fd(), Some(&NAME)).unwrap();
+        fs::remove_file(at("etc")).unwrap();
+        // Where the new file waits until it takes its name.
+        fs::create_dir_all(at("etc/.wxc-new/not/empty")).unwrap();
+        fs::write(at("etc/hostname"), "old\n").unwrap();
+        let long = "x".repeat(2 << 20);
+        fs::write(at("etc/hosts"), &long).unwrap();
+        renew(root.as_fd(), Some(&NAME)).unwrap();
+        assert_eq!(fs::read_to_string(at("etc/hostname")).unwrap(), "web2\n");
+        assert_eq!(fs::read_to_string(at("etc/hosts")).unwrap(), long);
     }
 
     #[test]

@@ -152,8 +152,10 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let name = &container.rootfs.storage;
-    let mut words = vec![name.as_str(), source.prefix.as_str(), how(container)];
-    words.extend(Some(source.metadata.as_str()).filter(|metadata| !metadata.is_empty()));
+    // Who vouches for it, and what its containers are set up by, are the image's as much as its tree.
+    let template = wanted.template.identity().name.as_str();
+    let words =
+        [name, source.prefix.as_str(), how(container), template, wanted.server, source.metadata.as_str()];
     let Digested { key, size, sight } = match &source.digests {
         Some(digests) => Digested { key: key_of(&words, digests), size: source.size, sight: None },
         None => match known(host, &source.place, &words)? {
@@ -164,6 +166,7 @@ pub(super) fn prepare(
     let lock = lock(host, &key)?;
     if let Some(record) = load(host, &key)? {
         remember(host, &key, sight, &words);
+        let record = signed(host, record, manifest)?;
         return Ok(Some(Image { record, _lock: lock }));
     }
     let record = Record {
@@ -176,7 +179,7 @@ pub(super) fn prepare(
         notes: Vec::new(),
         product: source.product,
         serial: manifest.serial.clone(),
-        expires: manifest.expires,
+        expires: manifest.expires.and_then(dated),
         signer: manifest.signer.clone(),
         privileged: container.privileged,
         imported: false,
@@ -188,6 +191,27 @@ pub(super) fn prepare(
         Err(_) => drop(clear(host, storage, &record.key)),
     }
     Ok(Some(Image { record: made?, _lock: lock }))
+}
+
+/// An image that was here before anybody's key was asked for, and for which one vouches now.
+fn signed(host: &Host, record: Record, manifest: &Manifest) -> Result<Record, Error> {
+    if manifest.signer.is_none() || manifest.signer == record.signer {
+        return Ok(record);
+    }
+    let directory = directory(host, &record.key);
+    if let Some(mut kept) = Kept::of(&directory)? {
+        kept.manifest.signer.clone_from(&manifest.signer);
+        kept.write_durably(&directory)?;
+    }
+    let record = Record { signer: manifest.signer.clone(), ..record };
+    complete(&directory, &record)?;
+    Ok(record)
+}
+
+/// A moment that can be written down; what is later is never.
+fn dated(at: u64) -> Option<u64> {
+    const LATEST: u64 = 253_402_300_799;
+    (at <= LATEST).then_some(at)
 }
 
 /// Whether containers like this one can be clones of an image here.
@@ -217,7 +241,7 @@ fn make(
     }
     let members = assemble::members(host, manifest, supplies)?;
     if record.expires.is_none() {
-        record.expires = template.finish(Moment::Create, asked, manifest, &members)?.expires;
+        record.expires = template.finish(Moment::Create, asked, manifest, &members)?.expires.and_then(dated);
     }
     Kept::new(template, server, Vec::new(), asked, manifest, &members)?.write_durably(&directory)?;
     // The seal makes it durable.

@@ -89,7 +89,24 @@ pub(super) fn look_up(finished: &mut Finished, root: BorrowedFd<'_>) -> Result<(
         }
     }
     finished.settings.extend(more);
+    home(finished, root);
     Ok(())
+}
+
+/// A program that is no init expects to be told where its home is, as a login would.
+fn home(finished: &mut Finished, root: BorrowedFd<'_>) {
+    let said =
+        |key: &str| finished.settings.iter().find(|pair| pair.name == key).map(|pair| word(&pair.value));
+    if said("init.stub").as_deref() != Some("true") || said("environment.set.HOME").is_some() {
+        return;
+    }
+    let user = said("init.user").unwrap_or_else(|| "0".into());
+    // An image without accounts has no homes.
+    let home = find(root, &user).map(|account| account.home).unwrap_or_default();
+    if home.starts_with('/') && !home.contains(char::is_control) {
+        let value = toml_edit::Value::from(home).to_string();
+        finished.settings.push(Pair { name: "environment.set.HOME".into(), value });
+    }
 }
 
 /// A value without the quotes of a text.

@@ -78,6 +78,8 @@ mod pin;
 pub mod rename;
 /// Files of a template's `finish`, into the root.
 mod render;
+/// Whether a tree is a root file system.
+mod root_check;
 /// The newest build that there was of each image.
 mod serials;
 /// What a copy of a tree changes.

@@ -17,6 +17,7 @@ use super::{Error, Host, again, carry, create, dependents, identity, ids, leftov
 use crate::config::ids::IdMap;
 use crate::config::{Container, Name};
 use crate::plugin::storage::{Access, Storage as _};
+use crate::sys::tree::TreeError;
 
 /// What was renamed.
 #[derive(Debug, Clone, Serialize)]
@@ -94,6 +95,20 @@ fn move_directory(host: &Host, from: &Name, to: &Name) -> Result<(), Error> {
     }
 }
 
+/// Whether the same may succeed at another time. What is wrong with the guest's own files never does, and is no reason to leave a
+/// container between two names.
+fn helps_later(error: &Error) -> bool {
+    let scarce = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+    let is_scarce = |raw: i32| scarce.iter().any(|errno| errno.raw_os_error() == raw);
+    match error {
+        Error::Tree { source: TreeError::Io { source, .. }, .. } => is_scarce(source.raw_os_error()),
+        Error::Io { source, .. } => source.raw_os_error().is_some_and(is_scarce),
+        Error::Unpack(source) | Error::Image { source, .. } => source.errno().is_some_and(is_scarce),
+        Error::Cancelled => true,
+        _ => false,
+    }
+}
+
 /// What follows the directory; it may have been done before, in part.
 fn follow(
     host: &Host,
@@ -137,8 +152,14 @@ fn follow(
     if old != new {
         match volume::open(&volume.storage, &volume.id, Access::ReadWrite) {
             Ok(root) => {
-                identity::rename(root.root(), &identity::NewName { old: &old, new: &new })?;
-                again::renamed(host, (to, &new), &carried.container, &root)?;
+                let inside = identity::rename(root.root(), &identity::NewName { old: &old, new: &new })
+                    .and_then(|()| again::renamed(host, (to, &new), &carried.container, &root));
+                match inside {
+                    Err(error) if !helps_later(&error) => {
+                        notes.push(format!("the files of {to} may still call it {old}: {error}"));
+                    }
+                    other => other?,
+                }
                 let pool = &host.layout.path;
                 let written = fs::File::open(pool).and_then(|pool| root.sync_apart(&pool));
                 written.map_err(Error::io("write its new name to the disk of", &directories.1))?;

@@ -37,6 +37,14 @@ fn load(host: &Host) -> Result<Serials, Error> {
     })
 }
 
+/// Whether a build is named after its day, and that has come: one of a day far off, or of none, would stand in the way of every later one.
+fn is_a_build(serial: &str) -> bool {
+    let digits: String = serial.chars().take(10).filter(char::is_ascii_digit).take(8).collect();
+    let day = jiff::civil::Date::strptime("%Y%m%d", &digits);
+    let tomorrow = jiff::Zoned::now().date().tomorrow();
+    day.is_ok_and(|day| tomorrow.is_ok_and(|tomorrow| day <= tomorrow))
+}
+
 /// Refuses an image that is older than one there was.
 ///
 /// # Errors
@@ -48,7 +56,7 @@ pub(super) fn check(
     manifest: &Manifest,
     allow_older: bool,
 ) -> Result<(), Error> {
-    if allow_older || manifest.serial.is_empty() {
+    if allow_older || !is_a_build(&manifest.serial) {
         return Ok(());
     }
     match load(host)?.get(&key(template, server, manifest)) {
@@ -66,7 +74,7 @@ pub(super) fn check(
 
 /// Remembers one that was used. Two commands at once may lose one of two new entries: the next use brings it back.
 pub(super) fn remember(host: &Host, template: &str, server: &str, manifest: &Manifest) -> Result<(), Error> {
-    if manifest.serial.is_empty() {
+    if !is_a_build(&manifest.serial) {
         return Ok(());
     }
     let mut serials = load(host)?;
@@ -79,4 +87,19 @@ pub(super) fn remember(host: &Host, template: &str, server: &str, manifest: &Man
         .map_err(io::Error::from)
         .map_err(Error::io("write", &file(host)))?;
     store::replace(&file(host), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_has_a_day_that_has_come() {
+        for good in ["20260722_05:24", "20250809T100324", "2025-08-09T10:03:24Z", "20250809"] {
+            assert!(is_a_build(good), "{good}");
+        }
+        for bad in ["", "zzz", "99990101_00:00", "9999-01-01T00:00:00Z", "20261399", "1", "2026"] {
+            assert!(!is_a_build(bad), "{bad}");
+        }
+    }
 }

@@ -115,6 +115,25 @@ pub fn kill(host: &Host, name: &Name) -> Result<(), Error> {
     })
 }
 
+/// Waits for the monitor of a container that has stopped.
+///
+/// # Errors
+/// It does not end.
+pub(super) fn outlast(host: &Host, name: &Name) -> Result<(), Error> {
+    let mut events = match watch::connect(host, name) {
+        Err(Error::NotRunning { .. }) => return Ok(()),
+        other => other?.subscribe()?,
+    };
+    match ended(&mut events, Instant::now() + AFTER_KILL)? {
+        true => Ok(()),
+        false => Err(Error::StillRunning {
+            name: name.to_string(),
+            seconds: AFTER_KILL.as_secs(),
+            hint: "it has stopped, and its monitor is still busy with it: try again".into(),
+        }),
+    }
+}
+
 /// Waits until the monitor has ended: it says STOPPED, lets go of the run directory and closes the
 /// stream, in this order, so the next command finds the container stopped.
 fn ended(events: &mut Events, deadline: Instant) -> Result<bool, Error> {

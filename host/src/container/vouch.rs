@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use super::downloads::spelled;
 use super::{Error, Host, images};
 use crate::config::system::Remote;
 use crate::plugin::template::Template as _;
@@ -39,7 +40,7 @@ pub(super) struct Vouching {
 /// A signature is required, and there are no keys to check it with.
 pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) -> Result<Vouching, Error> {
     let rings = Rings { named: host.settings.keyrings.clone(), directory: host.defaults.join("keyrings") };
-    let remote = host.settings.remotes.iter().find(|(_, remote)| same(&remote.server, server));
+    let remote = of_address(host, server)?;
     let of_server = remote.and_then(|(name, remote)| of_remote(&rings, name, remote)).transpose()?;
     // It may be asked without anybody showing who they are, because its own rings vouch.
     let signed = template.declared_servers().is_some_and(|servers| servers.signed);
@@ -71,8 +72,25 @@ pub(super) fn connect(host: &Host, template: &mut TemplatePlugin, server: &str) 
     Ok(Vouching { policy, server: server.to_owned(), verifier })
 }
 
+/// What is written of a server; of several remotes with its address, the one with keys: a name must not be a way around them.
+fn of_address<'a>(host: &'a Host, server: &str) -> Result<Option<(&'a String, &'a Remote)>, Error> {
+    let all = host.settings.remotes.iter().filter(|(_, remote)| same(&remote.server, server));
+    let strict = |remote: &Remote| (remote.keyring.is_some(), remote.require_signature == Some(true));
+    let found = all.clone().max_by_key(|(_, remote)| strict(remote));
+    let Some((name, chosen)) = found else { return Ok(None) };
+    if let Some((other, _)) =
+        all.clone().find(|(_, remote)| remote.keyring.is_some() && remote.keyring != chosen.keyring)
+    {
+        return Err(Error::Invalid {
+            message: format!("the remotes {name} and {other} are one server ({server}) with different keys"),
+            hint: "give both the same `keyring` in wxc.toml: who vouches does not depend on a name".into(),
+        });
+    }
+    Ok(Some((name, chosen)))
+}
+
 fn same(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
+    spelled(one) == spelled(other)
 }
 
 fn of_remote(rings: &Rings, name: &str, remote: &Remote) -> Option<Result<Ring, Error>> {
@@ -176,6 +194,19 @@ pub(super) fn out_of_date(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_spelling_is_the_same_server() {
+        for other in
+            ["https://a.example/", "HTTPS://a.example", "https://A.example:443", "https://a.example:0443/"]
+        {
+            assert!(same("https://a.example", other), "{other}");
+        }
+        for other in ["https://a.example:444", "http://a.example", "https://b.example", "https://a.example/x"]
+        {
+            assert!(!same("https://a.example", other), "{other}");
+        }
+    }
 
     #[test]
     fn who_configures_keys_wants_signatures() {

@@ -28,6 +28,17 @@ impl Origin {
         parse(url).map(|(origin, _)| origin)
     }
 
+    /// An address as everybody writes it: scheme and host in lower case, no usual port, no slash at its end. Two spellings of one
+    /// server are one server.
+    ///
+    /// # Errors
+    /// As [`Origin::of`].
+    pub fn spelled(url: &str) -> Result<String, String> {
+        let (origin, uri) = parse(url)?;
+        let behind = uri.path_and_query().map_or("", |rest| rest.as_str());
+        Ok(format!("{origin}{}", behind.trim_end_matches('/')))
+    }
+
     /// Whether what comes from it was protected on its way.
     #[must_use]
     pub fn is_secure(&self) -> bool {
@@ -118,6 +129,15 @@ pub(super) fn follow(base: &str, location: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_server_has_one_spelling() {
+        for url in ["https://a.example/x", "HTTPS://A.Example:443/x/", "https://a.example:0443/x"] {
+            assert_eq!(Origin::spelled(url).unwrap(), "https://a.example/x", "{url}");
+        }
+        assert_eq!(Origin::spelled("https://a.example:444/").unwrap(), "https://a.example:444");
+        assert!(Origin::spelled("ftp://a").is_err());
+    }
 
     #[test]
     fn what_differs_in_writing_alone_is_the_same() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use ureq::http::{Response, header};
@@ -24,6 +25,10 @@ const REDIRECTS: usize = 5;
 /// Attempts in all, also when each brings a few bytes.
 const MOST_ATTEMPTS: u32 = 100;
 const PIECE: usize = 128 << 10;
+/// Fewer bytes a second are none.
+const SLOWEST: u64 = 512;
+/// What a template waits for itself.
+const DOCUMENT: Duration = Duration::from_secs(600);
 /// What an answer's headers may add up to.
 const HEADERS: usize = 32 << 10;
 
@@ -285,6 +290,7 @@ impl Job<'_> {
             if unpacks { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) };
         let limit = self.order.size.unwrap_or(self.order.limit).min(self.order.limit);
         let mut buffer = vec![0; PIECE];
+        let mut pace = Pace::new(self.order);
         loop {
             let broken = |error: std::io::Error| {
                 Failure::Again(FetchError::Network { url: url.to_owned(), why: error.to_string() })
@@ -292,6 +298,9 @@ impl Job<'_> {
             let count = body.read(&mut buffer).map_err(broken)?;
             if count == 0 {
                 return Ok(());
+            }
+            if let Some(why) = pace.complaint(count as u64) {
+                return Err(Failure::Elsewhere(FetchError::Network { url: url.to_owned(), why }));
             }
             if sink.length() + count as u64 > limit {
                 return Err(Failure::Elsewhere(FetchError::TooBig { url: url.to_owned(), limit }));
@@ -314,6 +323,38 @@ impl Job<'_> {
         let (algorithm, expected) = (digest.algorithm().name().to_owned(), digest.hex().to_owned());
         let error = FetchError::Digest { url: url.to_owned(), algorithm, expected, found };
         Err(Failure::Again(error))
+    }
+}
+
+/// Whether a server sends as much as one that means it: one that sends a byte now and then would hold a command for ever.
+struct Pace {
+    begun: Instant,
+    /// As long as it may be silent.
+    window: Duration,
+    since: Instant,
+    bytes: u64,
+    is_document: bool,
+}
+
+impl Pace {
+    fn new(order: &Order) -> Self {
+        let now = Instant::now();
+        Self { begun: now, window: order.patience.silence, since: now, bytes: 0, is_document: order.document }
+    }
+
+    fn complaint(&mut self, count: u64) -> Option<String> {
+        if self.is_document && self.begun.elapsed() > DOCUMENT {
+            return Some(format!("it takes more than {} seconds", DOCUMENT.as_secs()));
+        }
+        self.bytes += count;
+        let passed = self.since.elapsed();
+        if passed < self.window {
+            return None;
+        }
+        let slowest = SLOWEST.saturating_mul(passed.as_secs().max(1));
+        let is_slow = self.bytes < slowest;
+        (self.since, self.bytes) = (Instant::now(), 0);
+        is_slow.then(|| format!("it sends less than {SLOWEST} bytes a second"))
     }
 }
 

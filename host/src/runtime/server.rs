@@ -329,9 +329,18 @@ fn handles(init: &Process, number: i32) -> bool {
     if number == libc::SIGKILL || number == libc::SIGSTOP {
         return true;
     }
-    let path = format!("/proc/{}/status", init.pid.as_raw_nonzero());
-    let status = std::fs::read_to_string(path).unwrap_or_default();
-    mask(&status).is_some_and(|mask| mask & (1 << (number - 1)) != 0)
+    let read = |file: &str| {
+        let path = format!("/proc/{}/{file}", init.pid.as_raw_nonzero());
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    mask(&read("status")).is_some_and(|mask| mask & (1 << (number - 1)) != 0) || is_waiting(&read("syscall"))
+}
+
+/// Whether it waits for signals in a call, from the text of `/proc/PID/syscall` (proc_pid_syscall(5)): those that it waits for are
+/// neither caught nor blocked meanwhile (sigtimedwait(2)).
+fn is_waiting(syscall: &str) -> bool {
+    let number = syscall.split(' ').next().and_then(|number| number.parse().ok());
+    number == Some(libc::SYS_rt_sigtimedwait)
 }
 
 /// Signals that are caught or blocked, from the text of `/proc/PID/status`.
@@ -352,5 +361,7 @@ mod tests {
         let status = "SigBlk:\t0000000000000001\nSigIgn:\t00000000000000ff\nSigCgt:\t0000001000000000\n";
         assert_eq!(mask(status), Some(0x10_0000_0001));
         assert_eq!(mask("Name:\tx\n"), None);
+        assert!(is_waiting(&format!("{} 0x7ffd 0x0 0x0", libc::SYS_rt_sigtimedwait)));
+        assert!(!is_waiting("running") && !is_waiting("") && !is_waiting("0 0x1"));
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
-    openat2, renameat, statat, symlinkat, unlinkat,
+    openat2, renameat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -239,10 +239,7 @@ fn components(path: &Path) -> Result<Vec<&std::ffi::OsStr>, TreeError> {
 /// Removes what an interrupted write has left, or a guest has put in its place. If that fails, so does the
 /// creation that follows, with the better message.
 fn discard(dir: BorrowedFd<'_>) {
-    let is_dir = statat(dir, NEW, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
-    let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    let _ = unlinkat(dir, NEW, flags);
+    drop(super::tree::remove_tree(dir, NEW.as_ref()));
 }
 
 fn is_regular(fd: &OwnedFd) -> rustix::io::Result<bool> {

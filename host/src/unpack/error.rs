@@ -77,6 +77,15 @@ pub enum UnpackError {
 }
 
 impl UnpackError {
+    /// The kernel's answer, where that is what is wrong.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Entry { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
     /// What to do next, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
@@ -88,7 +97,7 @@ impl UnpackError {
                 "the image was made wrongly or to do harm; nothing of it is used. Pack it again from a tree \
                  with the ids of the container (0 to 65535) and names inside the tree"
             }
-            Self::Limit { .. } => "if the image is meant to be this large, raise the limit",
+            Self::Limit { .. } => "no honest image is known to need more; if this one is, make it smaller",
             Self::Entry { errno, .. } => return errno_hint(Errno::from_raw_os_error(*errno)),
             Self::Target { .. } => "name a new container, or remove what is there first",
             Self::Confine { .. } => {

@@ -32,6 +32,12 @@ pub(crate) enum Meaning {
 /// What a clean path means.
 pub(crate) fn meaning(path: &[u8]) -> Result<Meaning, UnpackError> {
     let (parent, name) = split(path);
+    if let Some(above) = parent.split(|byte| *byte == b'/').find(|part| part.starts_with(GONE)) {
+        if above.starts_with(PRIVATE) {
+            return Ok(Meaning::Nothing);
+        }
+        return Err(UnpackError::refused(path, "it is below something that says that it is gone"));
+    }
     if name == OPAQUE {
         return Ok(Meaning::Opaque(parent.to_vec()));
     }
@@ -84,9 +90,9 @@ mod tests {
         assert_eq!(meaning(b".wh.a").unwrap(), Meaning::Gone(b"a".to_vec()));
         assert_eq!(meaning(b"a/.wh..wh..opq").unwrap(), Meaning::Opaque(b"a".to_vec()));
         assert_eq!(meaning(b".wh..wh..opq").unwrap(), Meaning::Opaque(b"".to_vec()));
-        assert_eq!(meaning(b".wh..wh.plnk/x").unwrap(), Meaning::Entry);
+        assert_eq!(meaning(b".wh..wh.plnk/x").unwrap(), Meaning::Nothing);
         assert_eq!(meaning(b".wh..wh.aufs").unwrap(), Meaning::Nothing);
-        for bad in [&b".wh."[..], b"a/.wh..", b"a/.wh..."] {
+        for bad in [&b".wh."[..], b"a/.wh..", b"a/.wh...", b".wh.a/x", b"a/.wh.b/c"] {
             assert!(meaning(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }

@@ -250,6 +250,8 @@ impl Members {
                 Kind::Sparse(sparse::old_gnu(gnu, &mut self.input, &name)?)
             }
             EntryType::Directory => Kind::Directory,
+            // With a list of its entries as data, for incremental backups (tar(5), GNU).
+            kind if kind.as_byte() == b'D' => Kind::Directory,
             EntryType::Symlink => Kind::Symlink(link),
             EntryType::Link => Kind::Hardlink(link),
             EntryType::Fifo => Kind::Fifo,
@@ -264,8 +266,8 @@ impl Members {
                 return Err(UnpackError::refused(&name, why));
             }
         };
-        // Only files have data. Some archivers leave a size in other headers and write nothing.
-        if !matches!(kind, Kind::File(_) | Kind::Sparse(_)) {
+        // Only files have data, and those lists. Some archivers leave a size in other headers and write nothing.
+        if !matches!(kind, Kind::File(_) | Kind::Sparse(_)) && header.entry_type().as_byte() != b'D' {
             stored = 0;
         }
         if let Kind::Sparse(map) = &kind {

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::entries::Entries;
 use super::error::UnpackError;
 use super::member::{Kind, Members};
 use super::request::{IdMapMode, Limits, Options};
@@ -120,7 +121,8 @@ fn piece<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// The helper's part.
 pub(crate) fn collect(archive: File, mut out: File, options: &Options) -> Result<(), UnpackError> {
     let limits = &options.limits;
-    let mut members = Members::new(codec::open(archive, *limits)?, limits);
+    // Of an image of a file system or of an archive, whichever it is.
+    let mut members = Entries::open(archive, options)?;
     let (mut entries, mut room) = (0, TOGETHER);
     while let Some(member) = members.next()? {
         entries += 1;
@@ -141,8 +143,7 @@ pub(crate) fn collect(archive: File, mut out: File, options: &Options) -> Result
         let mut content = Vec::new();
         while (content.len() as u64) < size {
             let left = size - content.len() as u64;
-            let read = members.data(left, &member.name)?;
-            read.with(&member.name, |bytes| {
+            members.data(left, &member.name, |bytes| {
                 content.extend_from_slice(bytes);
                 Ok(())
             })?;

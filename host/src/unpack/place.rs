@@ -62,6 +62,25 @@ pub(crate) struct Place<'a> {
     pub(crate) unsupported: u64,
 }
 
+/// Makes a directory the top of a tree as storage makes it: of root, and with nothing but a mode.
+pub(crate) fn reset(top: BorrowedFd<'_>) -> Result<(), UnpackError> {
+    let call = |doing| UnpackError::call(doing, b".");
+    let mut list = vec![0; 64 << 10];
+    let length = match flistxattr(top, &mut *list) {
+        Err(Errno::OPNOTSUPP) => 0,
+        other => other.map_err(call("list the attributes of"))?,
+    };
+    for name in list[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        // Those of the storage and of the machine's own policy stay.
+        let ours = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        if ours || [ACL_ACCESS, ACL_DEFAULT, &b"security.capability"[..]].contains(&name) {
+            fremovexattr(top, name).map_err(call("remove an attribute of"))?;
+        }
+    }
+    fchown(top, Some(Uid::from_raw(0)), Some(Gid::from_raw(0))).map_err(call("change the owner of"))?;
+    fchmod(top, Mode::from_raw_mode(0o755)).map_err(call("change the mode of"))
+}
+
 impl<'a> Place<'a> {
     /// `limit` bounds the bytes kept about directories until the end.
     pub(crate) fn new(root: BorrowedFd<'a>, limit: usize, changes: bool) -> Self {
@@ -282,6 +301,8 @@ impl<'a> Place<'a> {
         let call = |doing| UnpackError::call(doing, path);
         fchown(fd, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))
             .map_err(call("change the owner of"))?;
+        // Before the lists, whose mask it would change (acl(5)), and after the owner, whose change clears set-id bits and capabilities.
+        fchmod(fd, Mode::from_raw_mode(meta.mode)).map_err(call("change the mode of"))?;
         for (name, value) in &meta.attributes {
             match fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
                 Ok(()) => {}
@@ -289,7 +310,6 @@ impl<'a> Place<'a> {
                 Err(e) => return Err(call("set an attribute of")(e)),
             }
         }
-        fchmod(fd, Mode::from_raw_mode(meta.mode)).map_err(call("change the mode of"))?;
         futimens(fd, &times(meta)).map_err(call("set the times of"))
     }
 

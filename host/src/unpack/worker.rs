@@ -121,6 +121,8 @@ fn unpack(
         Task::Empty => {
             let mut report = Report::default();
             report.progress.entries = empty_tree(target)?;
+            // What did not count has no say in how the next one begins: a default list would go to everything in it.
+            super::place::reset(target)?;
             Ok(report)
         }
     }

@@ -144,6 +144,39 @@ fn access_lists_from_text() {
     assert!(report.notes[0].to_string().starts_with("1 access control entries"), "{report:?}");
 }
 
+/// As bsdtar writes it: the mode says what the owning group may, and the list has a mask.
+#[test]
+fn a_mode_does_not_change_the_mask_of_a_list() {
+    if !root() {
+        return;
+    }
+    let place = Place::new();
+    let mut file = header(EntryType::Regular, "f", 0);
+    file.set_mode(0o444);
+    let list = b"user::r--\ngroup::r--\nother::r--\nuser:1000:rw-\nmask::rw-\n";
+    let archive = Archive::new().pax(&[("SCHILY.acl.access", list)]).raw(file, b"").end();
+    place.unpack(&archive).unwrap();
+    if xattr(&place, "f", "system.posix_acl_access").is_none() {
+        skip("this filesystem has no access control lists");
+        return;
+    }
+    assert_eq!(fs::metadata(place.path("f")).unwrap().mode() & 0o7777, 0o464);
+}
+
+#[test]
+fn directories_of_incremental_archives() {
+    if !root() {
+        return;
+    }
+    let place = Place::new();
+    let entries = b"Yinner\0\0";
+    let mut list = header(EntryType::new(b'D'), "d/", entries.len() as u64);
+    list.set_mode(0o755);
+    let archive = Archive::new().raw(list, entries).file("d/inner", b"x").end();
+    place.unpack(&archive).unwrap();
+    assert_eq!(fs::read(place.path("d/inner")).unwrap(), b"x");
+}
+
 #[test]
 fn sparse_files_in_all_forms() {
     if !root() {

@@ -181,7 +181,7 @@ fn unknown_kinds_of_entries_are_refused() {
     if !root() {
         return;
     }
-    for kind in [b'M', b'D', b'Z', b'N'] {
+    for kind in [b'M', b'Z', b'N'] {
         refused(Archive::new().raw(header(EntryType::new(kind), "odd", 0), b""), &["odd", "not known"]);
     }
     refused(Archive::new().file(".", b"x"), &["root of the tree"]);

@@ -189,6 +189,8 @@ fn render(source: &str, context: &Value) -> Result<String, String> {
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.map_err(|why| why.to_string())?);
     environment.set_fuel(Some(STEPS));
+    // What is not there is empty, and what would be in it, too.
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Chainable);
     // A container has no free settings: what the template thinks best holds.
     environment.add_function("config_get", |_: String, default: Option<Value>| {
         default.unwrap_or_else(|| Value::from(""))

@@ -52,6 +52,8 @@ fn parameter(name: &str, kind: ParameterKind, doc: &str) -> Parameter {
 pub fn manifest(request: &Request) -> Result<Manifest, Error> {
     let unified = answer(request, UNIFIED) == Some("true");
     let prefix = answer(request, PREFIX).unwrap_or(if unified { ROOTFS } else { "" });
+    // However somebody writes the way down.
+    let prefix = prefix.trim_start_matches("./").trim_matches('/');
     let named: Vec<(&str, &str)> = [DIRECTORY, TARBALL, FSTREE]
         .into_iter()
         .filter_map(|parameter| Some((parameter, answer(request, parameter)?)))

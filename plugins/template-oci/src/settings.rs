@@ -1,6 +1,6 @@
 //! From the image's configuration to settings: what is started, as whom, where, with which variables, and how it is asked to end.
 
-use words::setting::{inside, is_variable, list, quoted};
+use words::setting::{inside, list, quoted};
 
 use crate::bindings::wxc::host::types::{Error, Pair};
 use crate::bindings::wxc::template::types::{Finished, Member, Node, Rendered, Request};
@@ -11,6 +11,9 @@ const CONFIG: &str = "config";
 /// Where programs are, if the image does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Most variables.
+/// Programs that look after all others, and only do so as the first one.
+const INITS: [&str; 5] =
+    ["/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/bin/systemd"];
 const MOST: usize = 1000;
 
 pub fn finish(request: &Request, members: &[Member]) -> Result<Finished, Error> {
@@ -44,8 +47,9 @@ fn settings(execution: &Execution, command: &[&String]) -> Vec<Pair> {
     if !command.is_empty() {
         set("init.command", list(command.iter().map(|word| word.as_str())));
     }
-    // Programs of images are no init: they reap nobody, and have no handlers for signals.
-    set("init.stub", "true".into());
+    // Programs of images are no init: they reap nobody, and have no handlers for signals. But for those that are one, and want to be first.
+    let is_init = command.first().is_some_and(|program| INITS.contains(&program.as_str()));
+    set("init.stub", if is_init { "false" } else { "true" }.into());
     let signal = execution.stop_signal.as_deref().filter(|signal| !signal.is_empty()).unwrap_or("SIGTERM");
     set("stop.halt", if signal.bytes().all(|b| b.is_ascii_digit()) { signal.into() } else { quoted(signal) });
     let user = execution.user.as_deref().filter(|user| !user.is_empty());
@@ -61,7 +65,7 @@ fn settings(execution: &Execution, command: &[&String]) -> Vec<Pair> {
     }
     let variables = execution.env.iter().flatten().filter_map(|line| line.split_once('='));
     let mut variables: Vec<(&str, &str)> =
-        variables.filter(|(name, _)| is_variable(name)).take(MOST).collect();
+        variables.filter(|(name, value)| is_name(name) && !value.contains(is_odd)).take(MOST).collect();
     if !variables.iter().any(|(name, _)| *name == "PATH") {
         variables.push(("PATH", PATH));
     }
@@ -73,6 +77,18 @@ fn settings(execution: &Execution, command: &[&String]) -> Vec<Pair> {
         }
     }
     settings
+}
+
+/// Whether it can be a variable. Programs take more for one than a shell does: `discovery.type`, `a-b`.
+fn is_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_graphic() && !matches!(b, b'=' | b'"' | b'\'' | b'\\');
+    let begins = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    begins && name.len() <= 256 && name.bytes().all(good)
+}
+
+/// What no variable of a container may hold.
+fn is_odd(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 fn files(container: &str, directory: Option<&str>) -> Vec<Rendered> {
@@ -118,7 +134,7 @@ mod tests {
     fn an_image_says_how_it_is_started() {
         let settings = of(
             r#"{"Entrypoint":["/e","a b"],"Cmd":["c\"d"],"User":"www:100","WorkingDir":"/srv/./x/","StopSignal":"SIGQUIT",
-            "Env":["A=b=c","PATH=/bin","A=last","BAD NAME=x","9=x","E=a\nb"]}"#,
+            "Env":["A=b=c","PATH=/bin","A=last","BAD NAME=x","9=x","E=a\nb","F=\u001b[2J","discovery.type=single-node"]}"#,
         );
         let expected = [
             ("init.command", r#"["/e", "a b", "c\"d"]"#),
@@ -129,9 +145,12 @@ mod tests {
             ("init.cwd", "\"/srv/x\""),
             ("environment.set.PATH", "\"/bin\""),
             ("environment.set.A", "\"last\""),
-            ("environment.set.E", "\"ab\""),
+            ("environment.set.E", "\"a\\nb\""),
+            ("environment.set.discovery.type", "\"single-node\""),
         ];
         assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let of_init = of(r#"{"Cmd":["/sbin/init"]}"#);
+        assert!(of_init.contains(&("init.stub".into(), "false".into())));
         let bare = of("{}");
         assert!(bare.contains(&("environment.set.PATH".into(), format!("\"{PATH}\""))));
         assert!(!bare.iter().any(|(name, _)| name == "init.command"));

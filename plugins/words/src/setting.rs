@@ -1,10 +1,19 @@
 //! Values and names that are good for a configuration, of texts that an image brings.
 
-/// A value as a string of TOML. What a line cannot hold without harm is left out.
+/// A value as a string of TOML, to the letter: what no configuration may hold is the host's to refuse, and not anybody's to leave out.
 #[must_use]
 pub fn quoted(value: &str) -> String {
-    let plain: String = value.chars().filter(|c| !c.is_control()).collect();
-    format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut quoted = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted += "\\n",
+            '\t' => quoted += "\\t",
+            c if c.is_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 /// Values as a list of TOML.
@@ -36,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_value_ends_its_line_or_its_quotes() {
-        assert_eq!(quoted("a\"b\\c\nd\0"), r#""a\"b\\cd""#);
+        assert_eq!(quoted("a\"b\\c\nd\0\t"), r#""a\"b\\c\nd\u0000\t""#);
         assert_eq!(list(["a", "b\""]), r#"["a", "b\""]"#);
     }
 

@@ -68,7 +68,11 @@ impl Prospect {
             privileged: container.privileged,
             answers: answers.shown.clone(),
         };
-        let mut manifest = template.resolve(&asked).map_err(|error| about_options(error, request))?;
+        let mut manifest = template.resolve(&asked).map_err(|error| match host.check_cancelled() {
+            // What it was told of that is no mistake of anybody's.
+            Err(cancelled) => cancelled,
+            Ok(()) => about_options(error, request),
+        })?;
         // Not the whole of it: a header may be a password.
         tracing::debug!(name = %request.name, product = manifest.product, serial = manifest.serial, "resolved");
         assemble::check(&template, &manifest)?;

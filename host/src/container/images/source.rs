@@ -12,7 +12,7 @@ use super::super::{Error, Host};
 use super::{Image, load, lock, seen};
 use crate::config::Container;
 use crate::plugin::Unit;
-use crate::plugin::template::types::{ArchiveRole, Assembly, Manifest, Origin};
+use crate::plugin::template::types::{ArchiveRole, Assembly, Blob, Manifest, Origin};
 
 /// As much of an archive of metadata tells it apart.
 const LONGEST_METADATA: u64 = 64 << 20;
@@ -22,7 +22,8 @@ pub(super) struct Source {
     /// Where the archive is: a path, or an address.
     pub(super) place: PathBuf,
     pub(super) prefix: String,
-    /// SHA-256 of the user's archive of metadata, hexadecimal; empty without one. Who names both gets an image with both.
+    /// What else than the tree belongs to the image: the digests of its metadata, hexadecimal; empty without any. What one image says of
+    /// itself must not be what a container of another one gets, though both have the same tree.
     pub(super) metadata: String,
     pub(super) size: u64,
     /// What it is called, if it is not just a file.
@@ -59,7 +60,7 @@ impl Source {
             return Some(Self {
                 place: PathBuf::from(&manifest.product),
                 prefix: String::new(),
-                metadata: String::new(),
+                metadata: joined(layers.config.iter()),
                 size: 0,
                 product: manifest.product.clone(),
                 digests: Some(digests),
@@ -68,17 +69,22 @@ impl Source {
         let Assembly::Archives(archives) = &manifest.assembly else { return None };
         let root = assemble::the_archive(archives)?;
         let Origin::Remote(remote) = &root.blob.origin else { return None };
-        // Metadata makes no difference to the tree, and its digest none to the image.
         let digest = root.blob.digest.as_ref()?;
         Some(Self {
             place: PathBuf::from(remote.urls.first()?),
             prefix: root.prefix.clone(),
-            metadata: String::new(),
+            metadata: joined(archives.parts.iter().map(|part| &part.blob)),
             size: root.blob.size.unwrap_or(0),
             product: manifest.product.clone(),
             digests: Some(vec![digest.hex.clone()]),
         })
     }
+}
+
+/// The digests of these.
+fn joined<'a>(blobs: impl Iterator<Item = &'a Blob>) -> String {
+    let digests = blobs.filter_map(|blob| blob.digest.as_ref());
+    digests.map(|digest| digest.hex.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// What cannot be read is no reason not to look for an image: it is one when it is read.

@@ -33,6 +33,8 @@ pub(in crate::container) const FORMAT: &str = "wxc-image";
 const VERSION: u32 = 1;
 /// Longest text in a description, in bytes.
 const LONGEST: usize = 4096;
+/// Most notes, files of metadata and answers.
+const NOTES: usize = 1000;
 /// Longest metadata of an image, in bytes; as a template may have them.
 const MEMBERS: usize = 4 << 20;
 /// How a squashfs image begins.
@@ -207,7 +209,7 @@ fn whole(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, 
     let read = archive.read(&mut start).and_then(|count| archive.rewind().map(|()| count));
     let is_disk = start.get(..read.map_err(Error::io("read", file))?) == Some(SQUASHFS);
     if is_disk {
-        return foreign(host, request, vec![option("tarball", file)]);
+        return plain_or_unified(host, request, file);
     }
     let limits = Limits { bytes: u64::MAX, ..Limits::default() };
     let coder = Coder::decode(archive.as_fd(), limits).map_err(|source| unreadable(file, source))?;
@@ -219,10 +221,20 @@ fn whole(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, 
         }
         Ok(Found::Unified | Found::Other) => {
             drop(coder);
-            foreign(host, request, vec![option("tarball", file)])
+            plain_or_unified(host, request, file)
         }
         Err(Error::Image { source, .. }) => Err(unreadable(file, coder.explain(source))),
         Err(error) => Err(error),
+    }
+}
+
+/// A root, or, where only what came of it says so, a root with metadata beside it.
+fn plain_or_unified(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, Error> {
+    match foreign(host, request, vec![option("tarball", file)]) {
+        Err(Error::Invalid { hint, .. }) if request.prefix.is_none() && hint.contains("--unified") => {
+            foreign(host, request, vec![option("tarball", file), "--unified".into()])
+        }
+        other => other,
     }
 }
 
@@ -261,8 +273,9 @@ fn from_stream(
             Ok(Found::Image(Box::new(imported)))
         }
         First::Other(member) => {
-            let first = member.trim_start_matches("./");
-            let unified = ["metadata.yaml", "templates", "rootfs"].iter().any(|own| first.starts_with(own));
+            // As it is packed, metadata comes first; otherwise what comes of it tells.
+            let first = member.trim_start_matches("./").trim_start_matches('/').split('/').next();
+            let unified = matches!(first, Some("metadata.yaml" | "templates"));
             Ok(if unified { Found::Unified } else { Found::Other })
         }
     }
@@ -333,6 +346,15 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if shown.chain(answers).any(|word| word.len() > LONGEST || word.chars().any(char::is_control)) {
         return Err("its description has lines that are too long, or control characters".into());
     }
+    if image.notes.len() > NOTES || template.members.len() > NOTES || template.request.answers.len() > NOTES {
+        return Err(format!("its description has more than {NOTES} notes, files or answers"));
+    }
+    let of_manifest =
+        [&template.manifest.product, &template.manifest.serial, &template.manifest.architecture];
+    let names = of_manifest.into_iter().chain(template.members.iter().map(|member| &member.name));
+    if names.into_iter().any(|word| word.len() > LONGEST || word.chars().any(char::is_control)) {
+        return Err("what its template says has lines that are too long, or control characters".into());
+    }
     if template.members.iter().map(|member| member.content.len()).sum::<usize>() > MEMBERS {
         return Err(format!("its metadata has more than {MEMBERS} bytes"));
     }
@@ -365,6 +387,15 @@ fn own(
     let storage = plugins::load_storage(host, &chosen.name)?;
     let room = storage.open()?;
     let container = container(manifest.image.privileged);
+    if manifest.image.privileged && !request.privileged {
+        return Err(Error::Invalid {
+            message: format!(
+                "{} is an image for containers with root privileges of the host's, and has devices",
+                stream.file.display()
+            ),
+            hint: "if you trust whoever made it: --privileged".into(),
+        });
+    }
     if !is_possible(&storage, &container)? {
         return Err(no_images(&chosen.name));
     }

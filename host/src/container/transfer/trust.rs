@@ -26,10 +26,22 @@ const ALLOWED: &[&str] = &[
     "security.no-new-privileges",
     "stop.kill",
     "stop.timeout",
+    "template.created",
+    "template.image",
+    "template.name",
+    "template.version",
 ];
-const ALLOWED_BELOW: &[&str] = &["cgroup.memory.", "cgroup.cpu.", "template."];
-/// Keys that belong to the host that the container was on, and are not missed.
-const HOSTS_OWN: &[&str] = &["ids.users", "ids.groups", "rootfs.storage", "rootfs.volume"];
+const ALLOWED_BELOW: &[&str] = &["cgroup.memory.", "cgroup.cpu."];
+/// Keys that belong to the host that the container was on, and are not missed. Who vouched there for its image, nobody here has seen.
+const HOSTS_OWN: &[&str] = &[
+    "ids.users",
+    "ids.groups",
+    "rootfs.storage",
+    "rootfs.volume",
+    "template.digest",
+    "template.server",
+    "template.signer",
+];
 
 fn is_allowed(key: &str) -> bool {
     assemble::is_allowed(key)
@@ -55,15 +67,13 @@ pub(super) fn whole(text: &str, file: &Path) -> Result<Taken, Error> {
 pub(super) fn harmless(text: &str, file: &Path, base: &str) -> Result<Taken, Error> {
     // Rules that hold between keys may be about one that is left out.
     toml::parse_unchecked(text, file)?;
-    let (mut taken, mut left_out) = (base.to_owned(), BTreeSet::new());
-    for (key, value) in edit::said(text, file)? {
-        if is_allowed(&key) {
-            taken = edit::set(&taken, file, &key, &value)?;
-        } else if !HOSTS_OWN.contains(&key.as_str()) {
-            left_out.insert(shown(&key));
-        }
-    }
-    Ok(Taken { text: taken, left_out })
+    let said = edit::said(text, file)?;
+    let (taken, others): (Vec<_>, Vec<_>) = said.iter().partition(|(key, _)| is_allowed(key));
+    let missed = others.into_iter().filter(|(key, _)| !HOSTS_OWN.contains(&key.as_str()));
+    let left_out = missed.map(|(key, _)| shown(key)).collect();
+    let pairs: Vec<(&str, &str)> =
+        taken.into_iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    Ok(Taken { text: edit::set_all(base, file, &pairs)?, left_out })
 }
 
 /// One word for a whole mount or network device.

@@ -54,13 +54,15 @@ impl State {
 
 /// One line without control characters: a guest's escape sequences must not reach a terminal.
 pub(in crate::plugin) fn printable(text: &str) -> String {
+    // What turns the direction of writing makes a line say something else than it holds (Unicode, UAX 9).
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::new();
     for c in text.chars() {
         if out.len() >= LONGEST {
             out.push('…');
             break;
         }
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if c.is_control() || turns(c) { out.extend(c.escape_debug()) } else { out.push(c) }
     }
     out
 }
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_and_long_lines_are_tamed() {
-        assert_eq!(printable("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(printable("a\x1b[2Jb\n\u{202e}"), "a\\u{1b}[2Jb\\n\\u{202e}");
         assert!(printable(&"x".repeat(100_000)).len() < LONGEST + 8);
     }
 }

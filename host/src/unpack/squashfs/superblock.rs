@@ -36,7 +36,7 @@ impl Superblock {
     pub(super) fn read(file: &File) -> Result<Self, UnpackError> {
         let mut bytes = [0; SIZE];
         file.read_exact_at(&mut bytes, 0).map_err(|_| bad("it is shorter than its first block"))?;
-        let length = file.metadata().map_err(|error| bad(&error.to_string()))?.len();
+        let length = super::length(file).map_err(|error| bad(&error.to_string()))?;
         Self::parse(&bytes, length)
     }
 

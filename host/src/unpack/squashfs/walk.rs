@@ -178,7 +178,7 @@ impl Walk {
         if let Form::Directory(place, left) = inode.form {
             return self.enter(path, entry.reference, (place, left), &inode).map(Some);
         }
-        if inode.links > 1 && matches!(inode.form, Form::File(_) | Form::Symlink(_)) {
+        if inode.links > 1 && matches!(inode.form, Form::File(_) | Form::Symlink(_) | Form::Fifo) {
             if let Some(first) = self.names.get(&entry.reference) {
                 let kind = Kind::Hardlink(first.clone());
                 self.ahead.tell(Ok(Event::Member(header(path, kind, &inode, Vec::new()))))?;
