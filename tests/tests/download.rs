@@ -398,6 +398,13 @@ fn what_nobody_gave_a_digest_of_is_believed_of_a_server_that_showed_who_it_is() 
     env.wxc(["image", "prune"]).ok();
     env.wxc(words("four", "overlay", &[])).ok();
     assert_eq!(server.seen(&archive).len(), asked, "its image is here");
+    // It puts another archive in the place of the first: what is here still counts, and what is not is asked for.
+    let other = fixtures::packed(&[("etc/replaced", "yes\n"), ("bin/sh", "x\n")]);
+    server.put(&archive, other);
+    env.wxc(words("in-place", "dir", &[])).ok();
+    assert!(env.container("in-place").join("rootfs/etc/replaced").exists());
+    server.put(&archive, root());
+    let asked = server.seen(&archive).len();
     // What the server has now is what is asked for.
     let mut anew = words("five", "dir", &[]);
     anew.push("--flush-cache");

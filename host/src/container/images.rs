@@ -139,7 +139,7 @@ pub(super) fn volume_of(key: &str) -> String {
 }
 
 /// The image that a new container can be a clone of, unpacked if it is not there yet. `None` where an image
-/// would not help: what is assembled is no archive, or the storage does not clone instantly.
+/// would not help: what is assembled is no archive. Only for storage where it [`is_possible`].
 pub(super) fn prepare(
     host: &Host,
     storage: &StoragePlugin,
@@ -148,9 +148,6 @@ pub(super) fn prepare(
 ) -> Result<Option<Image>, Error> {
     let Wanted { manifest, supplies, .. } = wanted;
     let Some(source) = Source::of(manifest, supplies) else { return Ok(None) };
-    if !is_possible(storage, container)? {
-        return Ok(None);
-    }
     let name = &container.rootfs.storage;
     // Who vouches for it, and what its containers are set up by, are the image's as much as its tree.
     let template = wanted.template.identity().name.as_str();
@@ -215,7 +212,7 @@ fn dated(at: u64) -> Option<u64> {
 }
 
 /// Whether containers like this one can be clones of an image here.
-fn is_possible(storage: &StoragePlugin, container: &Container) -> Result<bool, Error> {
+pub(super) fn is_possible(storage: &StoragePlugin, container: &Container) -> Result<bool, Error> {
     // Shifted ids on disk are the container's own: nothing to share.
     let shared = matches!(ids::id_mode(container), IdMapMode::AsIs { .. });
     Ok(shared && storage.abilities().clones && storage.clone_traits()?.instant)

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::downloads::Downloads;
 use super::vouch::Vouching;
-use super::{Error, Host, kept, store};
+use super::{Error, Host, images, kept, store};
 use crate::plugin::template::digest_of;
 use crate::plugin::template::types::{Blob, Digest, DigestAlgorithm, Manifest, Origin, Signature};
 
@@ -35,7 +35,14 @@ struct Known {
 /// By build and address.
 type All = BTreeMap<String, Known>;
 
-/// Completes a manifest; says what a person should know of that. `fresh`: what is remembered does not count.
+/// What is remembered counts for bytes that are here, or for images that are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) blobs: bool,
+    pub(super) images: bool,
+}
+
+/// Completes a manifest; says what a person should know of that.
 ///
 /// # Errors
 /// Something cannot be had, or nobody vouches for it.
@@ -43,7 +50,7 @@ pub(super) fn pin(
     host: &Host,
     downloads: &Downloads,
     vouching: &Vouching,
-    fresh: bool,
+    remembered: Remembered,
     manifest: &mut Manifest,
 ) -> Result<Option<String>, Error> {
     let serial = manifest.serial.clone();
@@ -57,7 +64,8 @@ pub(super) fn pin(
         let address = remote.urls.first().cloned().unwrap_or_default();
         let pin = Pin { host, downloads, vouching, key: format!("{serial} {address}"), address };
         // A build without a name is not the same one tomorrow.
-        let known = if fresh || serial.is_empty() { None } else { load(host)?.remove(&pin.key) };
+        let known = if serial.is_empty() { None } else { load(host)?.remove(&pin.key) };
+        let known = known.map(|known| pin.still(known, &serial, remembered)).transpose()?.flatten();
         pin.complete(blob, known)?;
     }
     Ok(believed.then(|| {
@@ -112,6 +120,21 @@ impl Pin<'_> {
         self.remember(Known { digest: digest.clone(), signed })?;
         blob.digest = Some(sha256(digest));
         Ok(())
+    }
+
+    /// What is remembered of bytes that are here, or of which there is an image. Of others it would be worth nothing: what the server has
+    /// now is what is wanted, though it may have put it in the place of what it had.
+    fn still(&self, known: Known, serial: &str, counts: Remembered) -> Result<Option<Known>, Error> {
+        let digest = digest_of(&sha256(known.digest.clone()));
+        let is_blob = || digest.is_some_and(|digest| self.downloads.has(&digest));
+        let is_image = || -> Result<bool, Error> {
+            let same = |image: &images::Record| {
+                image.serial == serial && image.source.to_str() == Some(self.address.as_str())
+            };
+            Ok(images::list(self.host)?.iter().any(same))
+        };
+        let is_here = counts.blobs && is_blob() || counts.images && is_image()?;
+        Ok(is_here.then_some(known))
     }
 
     /// Whether what is remembered says all that a download would.

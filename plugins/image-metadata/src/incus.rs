@@ -207,10 +207,40 @@ fn filters(source: &str) -> String {
             break;
         };
         out.push_str(&rest[..begin]);
-        tag(&rest[begin..begin + length], &mut out);
+        tag(&operators(&rest[begin..begin + length]), &mut out);
         rest = &rest[begin + length..];
     }
     out.push_str(rest);
+    out
+}
+
+/// Operators as Go writes them, as Jinja does; not what stands in quotes.
+fn operators(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quote, mut rest) = (None, text);
+    while let Some(c) = rest.chars().next() {
+        let mut taken = c.len_utf8();
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            _ => {}
+        }
+        let word = match quote {
+            Some(_) => None,
+            None if rest.starts_with("&&") => Some((" and ", 2)),
+            None if rest.starts_with("||") => Some((" or ", 2)),
+            None if c == '!' && !rest.starts_with("!=") => Some((" not ", 1)),
+            None => None,
+        };
+        match word {
+            Some((word, length)) => {
+                out.push_str(word);
+                taken = length;
+            }
+            None => out.push(c),
+        }
+        rest = &rest[taken..];
+    }
     out
 }
 
@@ -224,8 +254,9 @@ fn tag(text: &str, out: &mut String) {
         out.push_str(&after[..name]);
         rest = &after[name..];
         let Some(argument) = rest.strip_prefix(':') else { continue };
-        let end = match argument.strip_prefix('"') {
-            Some(quoted) => quoted.find('"').map(|at| at + 2),
+        let quote = argument.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let end = match quote {
+            Some(quote) => argument[1..].find(quote).map(|at| at + 2),
             None => Some(
                 argument.find(|c: char| !c.is_alphanumeric() && !"_.".contains(c)).unwrap_or(argument.len()),
             ),
@@ -296,6 +327,26 @@ templates:
                 "{% if config_get(\"user.motd\", \"\") == \"\" %}{{ config_get(\"a\", properties.default) }}{% endif %} {{ nothing|default:\"d\" }} {{ instance.name|upper }}\n",
             ),
         ]
+    }
+
+    #[test]
+    fn what_the_language_of_incus_has_is_understood() {
+        let metadata = "templates: {/x: {when: [create], template: x.tpl}}";
+        let rendered = |source: &str| {
+            let image = [member("metadata.yaml", metadata), member("templates/x.tpl", source)];
+            let finished = finish(Moment::Create, &request(), &image).unwrap();
+            match &finished.files[0].node {
+                Node::File(text) => String::from_utf8(text.clone()).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(rendered("{{ config.user.foo.bar|default:'x' }}"), "x");
+        assert_eq!(
+            rendered("{% if trigger == \"create\" && !nothing || false %}a && !b{% endif %}"),
+            "a && !b"
+        );
+        assert_eq!(rendered("{% if \"a&&b\" != 'x' %}yes{% endif %}"), "yes");
+        assert_eq!(rendered("{{ instance.name|default:\"d\"|upper }}"), "WEB");
     }
 
     #[test]

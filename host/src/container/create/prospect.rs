@@ -85,10 +85,13 @@ impl Prospect {
         let storage = plugins::load_storage_set(host, &container.rootfs.storage, &request.storage_set)?;
         let room = storage.open()?;
         assemble::check_room(host, &room, &manifest, &answers)?;
+        let clones = is_like_an_image(&storage, request)? && images::is_possible(&storage, &container)?;
         if let Some(downloads) = &downloads {
-            notes.extend(pin::pin(host, downloads, &vouching, request.fresh, &mut manifest)?);
+            let fresh = request.fresh || is_flushed(&answers);
+            let remembered = pin::Remembered { blobs: !fresh, images: !fresh && clones };
+            notes.extend(pin::pin(host, downloads, &vouching, remembered, &mut manifest)?);
         }
-        let image = match is_like_an_image(&storage, request)? {
+        let image = match clones {
             true => {
                 let supplies = Supplies { answers: &answers, downloads: downloads.as_ref() };
                 let (template, server, asked, manifest) = (&template, server.as_str(), &asked, &manifest);
@@ -198,6 +201,13 @@ impl Prospect {
         }
     }
 }
+
+/// Whether the user wants what the server has now, in LXC's word for it: a template asks for its lists anew then, and what is remembered
+/// of downloads counts no more than they do.
+fn is_flushed(answers: &options::Answers) -> bool {
+    answers.shown.iter().any(|answer| answer.name == "flush-cache" && answer.value == "true")
+}
+
 /// Whether the volume can be a clone of what others are made from: it has no settings of its own, and no size
 /// that the image's would have to be brought to.
 fn is_like_an_image(storage: &StoragePlugin, request: &CreateRequest) -> Result<bool, Error> {

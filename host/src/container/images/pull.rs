@@ -3,10 +3,12 @@
 
 use serde::Serialize;
 
+use super::transfer::no_images;
 use super::{Image, Record, alias};
 use crate::config::Name;
 use crate::container::create::{Basis, CreateRequest, Prospect};
 use crate::container::{Error, Host, serials};
+use crate::plugin::template::types::Assembly;
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -55,6 +57,9 @@ pub fn pull(host: &Host, request: &PullRequest) -> Result<Pulled, Error> {
     }
     let prospect = Prospect::of(host, &create)?;
     if !prospect.is_kept() {
+        if matches!(prospect.manifest.assembly, Assembly::Archives(_)) {
+            return Err(no_images(prospect.storage_name()));
+        }
         return Err(Error::Invalid {
             message: format!("{} makes nothing that could be kept as an image", request.template),
             hint: "make a container of it: wxc create".into(),

@@ -306,7 +306,7 @@ fn foreign(host: &Host, request: &ImportRequest, mut options: Vec<String>) -> Re
     }
 }
 
-fn no_images(storage: &str) -> Error {
+pub(super) fn no_images(storage: &str) -> Error {
     Error::Invalid {
         message: format!("{storage} keeps no images: it does not clone instantly"),
         hint: "name one that does: -B overlay, or -B btrfs where that is the file system".into(),
