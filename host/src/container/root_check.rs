@@ -4,7 +4,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::Dir;
+use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::Error;
@@ -36,10 +36,14 @@ const OTHERS: [(&str, &str, &str); 5] = [
 /// # Errors
 /// It is no root, and what it may be instead.
 pub(super) fn check(root: BorrowedFd<'_>, from: &str) -> Result<(), Error> {
-    let names = names(root).map_err(|error| Error::Invalid {
-        message: format!("cannot look at what came of {from}: {error}"),
-        hint: "look at the file system that the containers are on".into(),
-    })?;
+    let names = match names(root) {
+        // It belongs to the container alone, and an ordinary user is not the container.
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
+        found => found.map_err(|error| Error::Invalid {
+            message: format!("cannot look at what came of {from}: {error}"),
+            hint: "look at the file system that the containers are on".into(),
+        })?,
+    };
     judge(&names).map_err(|(what, hint)| Error::Invalid {
         message: format!("{from} is no root file system: {what}"),
         hint,
@@ -47,7 +51,7 @@ pub(super) fn check(root: BorrowedFd<'_>, from: &str) -> Result<(), Error> {
 }
 
 fn judge(names: &[String]) -> Result<(), (String, String)> {
-    let has = |name: &str| names.iter().any(|own| own == name);
+    let has = |name: &str| names.iter().any(|own| own.trim_end_matches('/') == name);
     if USUAL.iter().any(|name| has(name)) {
         return Ok(());
     }
@@ -60,10 +64,11 @@ fn judge(names: &[String]) -> Result<(), (String, String)> {
         return Err((format!("it looks like {what}"), (*hint).to_owned()));
     }
     match names {
-        // One directory around all of it, as archives of directories often are.
-        [one] => {
-            Err((format!("all of it is in {one:?}"), format!("if the root is in there: --prefix {one}")))
-        }
+        // One directory around all of it, as archives of directories often are; it has a slash behind its name here.
+        [one] if one.ends_with('/') => Err((
+            format!("all of it is in {one:?}"),
+            format!("if the root is in there: --prefix {}", one.trim_end_matches('/')),
+        )),
         // A single program may be all that an image has.
         _ => Ok(()),
     }
@@ -72,10 +77,17 @@ fn judge(names: &[String]) -> Result<(), (String, String)> {
 fn names(root: BorrowedFd<'_>) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(root)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         if name != "." && name != ".." && names.len() < MOST {
             names.push(name);
         }
+    }
+    if let [one] = &mut names[..]
+        && statat(root, one.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    {
+        one.push('/');
     }
     Ok(names)
 }
@@ -87,7 +99,9 @@ mod tests {
     #[test]
     fn what_is_no_root_says_what_it_may_be() {
         let of = |names: &[&str]| judge(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        for good in [&["bin", "etc"][..], &["init"], &["usr", "metadata.yaml"], &["app", "data"]] {
+        for good in
+            [&["bin", "etc"][..], &["init"], &["usr/"], &["usr", "metadata.yaml"], &["app", "data"], &["app"]]
+        {
             assert_eq!(of(good), Ok(()), "{good:?}");
         }
         for (names, word) in [
@@ -95,8 +109,8 @@ mod tests {
             (&["metadata.yaml", "rootfs", "templates"], "Incus"),
             (&["blobs", "index.json", "oci-layout"], "OCI"),
             (&["config", "rootfs"], "a root in it"),
-            (&["backup"], "backup"),
-            (&["debian-13"], "debian-13"),
+            (&["backup/"], "backup"),
+            (&["debian-13/"], "debian-13"),
         ] {
             let (what, hint) = of(names).unwrap_err();
             assert!(what.contains(word) && !hint.is_empty(), "{names:?}: {what}");

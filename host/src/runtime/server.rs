@@ -310,7 +310,7 @@ fn send(number: i32, init: &Process) -> Result<(), RuntimeError> {
 
 fn stop(monitor: &Monitor, number: i32, init: &Process) -> Answer {
     // Our own init waits for every signal; while it waits, the kernel shows none as blocked.
-    let handled = monitor.plan().init.stub || handles(init, number);
+    let handled = monitor.plan().init.stub || handles(init, number) || is_waiting(&read(init, "syscall"));
     send(number, init)?;
     Ok((Reply::Stopping { signal: number, handled }, Vec::new()))
 }
@@ -329,15 +329,16 @@ fn handles(init: &Process, number: i32) -> bool {
     if number == libc::SIGKILL || number == libc::SIGSTOP {
         return true;
     }
-    let read = |file: &str| {
-        let path = format!("/proc/{}/{file}", init.pid.as_raw_nonzero());
-        std::fs::read_to_string(path).unwrap_or_default()
-    };
-    mask(&read("status")).is_some_and(|mask| mask & (1 << (number - 1)) != 0) || is_waiting(&read("syscall"))
+    mask(&read(init, "status")).is_some_and(|mask| mask & (1 << (number - 1)) != 0)
 }
 
-/// Whether it waits for signals in a call, from the text of `/proc/PID/syscall` (proc_pid_syscall(5)): those that it waits for are
-/// neither caught nor blocked meanwhile (sigtimedwait(2)).
+fn read(init: &Process, file: &str) -> String {
+    let path = format!("/proc/{}/{file}", init.pid.as_raw_nonzero());
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Whether it waits for signals in a call, from the text of `/proc/PID/syscall` (proc_pid_syscall(5)). Those that it waits for are
+/// neither caught nor blocked meanwhile (sigtimedwait(2)), so nobody can say that it does nothing about one; nor that it does.
 fn is_waiting(syscall: &str) -> bool {
     let number = syscall.split(' ').next().and_then(|number| number.parse().ok());
     number == Some(libc::SYS_rt_sigtimedwait)
