@@ -16,6 +16,7 @@ mod download;
 mod ephemeral;
 mod foreign;
 mod harness;
+mod hooks;
 mod hostile;
 mod images;
 mod inside;

@@ -15,6 +15,7 @@ use super::report::Failure;
 use crate::config::size::Size;
 use crate::config::{Name, system};
 use crate::container::downloads::Proxies;
+use crate::container::hooks::INSIDE;
 use crate::container::{Error, Host, Layout};
 use crate::plugin::{Places, Plugins};
 
@@ -67,8 +68,14 @@ pub(super) fn host(
         again,
         environment: own_files(),
         progress: Arc::new(Shown::new(quiet)),
+        hook_of: env::var_os(INSIDE).map(PathBuf::from),
         cancel: interrupt::flag(),
     })
+}
+
+/// What the administrator set, for a verb that needs no containers.
+pub(super) fn settings() -> Result<system::Settings, Failure> {
+    Ok(system::settings(&config_directory()?).map_err(Error::from)?)
 }
 
 /// Where `wxc.toml` and `default.toml` are. Root's place is fixed unless root says otherwise.

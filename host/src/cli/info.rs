@@ -8,6 +8,7 @@ use super::args::Info;
 use super::context::{self, Context};
 use super::report::Failure;
 use super::{human, output};
+use crate::config::hooks::EXEC;
 use crate::container::{configure, info};
 
 /// Width of a label, as LXC pads it.
@@ -91,6 +92,12 @@ pub(super) fn info(context: &Context, args: &Info) -> Result<ExitCode, Failure> 
         }
         if let Some(template) = &found.template {
             lines.add("Made from:", format!("{} {}", template.name, template.image).trim());
+        }
+        if !found.hooks.is_empty() {
+            let shown = |name: &String| {
+                if name == EXEC { format!("{name} (unconfined)") } else { name.clone() }
+            };
+            lines.add("Hooks:", found.hooks.iter().map(shown).collect::<Vec<_>>().join(", "));
         }
         if found.snapshots > 0 {
             lines.add("Snapshots:", found.snapshots);

@@ -4,10 +4,11 @@
 use std::process::ExitCode;
 
 use super::args::Plugin;
-use super::context::Context;
+use super::context::{self, Context};
 use super::output::plain;
 use super::report::Failure;
 use super::table;
+use crate::config::hooks::EXEC;
 use crate::container::Error;
 use crate::container::plugins::kept_by;
 use crate::plugin::admin::{Listed, Shown};
@@ -17,7 +18,9 @@ use crate::plugin::{Kind, PluginError, Plugins};
 pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Failure> {
     let plugins = context.plugins();
     match command {
-        Plugin::List { json } => list(context, &plugins.list(), json),
+        Plugin::List { json } => {
+            list(context, &plugins.list(), context::settings()?.hooks.exec.enabled, json)
+        }
         Plugin::Show { name, json } => {
             let shown = plugins.show(&name).map_err(failed)?;
             if json { context.out.json(&shown) } else { show(context, &shown) }
@@ -105,18 +108,22 @@ fn granted(
     Ok(())
 }
 
-fn list(context: &Context, plugins: &[Listed], json: bool) {
+/// Programs of the host are no plugin; they stand in the list because they do what hooks do, and nothing confines them.
+fn list(context: &Context, plugins: &[Listed], programs: bool, json: bool) {
     if json {
+        let exec = serde_json::json!({ "name": EXEC, "place": "wxc.toml", "unconfined": true });
         let rows: Vec<serde_json::Value> = plugins
             .iter()
             .map(|listed| match &listed.about {
                 Ok(about) => serde_json::json!({ "name": listed.name, "place": listed.place, "path": listed.path, "about": about }),
                 Err(error) => serde_json::json!({ "name": listed.name, "place": listed.place, "problem": error.to_string() }),
             })
+            .chain(programs.then_some(exec))
             .collect();
         context.out.json(&rows);
         return;
     }
+    let exec = [EXEC, "hook", "", "yes", "wxc.toml", "UNCONFINED: programs of the host at LXC's hook points"];
     let rows: Vec<Vec<String>> = plugins
         .iter()
         .map(|listed| {
@@ -137,6 +144,7 @@ fn list(context: &Context, plugins: &[Listed], json: bool) {
             }
             row
         })
+        .chain(programs.then(|| exec.map(str::to_owned).to_vec()))
         .collect();
     context.out.line(table::columns(&["NAME", "KIND", "VERSION", "GRANTED", "FROM", "DESCRIPTION"], &rows));
 }

@@ -9,10 +9,14 @@ use clap::Parser;
 
 use super::context;
 use super::report::Failure;
+use crate::container::journal::chain;
 use crate::container::release::{self, Due};
+use crate::plan::hooks::Occasion;
 
 /// The plan of the container, from the monitor.
 const PLAN_FD: i32 = 3;
+/// Where it reads what went wrong, when it asked for hooks.
+const ANSWER_FD: i32 = 4;
 
 /// What `container::release::arguments` wrote, and what is due.
 #[derive(Debug, Parser)]
@@ -24,6 +28,8 @@ struct Words {
     #[arg(long)]
     plugin_dir: Option<PathBuf>,
     due: OsString,
+    /// What it knows about that.
+    occasion: Option<String>,
 }
 
 pub(super) fn release(words: Vec<OsString>) -> Result<ExitCode, Failure> {
@@ -36,6 +42,17 @@ pub(super) fn release(words: Vec<OsString>) -> Result<ExitCode, Failure> {
     let fd = crate::sys::fd::inherited(PLAN_FD)
         .map_err(|error| Failure::new(format!("the monitor passed no plan: {error}")))?;
     let host = context::host(Some(words.path), words.run, words.plugin_dir, true)?;
-    release::run(&host, &release::read_plan(&fd)?, due)?;
+    let occasion = words.occasion.as_deref().unwrap_or("{}");
+    let occasion: Occasion = serde_json::from_str(occasion)
+        .map_err(|error| Failure::new(format!("a monitor said something that is not understood: {error}")))?;
+    let done = release::run(&host, &release::read_plan(&fd)?, due, &occasion);
+    if let (Err(error), Due::Hooks(_)) = (&done, due)
+        && let Ok(answer) = crate::sys::fd::inherited(ANSWER_FD)
+    {
+        // It says so in turn to whoever waits for the start.
+        let answered = rustix::io::write(&answer, chain(error).as_bytes());
+        tracing::debug!(?answered, "answered");
+    }
+    done?;
     Ok(ExitCode::SUCCESS)
 }

@@ -61,6 +61,7 @@ const DEVICE_ACCESS: &str = "a list of `c MAJOR:MINOR rwm`, `b ...` or `a`";
 const SIZE_OR_MAX: &str = "a size or `max`";
 const COUNT_OR_MAX: &str = "a number or `max`";
 const WEIGHT: &str = "a number from 1 to 10000";
+const LINES: &str = "a list of lines for the shell";
 const TIME: &str = "a time: `50ms`";
 
 /// In the order of the file.
@@ -130,6 +131,7 @@ pub static KEYS: &[Key] = &[
     row("security.drop-capabilities", Texts, CAPABILITIES, ["[]", r#"["net_raw"]"#], "lxc.cap.drop", "Taken away, besides those that every container lacks."),
     row("security.keep-capabilities", Texts, CAPABILITIES, ["", r#"["setuid", "setgid"]"#], "lxc.cap.keep", "The only ones left; instead of `drop-capabilities`."),
     row("security.seccomp", Text, "`default` or `off`", [r#""default""#, r#""off""#], "lxc.seccomp.profile", "The filter of system calls."),
+    row("security.deny-syscalls", Texts, "a list of system calls", ["[]", r#"["ptrace"]"#], "lxc.seccomp.profile", "Refused with EPERM, besides those that the filter refuses; named as in syscalls(2)."),
     row("security.no-new-privileges", Flag, YES_NO, ["false", "true"], "lxc.no_new_privs", "Set-user-id programs inside gain nothing."),
     row("security.keyring", Flag, YES_NO, ["true", "false"], "lxc.keyring.session", "A session keyring of its own."),
 
@@ -151,6 +153,18 @@ pub static KEYS: &[Key] = &[
     row("autostart.order", Number, "a number", ["0", "10"], "lxc.start.order", "Lower starts earlier and stops later."),
     row("autostart.delay", NumberOrText, SPAN, [r#""0s""#, r#""5s""#], "lxc.start.delay", "Wait after the start, before the next container."),
     row("autostart.groups", Texts, "a list of words", ["[]", r#"["onboot"]"#], "lxc.group", "Groups that can be started and stopped together."),
+
+    row("hooks.exec.enabled", Flag, YES_NO, ["true", "false"], "", "Programs of the host at LXC's hook points, outside any sandbox. They run only where `[hooks.exec] enabled = true` stands in wxc.toml."),
+    row("hooks.exec.version", Number, "`0` or `1`", ["0", "1"], "lxc.hook.version", "How they are told what happens: 0 with arguments, 1 with variables alone."),
+    row("hooks.exec.timeout", NumberOrText, SPAN, [r#""10s""#, r#""30s""#], "", "The most time that one may take; then it is ended with everything it started."),
+    row("hooks.exec.pre-start", Texts, LINES, ["[]", r#"["/usr/local/bin/open-volume"]"#], "lxc.hook.pre-start", "Before anything is set up."),
+    row("hooks.exec.start-host", Texts, LINES, ["[]", r#"["/usr/local/bin/move-device"]"#], "lxc.hook.start-host", "When everything is ready and init waits for permission."),
+    row("hooks.exec.stop", Texts, LINES, ["[]", r#"["/usr/local/bin/count"]"#], "lxc.hook.stop", "When init is gone."),
+    row("hooks.exec.post-stop", Texts, LINES, ["[]", r#"["/usr/local/bin/close-volume"]"#], "lxc.hook.post-stop", "When everything is released."),
+    row("hooks.*.enabled", Flag, YES_NO, ["", "false"], "", "A hook plugin: `policy` means `hook-policy`. Missing: as wxc.toml has it, else on."),
+    row("hooks.*.order", Number, "a number", ["", "10"], "", "Lower is called first; instead of what the plugin itself wishes."),
+    row("hooks.*.settings.*", Text, "text", ["", r#""C.UTF-8""#], "", "What the plugin is told about this container; its README says what it reads."),
+    row("labels.*", Text, "text", ["", r#""shop""#], "", "A word of your own by which people and hooks tell containers apart."),
 
     row("mounts.#.source", Text, "a path of the host, or what the file system calls its device", ["", r#""/srv/data""#], "lxc.mount.entry (1)", "What is mounted; relative paths are below the container's directory."),
     row("mounts.#.target", Text, "a path inside", ["", r#""/srv""#], "lxc.mount.entry (2)", "Where; never through symbolic links."),
@@ -181,6 +195,7 @@ pub static KEYS: &[Key] = &[
 fn step_matches(pattern: &str, step: &str) -> bool {
     match pattern {
         "#" => step.parse::<usize>().is_ok(),
+        "*" => true,
         pattern => pattern == step,
     }
 }
@@ -203,11 +218,11 @@ pub fn find(path: &[&str]) -> Option<Found> {
 }
 
 fn follow(key: &'static Key, path: &[&str]) -> Option<Found> {
-    let mut pattern = key.path.split('.');
+    let mut pattern = key.path.split('.').peekable();
     for step in path {
         match pattern.next()? {
             // The rest is one free name: `sysctl.net.ipv4.ip_forward`.
-            "*" => return Some(Found::Key(key)),
+            "*" if pattern.peek().is_none() => return Some(Found::Key(key)),
             expected if step_matches(expected, step) => {}
             _ => return None,
         }
@@ -271,7 +286,8 @@ mod tests {
             "rlimits.*" => "nofile",
             "sysctl.*" => "net.ipv4.ip_forward",
             "cgroup.hugetlb.*" => "2MB",
-            _ => "*",
+            "hooks.*.settings.*" => return "hooks.environment.settings.LANG".into(),
+            _ => "policy",
         };
         key.path.replace('#', "0").replace('*', name)
     }
@@ -351,6 +367,8 @@ mod tests {
             "cgroup.cpuset",
             "cgroup.pids",
             "cgroup.io",
+            "hooks.exec",
+            "hooks.policy",
             "security",
             "console",
             "stop",

@@ -21,6 +21,8 @@ pub mod edit;
 pub mod environment;
 /// What is wrong with a file, and where.
 pub mod error;
+/// `[hooks.NAME]`.
+pub mod hooks;
 /// Which host ids are free.
 pub mod idpool;
 /// User and group ids of host and container.
@@ -110,6 +112,11 @@ pub struct Container {
     pub stop: stop::Stop,
     #[serde(skip_serializing_if = "is_default")]
     pub autostart: autostart::Autostart,
+    #[serde(skip_serializing_if = "is_default")]
+    pub hooks: hooks::Hooks<hooks::Exec>,
+    /// Words that people and hooks tell containers apart by.
+    #[serde(skip_serializing_if = "is_default")]
+    pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "is_default")]
     pub mounts: Vec<mounts::Mount>,
     #[serde(skip_serializing_if = "is_default")]

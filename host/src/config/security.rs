@@ -17,6 +17,9 @@ pub struct Security {
     pub keep_capabilities: Option<Vec<Capability>>,
     #[serde(skip_serializing_if = "is_default")]
     pub seccomp: Seccomp,
+    /// System calls that are refused, besides those that the filter refuses anyhow.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deny_syscalls: Vec<String>,
     /// Set-user-id programs inside gain nothing (prctl(2), PR_SET_NO_NEW_PRIVS).
     #[serde(skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,
@@ -31,6 +34,7 @@ impl Default for Security {
             drop_capabilities: Vec::new(),
             keep_capabilities: None,
             seccomp: Seccomp::Default,
+            deny_syscalls: Vec::new(),
             no_new_privileges: false,
             keyring: true,
         }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, Problem};
+use super::hooks::{ExecPermit, Hooks};
 use super::idpool::HostRange;
 use super::{Container, is_default, suggest, toml};
 
@@ -35,6 +36,12 @@ pub struct Settings {
     /// Files of public keys by the names that plugins and remotes use for them.
     #[serde(skip_serializing_if = "is_default")]
     pub keyrings: BTreeMap<String, PathBuf>,
+    /// Hooks of all containers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hooks: Hooks<ExecPermit>,
+    /// Directories of the host that hooks can mount into containers: by the plugin's name, then by the name it has for each.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shares: BTreeMap<String, BTreeMap<String, PathBuf>>,
     /// What a plugin reads through its `settings` import, by the plugin's name.
     #[serde(skip_serializing_if = "is_default")]
     pub plugins: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
@@ -87,7 +94,7 @@ pub enum SystemError {
 }
 
 /// Top-level keys of `wxc.toml`, for suggestions.
-const KEYS: [&str; 6] = ["path", "storage", "ids", "remotes", "keyrings", "plugins"];
+const KEYS: [&str; 8] = ["path", "storage", "ids", "remotes", "keyrings", "hooks", "shares", "plugins"];
 
 /// Keys of `default.toml` that would be the same in every container, and may not be.
 const ONE_CONTAINERS: [&str; 4] = ["hostname", "ids", "template", "rootfs.volume"];

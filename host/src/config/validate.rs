@@ -7,6 +7,7 @@ use super::namespaces::Choice;
 use super::network::NetworkKind;
 use super::{Container, rlimits, suggest, sysctl};
 
+mod hooks;
 mod mounts;
 mod network;
 
@@ -36,6 +37,7 @@ pub fn check(container: &Container) -> Vec<Broken> {
     for (index, mount) in container.mounts.iter().enumerate() {
         mounts::one(&format!("mounts.{index}"), mount, container, &mut broken);
     }
+    hooks::all(container, &mut broken);
     network::all(&container.network, &mut broken);
     broken.broken
 }
@@ -211,6 +213,15 @@ fn security(container: &Container, rules: &mut Rules) {
         "capabilities are both kept and dropped",
         "use one of `keep-capabilities` (only these) and `drop-capabilities` (all but these)",
     );
+    for (index, call) in security.deny_syscalls.iter().enumerate() {
+        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        rules.must(
+            !call.is_empty() && call.bytes().all(letter),
+            &format!("security.deny-syscalls.{index}"),
+            format!("\"{call}\" is not the name of a system call"),
+            "write it as in syscalls(2), for example ptrace",
+        );
+    }
 }
 
 fn kernel_settings(container: &Container, rules: &mut Rules) {
@@ -363,6 +374,12 @@ mod tests {
             ("mounts.0.type", "mounts = [{ type = \"tmp/fs\", target = \"/b\" }]"),
             ("mounts.0.options.0", "mounts = [{ type = \"tmpfs\", target = \"/b\", options = [\"a,b\"] }]"),
             ("mounts.0.idmapped", "mounts = [{ type = \"tmpfs\", target = \"/b\", idmapped = true }]"),
+            ("hooks.Policy", "hooks.Policy.enabled = true"),
+            ("hooks.exec.version", "hooks.exec.version = 2"),
+            ("hooks.exec.stop.0", "hooks.exec.stop = [\" \"]"),
+            ("hooks.exec.timeout", "hooks.exec.timeout = \"0s\""),
+            ("labels.a b", "labels = { \"a b\" = \"x\" }"),
+            ("security.deny-syscalls.0", "security.deny-syscalls = [\"Ptrace\"]"),
             ("network.0.type", "network = [{ type = \"none\" }, { type = \"veth\" }]"),
             ("network.0", "network = [{ type = \"empty\", mtu = 1400 }]"),
             ("network.1.name", "network = [{ type = \"veth\", name = \"eth1\" }, { type = \"veth\" }]"),

@@ -39,6 +39,8 @@ pub struct Info {
     pub clones: Vec<String>,
     pub template: Option<crate::config::rootfs::TemplateRecord>,
     pub directory: std::path::PathBuf,
+    /// Its hooks, by name; programs of the host as `exec`.
+    pub hooks: Vec<String>,
     /// How many it has.
     pub snapshots: usize,
     pub links: Vec<Interface>,
@@ -101,6 +103,7 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
     // A storage that cannot tell must not keep the rest from being shown.
     let ties =
         if wanted.ties { dependents::of(host, name, &container).ok() } else { None }.unwrap_or_default();
+    let hooks = super::hooks::names(host, &container);
     Ok(Info {
         name: name.clone(),
         state: running.map_or(State::Stopped, |s| s.state),
@@ -116,6 +119,7 @@ pub fn info(host: &Host, name: &Name, wanted: Wanted) -> Result<Info, Error> {
         clones: ties.clones,
         template: container.template,
         directory: host.layout.directory(name),
+        hooks,
         snapshots: super::snapshot::count(host, name),
         links: running.filter(|_| wanted.links).map(links).unwrap_or_default(),
         usage: running.filter(|_| wanted.usage).map(usage),

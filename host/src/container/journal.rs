@@ -41,7 +41,7 @@ pub use record::{Record, all, cut_short};
 
 use super::lock::Lock;
 use super::{
-    Error, Host, copy, ephemeral, ids, leftover, plugins, rename, resize, snapshot, store, transfer,
+    Error, Host, copy, ephemeral, hooks, ids, leftover, plugins, rename, resize, snapshot, store, transfer,
 };
 use crate::config::Name;
 use crate::sys::failpoint;
@@ -330,6 +330,9 @@ fn claim_by(
     names: &[&Name],
     take: impl Fn(&Name) -> Result<Lock, Error>,
 ) -> Result<Claim, Error> {
+    for name in names {
+        host.check_not_within(name, "a change")?;
+    }
     let asked: BTreeSet<Name> = names.iter().map(|name| (*name).clone()).collect();
     let mut wanted = asked.clone();
     loop {
@@ -348,6 +351,7 @@ fn claim_by(
         }
         for name in &asked {
             record::sweep(host, name)?;
+            hooks::settle(host, name)?;
             if ephemeral::settle(host, name)? {
                 claim.settled.push(name.clone());
             }

@@ -58,6 +58,8 @@ mod early;
 pub mod ephemeral;
 /// What the user named on the command line.
 mod given;
+/// Hooks: who is asked what, when something happens.
+pub(crate) mod hooks;
 /// What a copy has of its own.
 mod identity;
 /// Images: sealed volumes that new containers are clones of.
@@ -147,6 +149,8 @@ pub struct Host {
     pub again: Vec<String>,
     /// The variables that it also needs, as `KEY=VALUE`: where an ordinary user's own files are.
     pub environment: Vec<String>,
+    /// The container whose hook called this command, as its directory: that one cannot be changed from here.
+    pub hook_of: Option<PathBuf>,
     /// Set by Ctrl-C: long work ends and takes back what it did.
     pub cancel: &'static AtomicBool,
 }
@@ -177,6 +181,20 @@ impl Host {
                 return Ok(name);
             }
         }
+    }
+
+    /// Refuses what a hook of the very container asks for: its lock is held by the operation that called the hook, and waits for it.
+    fn check_not_within(&self, name: &Name, verb: &str) -> Result<(), Error> {
+        let own = self.layout.directory(name);
+        if self.hook_of.as_ref().is_none_or(|of| *of != own) {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            message: format!(
+                "{verb} of {name} from a hook of {name}: the operation that called the hook is not over"
+            ),
+            hint: "a hook may look at its container (info, ls), and change others".into(),
+        })
     }
 
     /// Fails when the user asked to stop.

@@ -1,9 +1,11 @@
 #![forbid(unsafe_code)]
 //! Plugins by the names that people use, with what the administrator set for them.
 
+use std::path::Path;
+
 use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
-use crate::plugin::{PluginError, SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::{HookPlugin, PluginError, SettingValues, StoragePlugin, TemplatePlugin};
 
 /// Where templates keep a little state of their own, which no container can have as a name.
 const STATE: &str = ".plugin-state";
@@ -64,6 +66,11 @@ pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, E
     let name = prefixed("template", name);
     let state = host.layout.path.join(STATE);
     Ok(host.plugins.template(&name, Some(&state), &settings_of(host, &name), host.progress.clone())?)
+}
+
+/// A hook by its full name, which keeps its small state in the directory of the container.
+pub(super) fn load_hook(host: &Host, name: &str, directory: Option<&Path>) -> Result<HookPlugin, Error> {
+    Ok(host.plugins.hook(name, directory, &settings_of(host, name), host.progress.clone())?)
 }
 
 /// A storage by name, with the containers' directory as its pool.

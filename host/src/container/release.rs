@@ -5,9 +5,11 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::hooks::Happening;
 use super::start::StartRequest;
-use super::{Error, Host, destroy, ephemeral, journal, plugins, start, store};
+use super::{Error, Host, destroy, ephemeral, hooks, journal, plugins, start, store};
 use crate::config::Name;
+use crate::plan::hooks::Occasion;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
 use crate::runtime;
@@ -32,7 +34,12 @@ pub enum Due {
     Pause,
     /// It asked for a new start.
     Restart,
+    /// Hooks of this event.
+    Hooks(&'static str),
 }
+
+/// Events at which a monitor has hooks called.
+const EVENTS: &[&str] = &["network-up", "start-host", "stop", "network-down"];
 
 impl Due {
     /// From the last argument.
@@ -42,7 +49,7 @@ impl Due {
             "release" => Some(Self::Release),
             "pause" => Some(Self::Pause),
             "restart" => Some(Self::Restart),
-            _ => None,
+            word => EVENTS.iter().find(|event| **event == word).map(|event| Self::Hooks(event)),
         }
     }
 }
@@ -59,15 +66,26 @@ pub fn read_plan(fd: &OwnedFd) -> Result<Plan, Error> {
 ///
 /// # Errors
 /// A step failed; later ones were tried all the same.
-pub fn run(host: &Host, plan: &Plan, due: Due) -> Result<(), Error> {
+pub fn run(host: &Host, plan: &Plan, due: Due, occasion: &Occasion) -> Result<(), Error> {
     let name: Name = plan.container.name.parse()?;
-    if due == Due::Restart {
-        return restart(host, &name);
+    match due {
+        Due::Restart => return restart(host, &name),
+        Due::Hooks(event) => return hooks::occur(host, plan, event, occasion),
+        Due::Release | Due::Pause => {}
     }
+    let (storage, rest): (Vec<_>, Vec<_>) =
+        plan.release.iter().partition(|step| matches!(step, ReleaseStep::Storage { .. }));
     let mut result = Ok(());
-    for step in &plan.release {
+    for step in storage {
+        if let ReleaseStep::Storage { plugin, volume } = step {
+            result = result.and(detach(host, plugin, volume));
+        }
+    }
+    // Everything is released, and the directory of an ephemeral container is still there.
+    result = result.and(hooks::act(host, plan, "post-stop", &Happening::of(occasion)));
+    for step in rest {
         let done = match step {
-            ReleaseStep::Storage { plugin, volume } => detach(host, plugin, volume),
+            ReleaseStep::Storage { .. } => Ok(()),
             ReleaseStep::Destroy if due == Due::Pause => ephemeral::forget(host, &name),
             ReleaseStep::Destroy => destroy::ended(host, &name),
         };

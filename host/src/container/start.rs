@@ -8,13 +8,16 @@ use std::path::PathBuf;
 use rustix::fs::{Gid, Uid, fchown, fstat};
 use rustix::stdio::{stderr, stdin, stdout};
 
+use super::hooks::Happening;
 use super::{
-    Error, Host, again, beneath, dependents, ephemeral, facts, ids, journal, leftover, plugins, store,
+    Error, Host, again, beneath, dependents, ephemeral, facts, hooks, ids, journal, leftover, plugins, store,
 };
 use crate::config::ids::IdRange;
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
+use crate::plan::facts::Facts;
 use crate::plan::{Identity, Plan, ReleaseStep, RootSource};
+use crate::plugin::hook::types::Event;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::runtime::{self, LaunchOptions, Launched};
 
@@ -40,7 +43,10 @@ pub struct StartRequest {
 /// This machine, this caller or the configuration cannot do it.
 pub fn plan(host: &Host, name: &Name, request: &StartRequest) -> Result<Plan, Error> {
     let container = configuration(host, name, request)?;
-    plan_of(host, name, &container, &request.overrides)
+    let ground = Ground::of(host, name, &container)?;
+    hooks::shape(host, name, Event::PreStart, &container, &|container| {
+        ground.plan(container, &request.overrides)
+    })
 }
 
 /// The configuration with what this start changes.
@@ -61,30 +67,52 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(Error::io("resolve", path))
 }
 
-/// Asks the storage plugin, gathers the facts, builds the plan.
+/// Asks the storage plugin, gathers the facts, builds the plan. Hooks are not asked.
 pub(super) fn plan_of(
     host: &Host,
     name: &Name,
     container: &Container,
     overrides: &Overrides,
 ) -> Result<Plan, Error> {
+    Ground::of(host, name, container)?.plan(container, overrides)
+}
+
+/// What a plan needs besides the configuration: found out once, however often a plan is built on it.
+#[derive(Debug)]
+struct Ground {
+    identity: Identity,
+    facts: Facts,
+    root: RootSource,
+}
+
+impl Ground {
+    fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
+        let root = root_of(host, name, container)?;
+        let directory = host.layout.directory(name);
+        let facts = facts::gather(&directory);
+        let identity = Identity {
+            name: name.to_string(),
+            path: host.layout.path.clone(),
+            directory,
+            run: host.layout.run_directory(name),
+        };
+        Ok(Self { identity, facts, root })
+    }
+
+    fn plan(&self, container: &Container, overrides: &Overrides) -> Result<Plan, Error> {
+        Ok(build::build(container, self.identity.clone(), &self.facts, self.root.clone(), overrides)?)
+    }
+}
+
+fn root_of(host: &Host, name: &Name, container: &Container) -> Result<RootSource, Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
     let reading = container.rootfs.read_only || container.rootfs.in_memory;
     let access = if reading { Access::ReadOnly } else { Access::ReadWrite };
-    let root = storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
+    storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
         message: format!("{} wants something mounted that wxc does not mount: {why}", storage.identity()),
         hint: "tell the author of the plugin".into(),
-    })?;
-    let directory = host.layout.directory(name);
-    let facts = facts::gather(&directory);
-    let identity = Identity {
-        name: name.to_string(),
-        path: host.layout.path.clone(),
-        directory,
-        run: host.layout.run_directory(name),
-    };
-    Ok(build::build(container, identity, &facts, root, overrides)?)
+    })
 }
 
 /// Starts a container and returns when it is RUNNING.
@@ -132,18 +160,24 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
     };
     tracing::debug!(%name, ?plan, "planned");
     let goes = plan.release.contains(&ReleaseStep::Destroy);
-    if goes {
-        ephemeral::begin(host, name)?;
-    }
-    let launched = match runtime::launch(&plan, &options) {
+    let started = hooks::act(host, &plan, "pre-start", &Happening::default()).and_then(|()| {
+        if goes {
+            ephemeral::begin(host, name)?;
+        }
+        Ok(runtime::launch(&plan, &options)?)
+    });
+    let launched = match started {
         Ok(launched) => launched,
         Err(error) => {
+            hooks::failed(host, &plan, &error);
             if goes {
                 ephemeral::forget(host, name)?;
             }
-            return Err(error.into());
+            return Err(error);
         }
     };
+    let pid = u32::try_from(launched.init).ok();
+    hooks::completed(host, &plan, "started", &Happening { pid, ..Happening::default() });
     tracing::info!(%name, init = launched.init, "started");
     Ok(launched)
 }

@@ -34,6 +34,7 @@ pub fn state(host: &Host, name: &Name) -> Result<State, Error> {
 /// # Errors
 /// It does not run, or there is none of that name.
 pub fn connect(host: &Host, name: &Name) -> Result<Client, Error> {
+    host.check_not_within(name, "an order")?;
     match Client::connect(&host.layout.run_directory(name), name.as_str()) {
         Err(RuntimeError::NotRunning { .. }) => {
             store::require(host, name)?;

@@ -10,10 +10,11 @@ use crate::config::security::Seccomp;
 use crate::config::{Container, Name, namespaces::Choice, sysctl};
 
 use super::facts::{Facts, Hierarchy};
+use super::hooks::HooksPlan;
 use super::{
     CgroupLayout, CgroupPlan, ConsoleLog, ConsolePlan, DeviceRule, Identity, InitPlan, Plan, PlanError,
-    ReleaseStep, ResourceLimit, RootPlan, RootSource, SCHEMA, SeccompPlan, SecurityPlan, Setting, StopPlan,
-    caps, cgroup, devices, mounts, namespaces, network, seccomp,
+    ReleaseStep, ResourceLimit, RootPlan, RootSource, SCHEMA, SecurityPlan, Setting, StopPlan, caps, cgroup,
+    devices, mounts, namespaces, network, seccomp,
 };
 
 /// What one start changes, given on the command line.
@@ -71,6 +72,7 @@ pub fn build(
         },
         time: namespaces::offsets(container),
         release: release(container, &identity, &rootfs, overrides),
+        hooks: HooksPlan::default(),
         ids,
         rootfs,
         container: identity,
@@ -276,7 +278,8 @@ fn console(container: &Container, identity: &Identity, overrides: &Overrides) ->
 
 fn security(container: &Container, facts: &Facts) -> Result<SecurityPlan, PlanError> {
     let security = &container.security;
-    if security.seccomp == Seccomp::Default && !facts.seccomp {
+    let filtered = security.seccomp == Seccomp::Default || !security.deny_syscalls.is_empty();
+    if filtered && !facts.seccomp {
         return Err(PlanError::missing(
             "a filter of system calls",
             "this kernel has no seccomp filters",
@@ -291,8 +294,8 @@ fn security(container: &Container, facts: &Facts) -> Result<SecurityPlan, PlanEr
             facts.last_capability,
         ),
         seccomp: match security.seccomp {
-            Seccomp::Default => seccomp::default_policy(),
-            Seccomp::Off => SeccompPlan::Off,
+            Seccomp::Default => seccomp::policy(&security.deny_syscalls),
+            Seccomp::Off => seccomp::only(&security.deny_syscalls),
         },
         no_new_privs: security.no_new_privileges,
         keyring: security.keyring,

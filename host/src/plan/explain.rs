@@ -15,6 +15,7 @@ use super::{
 #[must_use]
 pub fn text(plan: &Plan) -> String {
     let mut list = List { text: format!("Start of {}\n", plan.container.name), number: 0 };
+    hooks(plan, &mut list);
     cgroups(plan, &mut list);
     namespace_steps(plan, &mut list);
     network(plan, &mut list);
@@ -48,6 +49,19 @@ impl List {
         if !reason.is_empty() {
             let _ = writeln!(self.text, "      {reason}");
         }
+    }
+}
+
+fn hooks(plan: &Plan, list: &mut List) {
+    if plan.hooks.changes.is_empty() && plan.hooks.calls.is_empty() {
+        return;
+    }
+    list.heading("Hooks");
+    for change in &plan.hooks.changes {
+        list.item(&format!("{}: {}", change.plugin, change.change), "part of everything below");
+    }
+    for call in &plan.hooks.calls {
+        list.item(&call.phrase(), &call.terms());
     }
 }
 

@@ -25,6 +25,8 @@ pub mod error;
 pub mod explain;
 /// What the machine and the caller can do.
 pub mod facts;
+/// What hooks changed, and when they are called.
+pub mod hooks;
 /// What is mounted, which nodes and links `/dev` has.
 pub mod mounts;
 /// Which namespaces, in which order.
@@ -70,6 +72,9 @@ pub struct Plan {
     pub time: Option<TimeOffsets>,
     /// What is due when the container is gone.
     pub release: Vec<ReleaseStep>,
+    /// What hooks changed, and when they are called.
+    #[serde(default, skip_serializing_if = "crate::config::is_default")]
+    pub hooks: hooks::HooksPlan,
 }
 
 /// Which container this is and where its things are on the host.

@@ -60,13 +60,23 @@ pub const DEFAULT: [Row; 11] = [
     },
 ];
 
-/// The default policy as part of a plan.
+/// The default policy as part of a plan, with further calls that are refused.
 #[must_use]
-pub fn default_policy() -> SeccompPlan {
+pub fn policy(more: &[String]) -> SeccompPlan {
     let rule = |row: &Row| SeccompRule {
         syscall: row.syscall.to_owned(),
         errno: Some(EPERM),
         arguments: row.argument.into_iter().collect(),
     };
-    SeccompPlan::Deny(DEFAULT.iter().map(rule).collect())
+    SeccompPlan::Deny(DEFAULT.iter().map(rule).chain(refused(more)).collect())
+}
+
+/// These calls and nothing else.
+#[must_use]
+pub fn only(calls: &[String]) -> SeccompPlan {
+    if calls.is_empty() { SeccompPlan::Off } else { SeccompPlan::Deny(refused(calls).collect()) }
+}
+
+fn refused(calls: &[String]) -> impl Iterator<Item = SeccompRule> {
+    calls.iter().map(|call| SeccompRule { syscall: call.clone(), errno: Some(EPERM), arguments: Vec::new() })
 }

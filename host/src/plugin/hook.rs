@@ -120,6 +120,12 @@ impl Hook for HookPlugin {
 }
 
 impl HookPlugin {
+    /// Whether its manifest, which was granted, lets containers write to a share.
+    #[must_use]
+    pub fn may_write(&self, share: &str) -> bool {
+        self.ready.manifest.shares.get(share).is_some_and(|share| share.read_only == Some(false))
+    }
+
     fn call<R>(
         &self,
         name: &'static str,
@@ -131,7 +137,8 @@ impl HookPlugin {
             // What is pure can be repeated, and running a program may not be.
             commands: if pure { Arc::default() } else { Arc::clone(&self.ready.commands) },
             settings: Arc::clone(&self.settings.0),
-            store: if pure { None } else { self.state.clone() },
+            store: self.state.clone(),
+            store_is_fixed: pure,
             ..Scope::default()
         };
         self.ready.call_within(budget, name, scope, &self.progress.0, body)

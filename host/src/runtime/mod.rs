@@ -32,6 +32,8 @@ pub mod foreground;
 mod handover;
 /// Another process of wxc, in a role.
 mod helper;
+/// Hooks that are due: called by a process of their own.
+mod hooks;
 /// The maps of a user namespace.
 mod idmap;
 /// The command's side of a start.

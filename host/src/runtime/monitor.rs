@@ -2,7 +2,7 @@
 //! The process that stays: sets everything up, starts the first process, serves, and takes
 //! everything down again.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,9 +20,10 @@ use super::remains::{self, PATIENCE};
 use super::run_directory::{self, RunDirectory};
 use super::spawn::{self, Attendant};
 use super::state::{Exit, Snapshot, State};
-use super::{devices, handover, message, net};
+use super::{devices, handover, hooks, message, net};
 use crate::config::ids::ContainerId;
 use crate::plan::Plan;
+use crate::plan::hooks::Occasion;
 use crate::sys::clone::Process;
 use crate::sys::{fd, signal};
 
@@ -83,7 +84,7 @@ fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
         Ok(init) => init,
         Err(error) => {
             monitor.set_state(State::Aborting);
-            monitor.undo();
+            monitor.undo(&Occasion::default());
             monitor.let_go();
             report.send(&Report::Failed { error }, &[]);
             return Err(());
@@ -274,12 +275,16 @@ impl Monitor {
 
     /// The container has ended: everything that was made for it goes, and what is due then is done.
     pub(super) fn take_down(&mut self, exit: Exit) {
-        self.undo();
-        if !self.plan().release.is_empty() && !self.handover.runner.is_empty() {
+        let again = self.starts_again(exit);
+        let occasion = hooks::ending(self, exit, again);
+        hooks::afterwards(self, "stop", &occasion);
+        self.undo(&occasion);
+        let due = !self.plan().release.is_empty() || self.plan().hooks.is_due("post-stop");
+        if due && self.has_runner() {
             // Before the lock goes: nobody may start it while its storage is let go of. Whatever
             // goes wrong there is the runner's to tell.
-            let due = if self.starts_again(exit) { "pause" } else { "release" };
-            if let Ok(runner) = self.runner(due, false) {
+            let due = if again { "pause" } else { "release" };
+            if let Ok(runner) = self.runner(&[due, &hooks::words(&occasion)], None, false) {
                 spawn::wait(&runner);
             }
         }
@@ -289,7 +294,10 @@ impl Monitor {
     }
 
     /// Takes back what was made on the host, in reverse order.
-    fn undo(&mut self) {
+    fn undo(&mut self, occasion: &Occasion) {
+        if !self.snapshot.links.is_empty() {
+            hooks::afterwards(self, "network-down", occasion);
+        }
         net::remove(&self.snapshot.links).ok();
         remains::remove_cgroups(&self.snapshot.cgroups);
     }
@@ -303,22 +311,32 @@ impl Monitor {
     /// The container wants to start again: whoever can make plans does that.
     fn again(&self, exit: Exit) {
         if self.starts_again(exit) {
-            self.runner("restart", true).ok();
+            self.runner(&["restart"], None, true).ok();
         }
     }
 
     fn starts_again(&self, exit: Exit) -> bool {
-        exit.reboot && !self.handover.foreground && !self.handover.runner.is_empty()
+        exit.reboot && !self.handover.foreground && self.has_runner()
     }
 
-    fn runner(&self, event: &str, detach: bool) -> Result<Process, RuntimeError> {
+    /// The process that does what is due and needs a plugin. `words` stand behind its own arguments.
+    pub(super) fn runner(
+        &self,
+        words: &[&str],
+        answer: Option<BorrowedFd<'_>>,
+        detach: bool,
+    ) -> Result<Process, RuntimeError> {
         let mut argv = vec![self.handover.program.display().to_string()];
         argv.extend(self.handover.runner.iter().cloned());
-        argv.push(event.to_owned());
+        argv.extend(words.iter().map(|word| (*word).to_owned()));
         let image = Image::Path(&self.handover.program);
-        let fds = [self.memory.as_fd()];
+        let fds: Vec<BorrowedFd<'_>> = std::iter::once(self.memory.as_fd()).chain(answer).collect();
         let environment = &self.handover.environment;
         Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach }.spawn()
+    }
+
+    pub(super) fn has_runner(&self) -> bool {
+        !self.handover.runner.is_empty()
     }
 }
 
@@ -329,11 +347,13 @@ impl Attendant for Monitor {
             let namespace = spawn::namespace_file(child.pid, "net")?;
             self.snapshot.links = net::apply(network, namespace.as_fd())
                 .map_err(|error| RuntimeError::part("connect the network", &error, error.hint()))?;
+            hooks::call(self, "network-up", &hooks::of_init(self, child))?;
         }
         Ok(())
     }
 
     fn ready(&mut self, child: &Process) -> Result<(), RuntimeError> {
+        hooks::call(self, "start-host", &hooks::of_init(self, child))?;
         self.snapshot.init = Some(child.pid.as_raw_nonzero().get());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.snapshot.started = now.ok().map(|since| since.as_secs());

@@ -81,6 +81,9 @@ pub(super) fn start(
     }
 }
 
+/// What [`wait`] says of a process that has done its work.
+pub(super) const SUCCESS: &str = "exit status 0";
+
 /// Waits until a process has ended; its status in words.
 pub(super) fn wait(process: &Process) -> Option<String> {
     let status = rustix::io::retry_on_intr(|| {

@@ -1,4 +1,4 @@
-//! A program of the host, run to its end: no shell, an empty environment, bounded time and output.
+//! A program of the host, run to its end: an environment of its own, bounded time and output.
 
 use std::ffi::OsString;
 use std::io;
@@ -29,6 +29,8 @@ pub struct Invocation<'a> {
     pub program: &'a Path,
     /// Its arguments, the program's own name first.
     pub argv: &'a [OsString],
+    /// Its variables besides `PATH`; nothing of the caller's.
+    pub environment: &'a [(String, String)],
     /// Descriptors that it inherits, under the numbers that they have here.
     pub inherit: &'a [BorrowedFd<'a>],
     pub deadline: Duration,
@@ -101,7 +103,8 @@ fn spawn(invocation: &Invocation<'_>) -> io::Result<Child> {
     if let Some((name, arguments)) = invocation.argv.split_first() {
         command.arg0(name).args(arguments);
     }
-    command.env_clear().env("PATH", PATH).current_dir("/").process_group(0);
+    let own = invocation.environment.iter().map(|(name, value)| (name, value));
+    command.env_clear().env("PATH", PATH).envs(own).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let inherit: Vec<i32> = invocation.inherit.iter().map(|fd| fd.as_raw_fd()).collect();
     let prepare = move || {
@@ -240,7 +243,14 @@ mod tests {
         let argv = ["sh", "-c", script].map(OsString::from);
         let deadline = Duration::from_millis(deadline);
         let program = find("sh").unwrap();
-        let invocation = Invocation { program: &program, argv: &argv, inherit: &[], deadline, capture: 16 };
+        let invocation = Invocation {
+            program: &program,
+            argv: &argv,
+            environment: &[],
+            inherit: &[],
+            deadline,
+            capture: 16,
+        };
         run(&invocation, &|| false).unwrap()
     }
 
@@ -286,7 +296,14 @@ mod tests {
         let argv = ["sleep", "60"].map(OsString::from);
         let program = find("sleep").unwrap();
         let deadline = Duration::from_secs(60);
-        let invocation = Invocation { program: &program, argv: &argv, inherit: &[], deadline, capture: 16 };
+        let invocation = Invocation {
+            program: &program,
+            argv: &argv,
+            environment: &[],
+            inherit: &[],
+            deadline,
+            capture: 16,
+        };
         assert_eq!(run(&invocation, &|| true).unwrap().how, How::Cancelled);
     }
 
@@ -297,8 +314,14 @@ mod tests {
         let argv = ["cat".into(), OsString::from(format!("/proc/self/fd/{}", file.as_raw_fd()))];
         let (program, inherit) = (find("cat").unwrap(), [file.as_fd()]);
         let deadline = Duration::from_secs(10);
-        let invocation =
-            Invocation { program: &program, argv: &argv, inherit: &inherit, deadline, capture: 16 };
+        let invocation = Invocation {
+            program: &program,
+            argv: &argv,
+            environment: &[],
+            inherit: &inherit,
+            deadline,
+            capture: 16,
+        };
         assert_eq!(run(&invocation, &|| false).unwrap().stdout, b"content");
     }
 }

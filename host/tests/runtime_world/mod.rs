@@ -186,6 +186,7 @@ impl World {
             stop: StopPlan { halt: None, reboot: 2, kill: 9, ephemeral: false },
             time: None,
             release: Vec::new(),
+            hooks: wxc::plan::hooks::HooksPlan::default(),
         }
     }
 

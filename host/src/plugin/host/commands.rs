@@ -101,7 +101,14 @@ impl State {
         };
         let inherit: Vec<_> = command.files.iter().map(|file| file.as_fd()).collect();
         let (deadline, capture) = (template.deadline, template.capture);
-        let invocation = Invocation { program: &path, argv: &argv, inherit: &inherit, deadline, capture };
+        let invocation = Invocation {
+            program: &path,
+            argv: &argv,
+            environment: &[],
+            inherit: &inherit,
+            deadline,
+            capture,
+        };
         tracing::debug!(plugin = %self.plugin, ?argv, "running");
         let ended = failpoint::pass("commands.run")
             .and_then(|()| run::run(&invocation, &|| self.progress.cancelled()))

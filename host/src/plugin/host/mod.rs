@@ -73,8 +73,10 @@ pub(super) struct Scope {
     pub(super) commands: Arc<commands::Templates>,
     /// The declared settings, with a value where there is one.
     pub(super) settings: Arc<BTreeMap<String, Option<String>>>,
-    /// Where the plugin's own state is kept, made when it is first written; none in a call that is to be pure.
+    /// Where the plugin's own state is kept, made when it is first written.
     pub(super) store: Option<PathBuf>,
+    /// That state is only read, in a call that has to be repeatable.
+    pub(super) store_is_fixed: bool,
     /// Directories of the host that were asked for and granted.
     pub(super) host_directories: Arc<[String]>,
     /// How documents are fetched, in a call that may.

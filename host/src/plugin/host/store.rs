@@ -26,12 +26,12 @@ impl Host for State {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        Ok(self.store_file(&key).and_then(|(dir, file)| write(&dir, &file, &key, &value)))
+        Ok(self.store_to_change(&key).and_then(|(dir, file)| write(&dir, &file, &key, &value)))
     }
 
     fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        let removed = self.store_file(&key).and_then(|(_, file)| match fs::remove_file(&file) {
+        let removed = self.store_to_change(&key).and_then(|(_, file)| match fs::remove_file(&file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &key, &e)),
             _ => Ok(()),
         });
@@ -48,6 +48,16 @@ impl State {
     fn store_directory(&self) -> Result<PathBuf, Error> {
         let none = || failure(ErrorKind::Denied, "nothing can be kept in this call");
         self.scope.store.clone().ok_or_else(none)
+    }
+
+    fn store_to_change(&self, key: &str) -> Result<(PathBuf, PathBuf), Error> {
+        if self.scope.store_is_fixed {
+            return Err(failure(
+                ErrorKind::Denied,
+                "nothing can be changed in this call, which has to be repeatable",
+            ));
+        }
+        self.store_file(key)
     }
 
     /// The directory, and the file of a key in it. The grammar of keys has no slash and no leading dot.

@@ -45,6 +45,18 @@ impl Cgroups {
         Statistics { memory: self.memory(), cpu: self.cpu(), io: self.io(), tasks: self.tasks() }
     }
 
+    /// Whether a process was killed because memory ran out; not known where the kernel does not count that.
+    #[must_use]
+    pub fn ran_out_of_memory(&self) -> bool {
+        let Some(place) = self.place_of("memory") else { return false };
+        let counted = |name: &str| {
+            let text = std::fs::read_to_string(place.payload.join(name)).ok()?;
+            let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "))?;
+            count.trim().parse::<u64>().ok()
+        };
+        counted("memory.events").or_else(|| counted("memory.oom_control")).is_some_and(|count| count > 0)
+    }
+
     /// The memory alone.
     pub(crate) fn memory(&self) -> Option<MemoryUsage> {
         let place = self.place_of("memory")?;

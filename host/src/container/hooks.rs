@@ -1,0 +1,58 @@
+#![forbid(unsafe_code)]
+//! Hooks: who is asked what, when something happens to a container.
+//!
+//! ```text
+//! attached   wxc.toml and container.toml ──► plugins, each with its wishes, in order
+//! shape      adjust ──► merge ──► the plan is built anew ──► validate
+//! act        at an event: plugins, and programs of the host; what they return to be undone with is written down (ledger)
+//! ```
+//!
+//! The plan carries which calls are due, so that neither a monitor nor whoever runs later has to ask again. A container
+//! without hooks loads nothing and writes nothing.
+
+/// Calling what is due.
+mod act;
+/// Which hooks a container has.
+mod attached;
+/// What a hook is told.
+mod context;
+/// The end of an operation: complete, or not.
+mod ending;
+/// The words of events.
+mod event;
+/// Programs of the host, as LXC runs them.
+mod exec;
+/// What has to be undone.
+mod ledger;
+/// What was called, for people.
+mod log;
+/// Changes of several plugins in one configuration.
+mod merge;
+/// A change in words.
+mod phrase;
+/// From a configuration to a plan that all hooks agreed to.
+mod shape;
+
+use super::Host;
+use crate::config::Container;
+
+pub(crate) use exec::INSIDE;
+
+pub(super) use act::{Happening, act, occur};
+pub(super) use ending::{completed, failed};
+pub(super) use ledger::settle;
+pub(super) use shape::shape;
+
+/// The hooks that a container has, for people: full names of plugins, and `exec` for programs of the host.
+pub(super) fn names(host: &Host, container: &Container) -> Vec<String> {
+    attached::names(host, container)
+}
+
+/// Events whose failure can still end the operation, because it has not happened yet or is taken back.
+const BEFORE_THE_FACT: &[&str] =
+    &["create", "pre-start", "start-host", "network-up", "clone", "rename", "snapshot", "destroy"];
+
+/// Whether a failure of a call at this event can end the operation.
+fn can_abort(event: &str) -> bool {
+    BEFORE_THE_FACT.contains(&event)
+}

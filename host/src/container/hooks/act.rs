@@ -1,0 +1,118 @@
+#![forbid(unsafe_code)]
+//! Calling what is due at an event.
+
+use std::time::{Duration, Instant};
+
+use super::context::{context, interface};
+use super::{event, exec, ledger, log};
+use crate::container::journal::chain;
+use crate::container::{Error, Host, plugins};
+use crate::plan::Plan;
+use crate::plan::hooks::{self as plan, HookCall, HookTarget, Occasion};
+use crate::plugin::Hook as _;
+use crate::plugin::hook::types::{Detail, Ending};
+
+/// What belongs to one event besides the plan.
+#[derive(Debug, Clone)]
+pub(in crate::container) struct Happening {
+    /// Init's process id, while there is one.
+    pub(in crate::container) pid: Option<u32>,
+    pub(in crate::container) detail: Detail,
+    /// What the user gave for hooks.
+    pub(in crate::container) arguments: Vec<String>,
+}
+
+impl Default for Happening {
+    fn default() -> Self {
+        Self { pid: None, detail: Detail::None, arguments: Vec::new() }
+    }
+}
+
+impl Happening {
+    /// From what a monitor knows.
+    pub(in crate::container) fn of(occasion: &Occasion) -> Self {
+        let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+        let ending = |ending: plan::Ending| {
+            Detail::Ending(Ending {
+                code: number(ending.code),
+                signal: number(ending.signal),
+                out_of_memory: ending.out_of_memory,
+                reboot: ending.reboot,
+            })
+        };
+        let detail = occasion.ending.map_or(Detail::None, ending);
+        Self { pid: number(occasion.pid), detail, arguments: Vec::new() }
+    }
+
+    pub(in crate::container) fn detailed(detail: Detail) -> Self {
+        Self { detail, ..Self::default() }
+    }
+}
+
+/// Calls what the plan says is due at an event, in order. What a call returns to be undone with is on disk before
+/// the next one begins.
+///
+/// # Errors
+/// A call failed that may end the operation; those after it were not made.
+pub(in crate::container) fn act(
+    host: &Host,
+    plan: &Plan,
+    event: &str,
+    happening: &Happening,
+) -> Result<(), Error> {
+    for call in plan.hooks.due(event) {
+        let since = Instant::now();
+        let called = match &call.target {
+            HookTarget::Plugin { .. } => plugin(host, plan, call, happening).map(|()| String::new()),
+            HookTarget::Program { line, version } => {
+                let budget = Duration::from_millis(call.budget);
+                exec::run(plan, event, happening, &exec::Program { line, version: *version, budget })
+            }
+        };
+        let failure = called.as_ref().err().map(|error| chain(error));
+        let said = called.as_deref().unwrap_or_default();
+        log::write(plan, &call.phrase(), since.elapsed(), failure.as_deref(), said);
+        match called {
+            Ok(_) => {}
+            Err(error) if call.aborts => return Err(error),
+            Err(error) => host.progress.note(&format!("a hook failed: {}", chain(&error))),
+        }
+    }
+    Ok(())
+}
+
+/// What a monitor asks for. The network has one event for each interface.
+///
+/// # Errors
+/// As [`act`].
+pub(in crate::container) fn occur(
+    host: &Host,
+    plan: &Plan,
+    event: &str,
+    occasion: &Occasion,
+) -> Result<(), Error> {
+    if !matches!(event, "network-up" | "network-down") {
+        return act(host, plan, event, &Happening::of(occasion));
+    }
+    for link in &plan.network.links {
+        let detail = Detail::Network(interface(link, occasion.peers.get(&link.name).cloned()));
+        act(host, plan, event, &Happening { detail, ..Happening::of(occasion) })?;
+    }
+    Ok(())
+}
+
+fn plugin(host: &Host, plan: &Plan, call: &HookCall, happening: &Happening) -> Result<(), Error> {
+    let (HookTarget::Plugin { name, settings }, Some(event)) = (&call.target, event::of(&call.event)) else {
+        return Ok(());
+    };
+    let hook = plugins::load_hook(host, name, Some(&plan.container.directory))?;
+    let context = context(plan, event, happening, settings);
+    let token = hook.act(&context, Duration::from_millis(call.budget))?;
+    match token {
+        // After the fact there is nothing left to be taken back.
+        Some(token) if super::can_abort(&call.event) => {
+            ledger::add(plan, ledger::Entry { plugin: name.clone(), context, token, budget: call.budget })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,117 @@
+#![forbid(unsafe_code)]
+//! From a configuration to a plan that all hooks agreed to: they propose, the host merges and plans, they judge.
+
+use super::act::Happening;
+use super::attached::{self, Wanted};
+use super::context::context;
+use super::event;
+use super::merge::Merge;
+use super::phrase::phrase;
+use crate::config::{Container, Name, edit};
+use crate::container::journal::chain;
+use crate::container::{Error, Host};
+use crate::plan::hooks::{HookChange, HooksPlan};
+use crate::plan::{Plan, Setting};
+use crate::plugin::Hook as _;
+use crate::plugin::hook::types::{Change, Event, Step, Verdict};
+
+/// The plan of a container with what its hooks change at `event`, if none of them objects. `build` makes a plan of a
+/// configuration; it is pure, and so is all that is asked here: a plan can be made without a start.
+///
+/// # Errors
+/// A hook cannot be used, two of them disagree, the result cannot be planned, or one refuses it.
+pub(in crate::container) fn shape(
+    host: &Host,
+    name: &Name,
+    event: Event,
+    container: &Container,
+    build: &dyn Fn(&Container) -> Result<Plan, Error>,
+) -> Result<Plan, Error> {
+    let mut plan = build(container)?;
+    if !attached::any(host, container) {
+        return Ok(plan);
+    }
+    let all = attached::load(host, name, container)?;
+    plan.hooks = told(container)?;
+    let mut merge = Merge::new(host, name, container.clone());
+    for wanted in attached::wanted(&all, event, Step::Adjust) {
+        let hook = wanted.hook;
+        let context = context(&plan, event, &Happening::default(), &hook.settings);
+        match hook.plugin.adjust(&context, wanted.time()) {
+            Ok(patches) => merge.add(hook, patches)?,
+            Err(error) if wanted.aborts => return Err(error.into()),
+            Err(error) => host.progress.note(&format!("a hook was left out: {}", chain(&error))),
+        }
+    }
+    let (merged, changes) = merge.finish();
+    if !changes.is_empty() {
+        plan = build(&merged)?;
+        plan.hooks = told(&merged)?;
+    }
+    for wanted in attached::wanted(&all, event, Step::Validate) {
+        judge(&wanted, &plan, event, &changes)?;
+    }
+    plan.hooks.calls = attached::calls(host, container, &all)?;
+    let owned = |change: &Change| HookChange { plugin: change.plugin.clone(), change: phrase(&change.patch) };
+    plan.hooks.changes = changes.iter().map(owned).collect();
+    Ok(plan)
+}
+
+/// Whoever cannot judge refuses.
+fn judge(wanted: &Wanted<'_>, plan: &Plan, event: Event, changes: &[Change]) -> Result<(), Error> {
+    let hook = wanted.hook;
+    let context = context(plan, event, &Happening::default(), &hook.settings);
+    match hook.plugin.validate(&context, changes, wanted.time())? {
+        Verdict::Accept => Ok(()),
+        Verdict::Refuse(why) => Err(Error::Invalid {
+            message: format!(
+                "{} refuses {} at {}: {why}",
+                hook.name,
+                plan.container.name,
+                event::word(event)
+            ),
+            hint: format!(
+                "`wxc start {} --plan` shows what would run, and `wxc config show` what is configured",
+                plan.container.name
+            ),
+        }),
+    }
+}
+
+/// What hooks are told besides the plan.
+pub(super) fn told(container: &Container) -> Result<HooksPlan, Error> {
+    let unwritable = |why: toml_edit::ser::Error| Error::Invalid {
+        message: format!("the limits cannot be written down for hooks: {why}"),
+        hint: "a path in the configuration may not be UTF-8".into(),
+    };
+    let text = toml_edit::ser::to_string(container).map_err(unwritable)?;
+    let said = edit::said(&text, "container.toml".as_ref())?;
+    let limit = |(key, value): (String, String)| {
+        let key = key.strip_prefix("cgroup.")?.to_owned();
+        // As in TOML: a text in quotes, and a number or a list as it is.
+        let bare = value.parse::<i64>().is_ok() || value.starts_with('[');
+        let value = if bare { value } else { toml_edit::Value::from(value).to_string() };
+        Some(Setting { key, value })
+    };
+    let limits = said.into_iter().filter_map(limit).collect();
+    Ok(HooksPlan { labels: container.labels.clone(), limits, ..HooksPlan::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::toml::parse;
+
+    #[test]
+    fn limits_are_told_as_they_are_written() {
+        let text = "[cgroup]\nmemory.max = \"512M\"\npids.max = 10\nraw = [\"memory.oom.group=1\"]\n[labels]\ntier = \"shop\"\n";
+        let told = told(&parse(text, "x".as_ref()).unwrap()).unwrap();
+        let pairs: Vec<(&str, &str)> =
+            told.limits.iter().map(|l| (l.key.as_str(), l.value.as_str())).collect();
+        assert_eq!(
+            pairs,
+            [("memory.max", "\"512M\""), ("pids.max", "10"), ("raw", "[\"memory.oom.group=1\"]")]
+        );
+        assert_eq!(told.labels["tier"], "shop");
+    }
+}

@@ -1,0 +1,129 @@
+#![forbid(unsafe_code)]
+//! What hooks have to do with a start: what they changed before this plan was built, and when they are called.
+//!
+//! The plan names hooks and events by their words, so that a monitor can tell what is due without a plugin. Whoever calls
+//! them finds in the plan all that they are told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Setting;
+
+/// Everything about hooks; empty for a container that has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksPlan {
+    /// In the order in which they were merged.
+    pub changes: Vec<HookChange>,
+    /// Those of one event in the order in which they are called.
+    pub calls: Vec<HookCall>,
+    /// The container's labels, with what hooks set for this start.
+    pub labels: BTreeMap<String, String>,
+    /// Limits as they are configured, by key below `cgroup`.
+    pub limits: Vec<Setting>,
+}
+
+/// A change of the configuration for this start, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookChange {
+    pub plugin: String,
+    /// In the contract's word for it, and what it sets.
+    pub change: String,
+}
+
+/// One call that is due at an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookCall {
+    /// In the contract's word.
+    pub event: String,
+    pub target: HookTarget,
+    /// A failure ends the operation, at an event that can still be taken back.
+    pub aborts: bool,
+    /// The most time it may take, in milliseconds.
+    pub budget: u64,
+}
+
+/// What is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookTarget {
+    /// A plugin, kept in its place by its grant; with what it is told about this container.
+    Plugin { name: String, settings: BTreeMap<String, String> },
+    /// A line for the host's shell, with all the rights of whoever starts the container; told in LXC's way of this version.
+    Program { line: String, version: u32 },
+}
+
+/// What a monitor knows about an event and the plan does not: it goes to the process that calls what is due.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Occasion {
+    /// Init, as the host sees it.
+    pub pid: Option<i32>,
+    pub ending: Option<Ending>,
+    /// The host's ends of network interfaces, by the name inside.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// How init ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub out_of_memory: bool,
+    /// It starts again.
+    pub reboot: bool,
+}
+
+impl HooksPlan {
+    /// What is due at an event.
+    pub fn due<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a HookCall> {
+        self.calls.iter().filter(move |call| call.event == event)
+    }
+
+    /// Whether anything is.
+    #[must_use]
+    pub fn is_due(&self, event: &str) -> bool {
+        self.due(event).next().is_some()
+    }
+}
+
+impl HookCall {
+    /// As people read it.
+    #[must_use]
+    pub fn phrase(&self) -> String {
+        match &self.target {
+            HookTarget::Plugin { name, .. } => format!("{}: call {name}", self.event),
+            HookTarget::Program { line, .. } => format!("{}: run {line} (unconfined)", self.event),
+        }
+    }
+
+    /// How it is kept in bounds.
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let failure = if self.aborts { "a failure ends the operation" } else { "a failure is reported" };
+        format!("at most {} ms; {failure}", self.budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_told_by_the_event_alone() {
+        let call = |event: &str, line: &str| HookCall {
+            event: event.into(),
+            target: HookTarget::Program { line: line.into(), version: 0 },
+            aborts: true,
+            budget: 10,
+        };
+        let plan = HooksPlan {
+            calls: vec![call("stop", "a"), call("pre-start", "b"), call("stop", "c")],
+            ..HooksPlan::default()
+        };
+        let due: Vec<String> = plan.due("stop").map(HookCall::phrase).collect();
+        assert_eq!(due, ["stop: run a (unconfined)", "stop: run c (unconfined)"]);
+        assert!(plan.is_due("pre-start") && !plan.is_due("post-stop"));
+    }
+}

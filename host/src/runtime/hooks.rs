@@ -1,0 +1,68 @@
+#![forbid(unsafe_code)]
+//! Hooks that are due while a monitor is there: a short-lived process calls them, because plugins are never called in a
+//! monitor. Whether anything is due stands in the plan; where nothing is, no process is made.
+
+use std::os::fd::AsFd as _;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::RuntimeError;
+use super::monitor::Monitor;
+use super::spawn;
+use super::state::Exit;
+use crate::plan::hooks::{Ending, Occasion};
+use crate::sys::clone::Process;
+
+/// Most bytes of an answer.
+const LONGEST: usize = 16 << 10;
+
+/// What is known when init is there.
+pub(super) fn of_init(monitor: &Monitor, init: &Process) -> Occasion {
+    Occasion { pid: Some(init.pid.as_raw_nonzero().get()), peers: peers(monitor), ..Occasion::default() }
+}
+
+/// What is known when it is gone and its cgroups are not.
+pub(super) fn ending(monitor: &Monitor, exit: Exit, reboot: bool) -> Occasion {
+    let out_of_memory = monitor.snapshot.cgroups.ran_out_of_memory();
+    let ending = Ending { code: exit.code, signal: exit.signal, out_of_memory, reboot };
+    Occasion { pid: monitor.snapshot.init, ending: Some(ending), peers: peers(monitor) }
+}
+
+fn peers(monitor: &Monitor) -> std::collections::BTreeMap<String, String> {
+    monitor.snapshot.links.iter().map(|link| (link.inside.clone(), link.name.clone())).collect()
+}
+
+/// The same as a word of a command line.
+pub(super) fn words(occasion: &Occasion) -> String {
+    serde_json::to_string(occasion).unwrap_or_default()
+}
+
+/// Has the hooks of an event called; returns when they have ended.
+///
+/// # Errors
+/// One failed that may end the operation.
+pub(super) fn call(monitor: &Monitor, event: &str, occasion: &Occasion) -> Result<(), RuntimeError> {
+    if !monitor.plan().hooks.is_due(event) || !monitor.has_runner() {
+        return Ok(());
+    }
+    let what = || format!("go on after {event}");
+    let answer = memfd_create("wxc-hooks", MemfdFlags::CLOEXEC)
+        .map_err(|error| RuntimeError::system("make room for the answer of hooks", error))?;
+    let runner = monitor.runner(&[event, &words(occasion)], Some(answer.as_fd()), false)?;
+    let how = spawn::wait(&runner).unwrap_or_else(|| "an unknown cause".to_owned());
+    if how == spawn::SUCCESS {
+        return Ok(());
+    }
+    let mut text = vec![0; LONGEST];
+    let length = rustix::io::pread(&answer, &mut text, 0).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[..length]).into_owned();
+    let message = if text.is_empty() { format!("the process that calls hooks ended by {how}") } else { text };
+    Err(RuntimeError::Part { what: what(), message, hint: None })
+}
+
+/// The same after the fact: what fails is in the hooks' log.
+pub(super) fn afterwards(monitor: &Monitor, event: &str, occasion: &Occasion) {
+    if let Err(error) = call(monitor, event, occasion) {
+        tracing::warn!(event, "hooks: {error}");
+    }
+}

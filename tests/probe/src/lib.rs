@@ -1,0 +1,169 @@
+//! A hook that does what its settings for a container say: it changes, judges and acts, and misbehaves where that is asked for.
+//! Never to be used.
+//!
+//! `change-N = "CASE A B"` is a change, `judge = "refuse"` a verdict, and `at-EVENT = "WORD"` what it does at an event. It keeps what it
+//! was called for, in order.
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "generated component glue")]
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/hook"],
+        world: "wxc:hook/hook-plugin",
+        generate_all,
+    });
+    export!(Probe with_types_in self);
+    use super::Probe;
+}
+
+use bindings::exports::wxc::hook::hook::Guest;
+use bindings::wxc::hook::types::{
+    Change, Context, Detail, Device, Event, Mount, MountSource, OnFailure, Patch, Step, Subscription, Verdict,
+};
+use bindings::wxc::host::types::{Error, ErrorKind, Pair};
+use bindings::wxc::host::{log, store};
+
+struct Probe;
+
+const EVENTS: [(Event, &str); 16] = [
+    (Event::Create, "create"),
+    (Event::PreStart, "pre-start"),
+    (Event::NetworkUp, "network-up"),
+    (Event::StartHost, "start-host"),
+    (Event::Started, "started"),
+    (Event::Stop, "stop"),
+    (Event::NetworkDown, "network-down"),
+    (Event::PostStop, "post-stop"),
+    (Event::Failed, "failed"),
+    (Event::Freeze, "freeze"),
+    (Event::Thaw, "thaw"),
+    (Event::Snapshot, "snapshot"),
+    (Event::Restore, "restore"),
+    (Event::Clone, "clone"),
+    (Event::Rename, "rename"),
+    (Event::Destroy, "destroy"),
+];
+
+impl Guest for Probe {
+    fn subscribe() -> Result<Vec<Subscription>, Error> {
+        let wish = |event, step| Subscription { event, step, order: 0, on_failure: OnFailure::Abort, budget: 300 };
+        let mut wishes: Vec<Subscription> = EVENTS.iter().map(|(event, _)| wish(*event, Step::Act)).collect();
+        wishes.extend([wish(Event::PreStart, Step::Adjust), wish(Event::PreStart, Step::Validate)]);
+        Ok(wishes)
+    }
+
+    fn adjust(context: Context) -> Result<Vec<Patch>, Error> {
+        // What has to be repeatable must not leave anything.
+        if store::set("adjusted", b"1").is_ok() {
+            return Err(failed("adjust could write"));
+        }
+        let changes = context.container.settings.iter().filter(|s| s.name.starts_with("change-"));
+        let mut patches = Vec::new();
+        for change in changes {
+            match change.value.as_str() {
+                "flood" => patches.extend((0..100_000).map(|n| Patch::RemoveVariable(format!("V{n}")))),
+                other => {
+                    misbehave(other)?;
+                    patches.push(patch(other)?);
+                }
+            }
+        }
+        Ok(patches)
+    }
+
+    fn validate(context: Context, changes: Vec<Change>) -> Result<Verdict, Error> {
+        let Some(word) = setting(&context, "judge") else { return Ok(Verdict::Accept) };
+        misbehave(word)?;
+        let who: Vec<&str> = changes.iter().map(|change| change.plugin.as_str()).collect();
+        Ok(Verdict::Refuse(format!("{} changes by {}\u{1b}[2J", changes.len(), who.join(" and "))))
+    }
+
+    fn act(context: Context) -> Result<Option<Vec<u8>>, Error> {
+        let word = EVENTS.iter().find(|(event, _)| *event == context.event).map_or("", |(_, word)| *word);
+        remember("called", &format!("{word}{}", told(&context)))?;
+        match setting(&context, &format!("at-{word}")) {
+            None => Ok(None),
+            Some("token") => Ok(Some(word.as_bytes().to_vec())),
+            Some(other) => misbehave(other).map(|()| None),
+        }
+    }
+
+    fn undo(context: Context, token: Vec<u8>) -> Result<(), Error> {
+        if let Some(word) = setting(&context, "undo") {
+            misbehave(word)?;
+        }
+        remember("undone", &String::from_utf8_lossy(&token))
+    }
+}
+
+fn failed(message: &str) -> Error {
+    Error { kind: ErrorKind::Failed, message: message.to_owned() }
+}
+
+fn setting<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
+    let settings = &context.container.settings;
+    settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+}
+
+/// What the event brought along.
+fn told(context: &Context) -> String {
+    match &context.detail {
+        Detail::None => String::new(),
+        Detail::Ending(e) => format!("({:?} {:?} {})", e.code, e.signal, e.reboot),
+        Detail::Failure(failure) => format!("({})", failure.message.replace(' ', "_")),
+        Detail::Network(link) => format!("({} {})", link.name, link.peer.is_some()),
+        Detail::Origin(name) | Detail::Snapshot(name) => format!("({name})"),
+        Detail::Keys(keys) => format!("({})", keys.join(",")),
+    }
+}
+
+fn remember(key: &str, word: &str) -> Result<(), Error> {
+    let mut all = store::get(key)?.unwrap_or_default();
+    all.extend_from_slice(word.as_bytes());
+    all.push(b' ');
+    store::set(key, &all)
+}
+
+fn misbehave(word: &str) -> Result<(), Error> {
+    match word {
+        "fail" => Err(failed("on purpose")),
+        "trap" => panic!("on purpose"),
+        "loop" => loop {
+            core::hint::black_box(word);
+        },
+        "shout" => {
+            for n in 0..100_000 {
+                log::emit(log::Level::Info, &format!("line {n}"));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn patch(words: &str) -> Result<Patch, Error> {
+    let mut words = words.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default().to_owned();
+    let case = word();
+    let (a, b) = (word(), word());
+    let pair = Pair { name: a.clone(), value: b.clone() };
+    let mount = |source| Patch::AddMount(Mount { source, target: a.clone(), options: vec!["noexec".into()] });
+    Ok(match case.as_str() {
+        "set-variable" => Patch::SetVariable(pair),
+        "remove-variable" => Patch::RemoveVariable(a),
+        "add-memory" => mount(MountSource::Memory(b.parse().unwrap_or_default())),
+        "add-share" => mount(MountSource::Share(b)),
+        "remove-mount" => Patch::RemoveMount(a),
+        "add-device" => Patch::AddDevice(Device { name: a, read: true, write: true }),
+        "remove-device" => Patch::RemoveDevice(a),
+        "set-limit" => Patch::SetLimit(pair),
+        "set-sysctl" => Patch::SetSysctl(pair),
+        "set-hostname" => Patch::SetHostname(a),
+        "drop-capability" => Patch::DropCapability(a),
+        "deny-syscall" => Patch::DenySyscall(a),
+        "set-label" => Patch::SetLabel(pair),
+        "set-key" => Patch::SetKey(pair),
+        "add-address" => Patch::AddAddress((a, b)),
+        _ => return Err(failed(&format!("there is no change {case}"))),
+    })
+}

@@ -1,0 +1,421 @@
+//! Hooks: they change, judge and act within their grants, what they did is undone, and a bad one costs its budget and no more.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use wxc_tests::{Env, Run, guest, needs, root, until};
+
+/// The module of the probe is built in one place.
+static BUILD: Mutex<()> = Mutex::new(());
+
+/// A world with probes: hooks that do what their settings for a container say. Each has a name of its own, because grants
+/// are the machine's.
+struct World {
+    env: Env,
+    probes: Vec<String>,
+}
+
+impl World {
+    fn new(probes: &[&str]) -> Self {
+        let env = Env::new();
+        let world = Self { probes: probes.iter().map(|probe| format!("hook-{probe}")).collect(), env };
+        fs::create_dir(world.folder()).unwrap();
+        let source = root().join("tests/probe");
+        for probe in &world.probes {
+            let manifest = world.env.file(&format!("{probe}.toml"));
+            let text = fs::read_to_string(source.join("plugin.toml")).unwrap();
+            fs::write(&manifest, text.replace("\"hook-probe\"", &format!("\"{probe}\""))).unwrap();
+            let _guard = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let component = world.folder().join(probe).with_extension("wasm");
+            guest::built(&source, "hook_probe", &manifest, &component);
+        }
+        for probe in &world.probes {
+            world.wxc(&["plugin", "grant", probe]).ok();
+        }
+        world
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.env.file("plugins")
+    }
+
+    fn wxc(&self, words: &[&str]) -> Run {
+        self.env.wxc(words).env("WXC_PLUGIN_DIR", self.folder())
+    }
+
+    /// Attaches a probe to a container, with settings.
+    fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
+        self.wxc(&["config", "set", name, &format!("hooks.{probe}.enabled"), "true"]).ok();
+        for (key, value) in settings {
+            self.wxc(&["config", "set", name, &format!("hooks.{probe}.settings.{key}"), value]).ok();
+        }
+    }
+
+    /// What a probe kept under a key.
+    fn kept(&self, name: &str, probe: &str, key: &str) -> String {
+        let file = self.env.container(name).join(".plugin-state").join(format!("hook-{probe}")).join(key);
+        fs::read_to_string(file).unwrap_or_default().trim().to_owned()
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.env.container(name).join("hooks.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for probe in &self.probes {
+            let mut revoke = self.wxc(&["plugin", "revoke", probe]).into_command();
+            let _revoked = revoke.output();
+        }
+    }
+}
+
+#[test]
+fn variables_come_from_a_hook_and_the_plan_says_whose_they_are() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.configure("[hooks.environment.settings]\nTIER = \"all\"\nLANG = \"de\"\n");
+    env.busybox("web", &[]);
+    env.wxc(["config", "set", "web", "hooks.environment.settings.LANG", "C.UTF-8"]).ok();
+    let plan = env.wxc(["start", "web", "--plan"]).ok();
+    assert!(plan.contains("hook-environment: set-variable LANG=C.UTF-8"), "{plan}");
+    let json: serde_json::Value =
+        serde_json::from_str(&env.wxc(["start", "web", "--plan", "--json"]).ok()).unwrap();
+    let changes = json["hooks"]["changes"].as_array().unwrap();
+    assert!(
+        changes.iter().all(|change| change["plugin"] == "hook-environment") && changes.len() == 2,
+        "{json}"
+    );
+    assert_eq!(env.state("web"), "STOPPED");
+    env.wxc(["start", "web"]).ok();
+    let all = env.inside("web", "tr '\\0' '\\n' < /proc/1/environ");
+    assert!(all.contains("LANG=C.UTF-8") && all.contains("TIER=all"), "{all}");
+    assert!(env.wxc(["info", "web"]).ok().contains("hook-environment"));
+    // Nothing of it is in the file.
+    env.wxc(["stop", "-k", "web"]).ok();
+    env.wxc(["config", "set", "web", "hooks.environment.enabled", "false"]).ok();
+    let plan = env.wxc(["start", "web", "--plan"]).ok();
+    assert!(!plan.contains("TIER"), "{plan}");
+}
+
+#[test]
+fn a_hook_that_is_not_there_or_not_granted_is_told_with_what_to_do() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["ungranted"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "nosuch", &[]);
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("no hook plugin \"hook-nosuch\""), "{said}");
+    world.wxc(&["config", "unset", "web", "hooks.nosuch"]).ok();
+    world.wxc(&["plugin", "revoke", "hook-ungranted"]).ok();
+    world.attach("web", "ungranted", &[]);
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("wxc plugin grant hook-ungranted"), "{said}");
+    assert_eq!(world.env.state("web"), "STOPPED");
+}
+
+#[test]
+fn the_policy_judges_what_runs_and_a_label_says_why() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.configure("[hooks.policy]\n[plugins.hook-policy]\nmemory-limit = true\n");
+    env.busybox("web", &["--privileged"]);
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("hook-policy") && said.contains("privileged-for"), "{said}");
+    env.wxc(["config", "set", "web", "labels.privileged-for", "the test"]).ok();
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("no limit of memory"), "{said}");
+    env.wxc(["start", "web", "-s", "cgroup.memory.max=64M"]).ok();
+    assert_eq!(env.state("web"), "RUNNING");
+}
+
+#[test]
+fn every_kind_of_change_arrives_and_the_rest_cannot_be_had() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["changes"]);
+    let env = &world.env;
+    let (data, desk) = (env.file("data"), env.file("desk"));
+    for directory in [&data, &desk] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::write(data.join("file"), "shown").unwrap();
+    let shares =
+        format!("[shares.hook-changes]\ndata = \"{}\"\ndesk = \"{}\"\n", data.display(), desk.display());
+    env.configure(&shares);
+    env.busybox("web", &[]);
+    world.attach(
+        "web",
+        "changes",
+        &[
+            ("change-1", "set-variable GREETING hello there"),
+            ("change-2", "add-share /mnt/data data"),
+            ("change-3", "add-share /mnt/desk desk"),
+            ("change-4", "add-memory /mnt/memory 65536"),
+            ("change-5", "set-limit pids.max 100"),
+            ("change-6", "set-hostname elsewhere"),
+            ("change-7", "drop-capability net_raw"),
+            ("change-8", "deny-syscall mkdir"),
+            ("change-9", "set-sysctl net.ipv4.ip_forward 1"),
+            ("change-a", "set-key security.no-new-privileges true"),
+            ("change-b", "set-label tier shop"),
+        ],
+    );
+    world.wxc(&["start", "web"]).ok();
+    assert_eq!(env.inside("web", "hostname; cat /mnt/data/file"), "elsewhere\nshown");
+    assert_eq!(env.inside("web", "echo x > /mnt/data/new 2>/dev/null || echo read-only"), "read-only");
+    assert_eq!(env.inside("web", "echo x > /mnt/desk/new && cat /mnt/desk/new"), "x");
+    assert_eq!(fs::read_to_string(desk.join("new")).unwrap().trim(), "x");
+    assert!(env.inside("web", "df -k /mnt/memory | tail -1").contains(" 64 "));
+    assert_eq!(env.inside("web", "cat /proc/sys/net/ipv4/ip_forward"), "1");
+    assert!(env.inside("web", "tr '\\0' '\\n' < /proc/1/environ").contains("GREETING=hello there"));
+    assert!(env.inside("web", "grep NoNewPrivs /proc/1/status").ends_with('1'));
+    world.wxc(&["stop", "-k", "web"]).ok();
+
+    // What no hook may have, each with a sentence that names it.
+    for (change, word) in [
+        ("set-key mounts.0.source \"/etc\"", "no hook may set this key"),
+        ("set-limit raw [\"a=b\"]", "hooks set no such limit"),
+        ("set-limit memory.max 64M", "written as in TOML"),
+        ("add-share /mnt/x nowhere", "[shares.nowhere]"),
+        ("remove-mount /proc", "those that wxc makes itself stay"),
+        ("add-address eth0 10.0.0.1/24", "add-address"),
+        ("set-hostname not_a_name", "not a host name"),
+        ("set-sysctl kernel.panic 1", "belongs to the whole host"),
+        ("set-key init.user 5", "init.user"),
+        ("flood", "more than 1000 changes"),
+    ] {
+        world.wxc(&["config", "set", "web", "hooks.changes.settings.change-1", change]).ok();
+        let said = world.wxc(&["start", "web"]).fails(1);
+        assert!(said.contains("hook-changes") && said.contains(word), "{change}: {said}");
+        assert_eq!(env.state("web"), "STOPPED");
+    }
+}
+
+#[test]
+fn two_hooks_that_disagree_are_both_named_and_two_that_agree_are_not() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["first", "second"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "first", &[("change-1", "set-variable A 1")]);
+    world.attach("web", "second", &[("change-1", "set-variable A 2")]);
+    let said = world.wxc(&["start", "web"]).fails(1);
+    for word in ["hook-first", "hook-second", "the variable A", "A=1", "A=2"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    world.wxc(&["config", "set", "web", "hooks.second.settings.change-1", "set-variable A 1"]).ok();
+    // Who judges sees whose each change is, and cannot draw on the terminal.
+    world.wxc(&["config", "set", "web", "hooks.first.settings.judge", "refuse"]).ok();
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("2 changes by hook-first and hook-second"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    world.wxc(&["config", "unset", "web", "hooks.first.settings.judge"]).ok();
+    world.wxc(&["start", "web"]).ok();
+    // The administrator's order is stronger than the plugin's, which is by name here.
+    world.wxc(&["stop", "-k", "web"]).ok();
+    world.wxc(&["config", "set", "web", "hooks.second.order", "-1"]).ok();
+    let plan = world.wxc(&["start", "web", "--plan"]).ok();
+    let at = |word: &str| plan.find(word).unwrap_or_else(|| panic!("{word}: {plan}"));
+    assert!(at("pre-start: call hook-second") < at("pre-start: call hook-first"), "{plan}");
+}
+
+#[test]
+fn events_of_a_life_come_in_order() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["life"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "life", &[("at-pre-start", "token")]);
+    world.wxc(&["start", "web"]).ok();
+    assert_eq!(world.kept("web", "life", "called"), "pre-start start-host started");
+    // Complete: nothing is undone any more.
+    assert!(!world.env.container("web").join("hooks-to-undo.json").exists());
+    world.wxc(&["stop", "-k", "web"]).ok();
+    let ended = "(None Some(9) false)";
+    assert_eq!(
+        world.kept("web", "life", "called"),
+        format!("pre-start start-host started stop{ended} post-stop{ended}")
+    );
+    assert_eq!(world.kept("web", "life", "undone"), "");
+    let log = world.log("web");
+    assert!(log.contains("pre-start: call hook-life") && log.contains("post-stop: call hook-life"), "{log}");
+}
+
+#[test]
+fn what_was_done_is_undone_once_and_backwards_when_a_later_step_fails() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["undo"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "undo", &[("at-pre-start", "token"), ("at-start-host", "fail")]);
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("hook-undo") && said.contains("on purpose"), "{said}");
+    assert_eq!(world.env.state("web"), "STOPPED");
+    assert_eq!(world.kept("web", "undo", "undone"), "pre-start");
+    let called = world.kept("web", "undo", "called");
+    assert!(called.starts_with("pre-start start-host failed("), "{called}");
+
+    // A step of wxc's own that fails, with two to be undone.
+    world.wxc(&["config", "set", "web", "hooks.undo.settings.at-start-host", "token"]).ok();
+    world.wxc(&["start", "web", "--", "/no/such/program"]).fails(1);
+    assert_eq!(world.kept("web", "undo", "undone"), "pre-start start-host pre-start");
+    assert!(!world.env.container("web").join("hooks-to-undo.json").exists());
+    // One that cannot be undone is told, and keeps nobody from starting.
+    world.wxc(&["config", "set", "web", "hooks.undo.settings.undo", "trap"]).ok();
+    let said = world.wxc(&["start", "web", "--", "/no/such/program"]).fails(1);
+    assert!(said.contains("could not be undone"), "{said}");
+    world.wxc(&["start", "web"]).ok();
+}
+
+#[test]
+fn what_a_killed_start_left_is_undone_by_the_next_command() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["killed"]);
+    world.env.busybox("web", &[]);
+    let stuck = world.env.file("stuck");
+    world.attach("web", "killed", &[("at-pre-start", "token")]);
+    world.env.configure("[hooks.exec]\nenabled = true\n");
+    let line = format!("touch {}; sleep 60 #", stuck.display());
+    world.wxc(&["config", "set", "web", "hooks.exec.pre-start", &format!("[\"{line}\"]")]).ok();
+    world.wxc(&["config", "set", "web", "hooks.exec.timeout", "60s"]).ok();
+    let mut start = world.wxc(&["start", "web"]).spawn();
+    until("the program runs", 30, || stuck.exists().then_some(()));
+    assert!(world.env.container("web").join("hooks-to-undo.json").exists());
+    start.kill().unwrap();
+    start.wait().unwrap();
+    assert_eq!(world.kept("web", "killed", "undone"), "");
+    world.wxc(&["config", "unset", "web", "hooks.exec"]).ok();
+    assert_eq!(world.kept("web", "killed", "undone"), "pre-start");
+    world.wxc(&["start", "web"]).ok();
+    assert_eq!(world.kept("web", "killed", "undone"), "pre-start");
+}
+
+#[test]
+fn a_hostile_hook_costs_its_budget_and_no_more() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["hostile"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "hostile", &[]);
+    let set = |key: &str, word: &str| {
+        world.wxc(&["config", "set", "web", &format!("hooks.hostile.settings.{key}"), word]).ok();
+    };
+    // Before the fact it ends the start, after it nothing.
+    for (word, said) in [("loop", "time"), ("trap", "crashed"), ("fail", "on purpose")] {
+        for (key, call) in
+            [("change-1", "adjust"), ("judge", "validate"), ("at-pre-start", "act"), ("at-start-host", "act")]
+        {
+            set(key, word);
+            let since = std::time::Instant::now();
+            let told = world.wxc(&["start", "web"]).fails(1);
+            assert!(since.elapsed().as_secs() < 10, "{key} {word}");
+            assert!(
+                told.contains("hook-hostile") && told.contains(call) && told.contains(said),
+                "{key} {word}: {told}"
+            );
+            assert_eq!(world.env.state("web"), "STOPPED");
+            world.wxc(&["config", "unset", "web", &format!("hooks.hostile.settings.{key}")]).ok();
+        }
+        for key in ["at-started", "at-stop", "at-post-stop"] {
+            set(key, word);
+        }
+        world.wxc(&["start", "web"]).ok();
+        world.wxc(&["stop", "-k", "web"]).ok();
+        assert_eq!(world.env.state("web"), "STOPPED");
+        let log = world.log("web");
+        for event in ["started", "stop", "post-stop"] {
+            let line = log.lines().rfind(|line| line.contains(&format!(" {event}: "))).unwrap_or_default();
+            assert!(line.contains("failed") && line.contains(said), "{event} {word}: {log}");
+            world.wxc(&["config", "unset", "web", &format!("hooks.hostile.settings.at-{event}")]).ok();
+        }
+    }
+    set("at-pre-start", "shout");
+    world.wxc(&["start", "web"]).ok();
+}
+
+#[test]
+fn programs_of_the_host_run_as_with_lxc_where_the_administrator_allows_it() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("web", &[]);
+    let out = env.file("out");
+    let program = env.file("hook.sh");
+    let script = "#!/bin/sh\necho \"$# $* type=$LXC_HOOK_TYPE name=$LXC_NAME pid=${LXC_PID:+yes} target=$LXC_TARGET secret=$SECRET\" >> \"$1\"\necho said\necho complained >&2\n";
+    fs::write(&program, script).unwrap();
+    let line = format!("[\"sh {} {}\"]", program.display(), out.display());
+    for point in ["pre-start", "start-host", "stop", "post-stop"] {
+        env.wxc(["config", "set", "web", &format!("hooks.exec.{point}"), &line]).ok();
+    }
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("administrator does not allow") && said.contains("wxc.toml"), "{said}");
+    assert!(!out.exists());
+
+    env.configure("[hooks.exec]\nenabled = true\n");
+    let plan = env.wxc(["start", "web", "--plan"]).ok();
+    assert!(plan.contains("(unconfined)") && !out.exists(), "{plan}");
+    assert!(env.wxc(["info", "web"]).ok().contains("exec (unconfined)"));
+    assert!(env.wxc(["plugin", "list"]).ok().contains("UNCONFINED"));
+    env.wxc(["start", "web"]).env("SECRET", "x").ok();
+    env.wxc(["stop", "-k", "web"]).ok();
+    let file = out.display().to_string();
+    let lines: Vec<String> =
+        fs::read_to_string(&out).unwrap().lines().map(|line| line.replace(&file, "FILE")).collect();
+    assert_eq!(
+        lines,
+        [
+            "4 FILE web lxc pre-start type= name=web pid= target= secret=",
+            "4 FILE web lxc start-host type= name=web pid=yes target= secret=",
+            "4 FILE web lxc stop type= name=web pid=yes target=stop secret=",
+            "4 FILE web lxc post-stop type= name=web pid=yes target=stop secret=",
+        ]
+    );
+    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
+    assert!(log.contains("    said\n    complained\n"), "{log}");
+
+    fs::remove_file(&out).unwrap();
+    env.wxc(["config", "set", "web", "hooks.exec.version", "1"]).ok();
+    env.wxc(["start", "web"]).ok();
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.starts_with(&format!("1 {file} type=pre-start name=web")), "{text}");
+}
+
+#[test]
+fn a_program_that_fails_or_hangs_is_ended_with_all_it_started_and_cannot_order_its_own_container() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.busybox("web", &[]);
+    env.configure("[hooks.exec]\nenabled = true\n");
+    let pids = env.file("pids");
+    let hang = format!("sleep 300 & echo $! > {}; sleep 300;", pids.display());
+    let set = |line: &str| {
+        env.wxc(["config", "set", "web", "hooks.exec.start-host", &serde_json::json!([line]).to_string()])
+            .ok();
+    };
+    env.wxc(["config", "set", "web", "hooks.exec.timeout", "500ms"]).ok();
+    set(&hang);
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("start-host") && said.contains("500 ms"), "{said}");
+    let pid = fs::read_to_string(&pids).unwrap();
+    until("what it left is gone", 10, || (!Path::new("/proc").join(pid.trim()).exists()).then_some(()));
+    assert_eq!(env.state("web"), "STOPPED");
+
+    set("echo this is why; exit 3 #");
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("exit code 3: this is why"), "{said}");
+
+    // Its own container is locked by the start that waits for it.
+    env.wxc(["config", "set", "web", "hooks.exec.timeout", "20s"]).ok();
+    let out = env.file("out");
+    let wxc = wxc_tests::env::wxc().display();
+    let path = env.path().display().to_string();
+    let run = env.run_dir().display().to_string();
+    let own = format!(
+        "WXC_RUN_DIR={run} {wxc} -P {path} stop -k web > {0} 2>&1; WXC_RUN_DIR={run} {wxc} -P {path} destroy -f web >> {0} 2>&1; true #",
+        out.display()
+    );
+    set(&own);
+    let since = std::time::Instant::now();
+    env.wxc(["start", "web"]).ok();
+    assert!(since.elapsed().as_secs() < 15);
+    let text = fs::read_to_string(&out).unwrap();
+    assert_eq!(text.matches("from a hook of web").count(), 2, "{text}");
+    assert_eq!(env.state("web"), "RUNNING");
+}
