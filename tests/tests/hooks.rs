@@ -290,6 +290,60 @@ fn what_a_killed_start_left_is_undone_by_the_next_command() {
 }
 
 #[test]
+fn what_happens_outside_a_start_is_told_and_can_be_refused_before_the_fact() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["outside"]);
+    let env = &world.env;
+    env.configure("[hooks.outside]\n");
+    let tree = wxc_tests::fixtures::busybox().to_str().unwrap();
+    world.wxc(&["create", "web", "-t", "local", "--", "--directory", tree]).ok();
+    assert_eq!(world.kept("web", "outside", "called"), "create");
+    world.wxc(&["start", "web"]).ok();
+    world.wxc(&["freeze", "web"]).ok();
+    world.wxc(&["unfreeze", "web"]).ok();
+    assert!(world.kept("web", "outside", "called").ends_with("started freeze thaw"));
+    world.wxc(&["stop", "-k", "web"]).ok();
+    world.wxc(&["snapshot", "web", "s1"]).ok();
+    world.wxc(&["snapshot", "web", "-r", "s1"]).ok();
+    assert!(world.kept("web", "outside", "called").ends_with("snapshot(s1) restore(s1)"));
+    world.wxc(&["copy", "-R", "web", "www"]).ok();
+    assert!(world.kept("www", "outside", "called").ends_with("rename(web)"));
+    world.wxc(&["copy", "www", "again"]).ok();
+    assert_eq!(world.kept("again", "outside", "called"), "clone(www)");
+
+    let set = |key: &str, word: &str| {
+        world.wxc(&["config", "set", "www", &format!("hooks.outside.settings.{key}"), word]).ok();
+    };
+    set("at-clone", "fail");
+    let said = world.wxc(&["copy", "www", "bad"]).fails(1);
+    assert!(said.contains("on purpose"), "{said}");
+    assert!(!env.container("bad").exists());
+    set("at-snapshot", "trap");
+    let said = world.wxc(&["snapshot", "www", "s2"]).fails(1);
+    assert!(said.contains("hook-outside") && !env.container("www").join("snaps/s2").exists(), "{said}");
+    set("at-rename", "fail");
+    // After the fact: it has its new name whatever the hook says.
+    world.wxc(&["copy", "-R", "www", "web"]).ok();
+    world.wxc(&["config", "set", "web", "hooks.outside.settings.at-destroy", "fail"]).ok();
+    for words in [&["destroy", "-s", "web"][..], &["destroy", "-s", "-f", "web"]] {
+        let said = world.wxc(words).fails(1);
+        assert!(said.contains("on purpose"), "{said}");
+        assert_eq!(env.state("web"), "STOPPED");
+    }
+    // Without its plugin nobody can be asked, and with force nobody is.
+    let said = env.wxc(["destroy", "-s", "web"]).fails(1);
+    assert!(said.contains("no hook plugin"), "{said}");
+    env.wxc(["destroy", "-s", "-f", "web"]).ok();
+    assert!(!env.container("web").exists());
+    // An ephemeral one goes with its stop, and its hooks hear of that.
+    world.wxc(&["create", "short", "-s", "ephemeral=true", "-t", "local", "--", "--directory", tree]).ok();
+    world.wxc(&["config", "set", "short", "hooks.outside.settings.at-destroy", "fail"]).ok();
+    world.wxc(&["start", "short"]).ok();
+    world.wxc(&["stop", "-k", "short"]).ok();
+    assert!(!env.container("short").exists());
+}
+
+#[test]
 fn a_hostile_hook_costs_its_budget_and_no_more() {
     needs!(root, userns, busybox, cgroups, wasm_target);
     let world = World::new(&["hostile"]);
@@ -369,6 +423,22 @@ fn programs_of_the_host_run_as_with_lxc_where_the_administrator_allows_it() {
     );
     let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
     assert!(log.contains("    said\n    complained\n"), "{log}");
+
+    env.wxc([
+        "config",
+        "set",
+        "web",
+        "hooks.exec.clone",
+        &line.replacen("sh ", "LXC_HOOK_TYPE=$LXC_SRC_NAME sh ", 1),
+    ])
+    .ok();
+    env.wxc(["copy", "web", "copied"]).ok();
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.lines().last().unwrap().contains("copied lxc clone type=web name=copied"), "{text}");
+    env.wxc(["config", "set", "web", "hooks.exec.destroy", "[\"false\"]"]).ok();
+    let said = env.wxc(["destroy", "web"]).fails(1);
+    assert!(said.contains("\"false\"") && said.contains("exit code 1"), "{said}");
+    env.wxc(["config", "unset", "web", "hooks.exec.destroy"]).ok();
 
     fs::remove_file(&out).unwrap();
     env.wxc(["config", "set", "web", "hooks.exec.version", "1"]).ok();

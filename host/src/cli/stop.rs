@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::args::{One, Restart, Stop};
 use super::context::{self, Context};
 use super::report::Failure;
+use crate::container::freeze;
 use crate::container::start::{self, StartRequest};
 use crate::container::stop::{self, How, StopRequest, Stopped};
 use crate::container::watch;
 use crate::plan::build::Overrides;
-use crate::runtime::control::Request;
 
 pub(super) fn stop(context: &Context, args: &Stop) -> Result<ExitCode, Failure> {
     let host = context.host()?;
@@ -53,17 +53,15 @@ pub(super) fn restart(context: &Context, args: &Restart) -> Result<ExitCode, Fai
 }
 
 pub(super) fn freeze(context: &Context, args: &One) -> Result<ExitCode, Failure> {
-    order(context, args, &Request::Freeze, "is frozen")
+    let (host, name) = (context.host()?, context::name(&args.target)?);
+    freeze::freeze(&host, &name)?;
+    context.out.say(format_args!("{name} is frozen"));
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn unfreeze(context: &Context, args: &One) -> Result<ExitCode, Failure> {
-    order(context, args, &Request::Unfreeze, "goes on")
-}
-
-fn order(context: &Context, args: &One, request: &Request, done: &str) -> Result<ExitCode, Failure> {
-    let host = context.host()?;
-    let name = context::name(&args.target)?;
-    watch::connect(&host, &name)?.order(request).map_err(crate::container::Error::from)?;
-    context.out.say(format_args!("{name} {done}"));
+    let (host, name) = (context.host()?, context::name(&args.target)?);
+    freeze::thaw(&host, &name)?;
+    context.out.say(format_args!("{name} goes on"));
     Ok(ExitCode::SUCCESS)
 }

@@ -65,6 +65,10 @@ pub struct Exec {
     pub stop: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub post_stop: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub clone: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub destroy: Vec<String>,
 }
 
 impl Default for Exec {
@@ -77,6 +81,8 @@ impl Default for Exec {
             start_host: Vec::new(),
             stop: Vec::new(),
             post_stop: Vec::new(),
+            clone: Vec::new(),
+            destroy: Vec::new(),
         }
     }
 }
@@ -89,6 +95,8 @@ impl Exec {
             ("start-host", &self.start_host),
             ("stop", &self.stop),
             ("post-stop", &self.post_stop),
+            ("clone", &self.clone),
+            ("destroy", &self.destroy),
         ]
         .into_iter()
     }

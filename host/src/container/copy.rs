@@ -15,12 +15,13 @@ use super::journal::{self, Claim, Intent, Operation, Survives};
 use super::shift::Shifted;
 use super::start::{self, StartRequest};
 use super::{
-    Error, Host, again, carry, create, dependents, ephemeral, identity, ids, leftover, plugins, snapshot,
-    store, watch,
+    Error, Host, again, carry, create, dependents, ephemeral, hooks, identity, ids, leftover, plugins,
+    snapshot, store, watch,
 };
 use crate::config::ids::IdMap;
 use crate::config::mounts::Mount;
 use crate::config::{Container, Name};
+use crate::plugin::hook::types::Detail;
 use crate::plugin::storage::Storage as _;
 use crate::runtime::Launched;
 
@@ -149,6 +150,7 @@ fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
     let claims = claim_both(host, &there, &request.from, &to, here)?;
     let work = Work { host, there: &there, from: &request.from, to: &to, here, request };
     let copied = work.run()?;
+    hooks::made(&there, &to, "clone", Detail::Origin(request.from.to_string()))?;
     Ok(Fresh { copied, host: there, claims })
 }
 

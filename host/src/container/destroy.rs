@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::journal::{self, Intent, Survives};
 use super::layout::{KEPT, PARTIAL};
-use super::{Error, Host, dependents, ephemeral, leftover, plugins, snapshot, stop, store, watch};
+use super::{Error, Host, dependents, ephemeral, hooks, leftover, plugins, snapshot, stop, store, watch};
 use crate::config::{Container, Name, toml};
+use crate::plugin::hook::types::Detail;
 use crate::runtime::State;
 
 /// What was removed.
@@ -73,6 +74,8 @@ pub fn destroy(host: &Host, name: &Name, options: DestroyOptions) -> Result<Dest
 pub(super) fn ended(host: &Host, name: &Name) -> Result<(), Error> {
     let mut claim = journal::claim(host, &[name], "destroy")?;
     if leftover::look(host, name) == leftover::Kind::Complete {
+        // It is to go whatever they say.
+        hooks::after(host, name, "destroy", Detail::None);
         take_apart(host, name, &readable(host, name)?)?;
     }
     if leftover::look(host, name) == leftover::Kind::Absent {
@@ -108,7 +111,20 @@ pub(super) fn destroy_locked(host: &Host, name: &Name, options: DestroyOptions) 
             }
         }
     }
-    take_apart(host, name, &container)
+    let destroy = || take_apart(host, name, &container);
+    if options.force
+        && let Err(error) = hooks::usable(host, name, &container)
+    {
+        // What keeps hooks from being asked must not keep a container from being destroyed.
+        host.progress.note(&format!("hooks of {name} were not asked: {}", journal::chain(&error)));
+        return destroy();
+    }
+    hooks::before(host, name, &container, ("destroy", Detail::None), destroy)
+}
+
+/// One that was just made and is not to stay. Nobody is asked: it never was anybody's.
+pub(super) fn unmade(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+    take_apart(host, name, container).map(drop)
 }
 
 /// Whether it may go with what is built on it. Its configuration.

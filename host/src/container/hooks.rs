@@ -28,19 +28,22 @@ mod ledger;
 mod log;
 /// Changes of several plugins in one configuration.
 mod merge;
+/// Events that are no part of a start.
+mod outside;
 /// A change in words.
 mod phrase;
 /// From a configuration to a plan that all hooks agreed to.
 mod shape;
 
-use super::Host;
-use crate::config::Container;
+use super::{Error, Host};
+use crate::config::{Container, Name};
 
 pub(crate) use exec::INSIDE;
 
 pub(super) use act::{Happening, act, occur};
 pub(super) use ending::{completed, failed};
 pub(super) use ledger::settle;
+pub(super) use outside::{after, after_in, before, made, perhaps};
 pub(super) use shape::shape;
 
 /// The hooks that a container has, for people: full names of plugins, and `exec` for programs of the host.
@@ -48,9 +51,17 @@ pub(super) fn names(host: &Host, container: &Container) -> Vec<String> {
     attached::names(host, container)
 }
 
+/// That the hooks of a container can be asked.
+///
+/// # Errors
+/// One is not there or not granted.
+pub(super) fn usable(host: &Host, name: &Name, container: &Container) -> Result<(), Error> {
+    if attached::any(host, container) { attached::load(host, name, container).map(drop) } else { Ok(()) }
+}
+
 /// Events whose failure can still end the operation, because it has not happened yet or is taken back.
 const BEFORE_THE_FACT: &[&str] =
-    &["create", "pre-start", "start-host", "network-up", "clone", "rename", "snapshot", "destroy"];
+    &["create", "pre-start", "network-up", "start-host", "clone", "snapshot", "destroy"];
 
 /// Whether a failure of a call at this event can end the operation.
 fn can_abort(event: &str) -> bool {

@@ -56,6 +56,8 @@ pub mod downloads;
 mod early;
 /// Ephemeral containers are gone when they stop.
 pub mod ephemeral;
+/// Freezing and thawing.
+pub mod freeze;
 /// What the user named on the command line.
 mod given;
 /// Hooks: who is asked what, when something happens.

@@ -13,9 +13,12 @@ use serde::Serialize;
 
 use super::copy::Volume;
 use super::journal::{self, Intent, Survives};
-use super::{Error, Host, again, carry, create, dependents, identity, ids, leftover, store, volume, watch};
+use super::{
+    Error, Host, again, carry, create, dependents, hooks, identity, ids, leftover, store, volume, watch,
+};
 use crate::config::ids::IdMap;
 use crate::config::{Container, Name};
+use crate::plugin::hook::types::Detail;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::sys::tree::TreeError;
 
@@ -57,6 +60,7 @@ pub fn rename(host: &Host, from: &Name, to: &Name, keep_name: bool) -> Result<Re
         follow(host, from, to, keep_name, operation.id())
     })?;
     claim.discard(from);
+    hooks::after(host, to, "rename", Detail::Origin(from.to_string()));
     tracing::info!(%from, %to, "renamed");
     Ok(Renamed { from: from.clone(), name: to.clone(), directory: host.layout.directory(to), notes })
 }

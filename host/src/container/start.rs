@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Uid, fchown, fstat};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -87,7 +87,12 @@ struct Ground {
 
 impl Ground {
     fn of(host: &Host, name: &Name, container: &Container) -> Result<Self, Error> {
-        let root = root_of(host, name, container)?;
+        let reading = container.rootfs.read_only || container.rootfs.in_memory;
+        let access = if reading { Access::ReadOnly } else { Access::ReadWrite };
+        Ok(Self::on(host, name, root_of(host, name, container, access)?))
+    }
+
+    fn on(host: &Host, name: &Name, root: RootSource) -> Self {
         let directory = host.layout.directory(name);
         let facts = facts::gather(&directory);
         let identity = Identity {
@@ -96,7 +101,7 @@ impl Ground {
             directory,
             run: host.layout.run_directory(name),
         };
-        Ok(Self { identity, facts, root })
+        Self { identity, facts, root }
     }
 
     fn plan(&self, container: &Container, overrides: &Overrides) -> Result<Plan, Error> {
@@ -104,11 +109,20 @@ impl Ground {
     }
 }
 
-fn root_of(host: &Host, name: &Name, container: &Container) -> Result<RootSource, Error> {
+/// How a container would run, for those who are told about it and do not start it.
+pub(super) fn plan_about(host: &Host, name: &Name, container: &Container) -> Result<Plan, Error> {
+    // Its storage may not be mountable now (it is sealed, or being made): where it is, is all that is told of it.
+    let elsewhere = || RootSource::Tree {
+        pool: host.layout.path.clone(),
+        relative: Path::new(name.as_str()).join("rootfs"),
+    };
+    let root = root_of(host, name, container, Access::ReadOnly).unwrap_or_else(|_| elsewhere());
+    Ground::on(host, name, root).plan(container, &Overrides::default())
+}
+
+fn root_of(host: &Host, name: &Name, container: &Container, access: Access) -> Result<RootSource, Error> {
     let storage = plugins::load_storage(host, &container.rootfs.storage)?;
     let volume = container.rootfs.volume.clone().unwrap_or_else(|| name.to_string());
-    let reading = container.rootfs.read_only || container.rootfs.in_memory;
-    let access = if reading { Access::ReadOnly } else { Access::ReadWrite };
     storage.mounts(&volume, access)?.root().map_err(|why| Error::Invalid {
         message: format!("{} wants something mounted that wxc does not mount: {why}", storage.identity()),
         hint: "tell the author of the plugin".into(),

@@ -8,7 +8,7 @@ use super::can_abort;
 use super::event;
 use crate::config::hooks::{EXEC, Hook, Word};
 use crate::config::{Container, Name};
-use crate::container::{Error, Host, plugins};
+use crate::container::{Error, Host, plugins, store};
 use crate::plan::hooks::{HookCall, HookTarget};
 use crate::plugin::hook::types::{Event, OnFailure, Step, Subscription};
 use crate::plugin::{Hook as _, HookPlugin};
@@ -47,6 +47,12 @@ pub(super) fn any(host: &Host, container: &Container) -> bool {
     !container.hooks.plugins.is_empty()
         || !host.settings.hooks.plugins.is_empty()
         || container.hooks.exec.points().any(|(_, lines)| !lines.is_empty())
+}
+
+/// The same without reading the configuration: where this says no, there are none.
+pub(super) fn perhaps(host: &Host, name: &Name) -> bool {
+    !host.settings.hooks.plugins.is_empty()
+        || store::text(host, name).is_ok_and(|text| text.contains("hooks"))
 }
 
 /// What a container has that is switched on, by full name.

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::shift::Shifted;
-use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
+use super::super::{Error, Host, dependents, hooks, leftover, plugins, store, volume, watch};
 use super::exchange::{Place, Tag};
 use super::{Volume, content, record, remove, volume_id};
 use crate::config::{Container, Name, toml, write};
 use crate::plugin::PluginError;
+use crate::plugin::hook::types::Detail;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::sys::failpoint;
 
@@ -84,6 +85,7 @@ pub fn restore(host: &Host, name: &Name, snapshot: &Name) -> Result<Restored, Er
         store::replace(&path, &text)?;
         finish(host, name, &fresh)
     })?;
+    hooks::after(host, name, "restore", Detail::Snapshot(snapshot.to_string()));
     let copied = !target.native && !target.clones_at_once()?;
     tracing::info!(%name, %snapshot, copied, "restored");
     Ok(Restored { container: name.clone(), snapshot: snapshot.clone(), copied })

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::shift::Shifted;
-use super::super::{Error, Host, dependents, leftover, plugins, store, volume, watch};
+use super::super::{Error, Host, dependents, hooks, leftover, plugins, store, volume, watch};
 use super::meanwhile::{self, Meanwhile, Rest};
 use super::record::{self, Moment, Record};
 use super::{PREFIX, Volume, content, remove, volume_id};
 use crate::config::{Container, Name, toml};
+use crate::plugin::hook::types::Detail;
 use crate::plugin::storage::{Access, Storage as _};
 
 /// One snapshot.
@@ -60,7 +61,8 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
     let (meanwhile, way) = choose(host, name, &container, &source)?;
     let comment = request.comment.clone();
     let intent = Intent::Snapshot { of: name.clone(), snapshot: snapshot.clone(), comment };
-    journal::perform(host, &intent, Survives::PowerLoss, |operation| {
+    let about = ("snapshot", Detail::Snapshot(snapshot.to_string()));
+    let work = |operation: &Operation| {
         operation.step("snapshot.directory")?;
         make_directory(host, name, &snapshot)?;
         operation.step("snapshot.volume")?;
@@ -76,6 +78,9 @@ pub fn take(host: &Host, request: &TakeRequest) -> Result<Taken, Error> {
         operation.step("snapshot.file")?;
         let moment = Moment { created: record::now(), comment: request.comment.clone(), size };
         record::write(host, name, &snapshot, &moment, &text)
+    };
+    hooks::before(host, name, &container, about, || {
+        journal::perform(host, &intent, Survives::PowerLoss, work)
     })
     .inspect_err(|_| {
         if super::file(host, name, &snapshot).is_file() {
