@@ -58,6 +58,23 @@ impl World {
         fs::read_to_string(file).unwrap_or_default().trim().to_owned()
     }
 
+    /// The events that a probe was called for, without those of its own being configured.
+    fn called(&self, name: &str, probe: &str) -> String {
+        let all = self.kept(name, probe, "called");
+        let words: Vec<&str> = all.split(' ').collect();
+        // A word of ours may have spaces within parentheses.
+        let mut kept = Vec::new();
+        let mut inside = false;
+        for word in words {
+            if !inside && word.starts_with("configure(") {
+                continue;
+            }
+            inside = (inside || word.contains('(')) && !word.ends_with(')');
+            kept.push(word);
+        }
+        kept.join(" ")
+    }
+
     fn log(&self, name: &str) -> String {
         fs::read_to_string(self.env.container(name).join("hooks.log")).unwrap_or_default()
     }
@@ -227,13 +244,13 @@ fn events_of_a_life_come_in_order() {
     world.env.busybox("web", &[]);
     world.attach("web", "life", &[("at-pre-start", "token")]);
     world.wxc(&["start", "web"]).ok();
-    assert_eq!(world.kept("web", "life", "called"), "pre-start start-host started");
+    assert_eq!(world.called("web", "life"), "pre-start start-host started");
     // Complete: nothing is undone any more.
     assert!(!world.env.container("web").join("hooks-to-undo.json").exists());
     world.wxc(&["stop", "-k", "web"]).ok();
     let ended = "(None Some(9) false)";
     assert_eq!(
-        world.kept("web", "life", "called"),
+        world.called("web", "life"),
         format!("pre-start start-host started stop{ended} post-stop{ended}")
     );
     assert_eq!(world.kept("web", "life", "undone"), "");
@@ -251,7 +268,7 @@ fn what_was_done_is_undone_once_and_backwards_when_a_later_step_fails() {
     assert!(said.contains("hook-undo") && said.contains("on purpose"), "{said}");
     assert_eq!(world.env.state("web"), "STOPPED");
     assert_eq!(world.kept("web", "undo", "undone"), "pre-start");
-    let called = world.kept("web", "undo", "called");
+    let called = world.called("web", "undo");
     assert!(called.starts_with("pre-start start-host failed("), "{called}");
 
     // A step of wxc's own that fails, with two to be undone.
@@ -294,11 +311,17 @@ fn what_happens_outside_a_start_is_told_and_can_be_refused_before_the_fact() {
     needs!(root, userns, busybox, cgroups, wasm_target);
     let world = World::new(&["outside"]);
     let env = &world.env;
-    env.configure("[hooks.outside]\n");
+    env.configure(
+        "[hooks.outside.settings]\nkeep-1 = \"set-label tier shop\"\nkeep-2 = \"add-memory /mnt/m 65536\"\n",
+    );
     let tree = wxc_tests::fixtures::busybox().to_str().unwrap();
     world.wxc(&["create", "web", "-t", "local", "--", "--directory", tree]).ok();
     assert_eq!(world.kept("web", "outside", "called"), "create");
+    // What hooks change when a container is made stays, in a file that a person can read.
+    let file = fs::read_to_string(env.container("web").join("container.toml")).unwrap();
+    assert!(file.starts_with("# Container web") && file.contains("tier = \"shop\""), "{file}");
     world.wxc(&["start", "web"]).ok();
+    assert!(env.inside("web", "df -k /mnt/m | tail -1").contains(" 64 "));
     world.wxc(&["freeze", "web"]).ok();
     world.wxc(&["unfreeze", "web"]).ok();
     assert!(world.kept("web", "outside", "called").ends_with("started freeze thaw"));
@@ -310,6 +333,14 @@ fn what_happens_outside_a_start_is_told_and_can_be_refused_before_the_fact() {
     assert!(world.kept("www", "outside", "called").ends_with("rename(web)"));
     world.wxc(&["copy", "www", "again"]).ok();
     assert_eq!(world.kept("again", "outside", "called"), "clone(www)");
+    let file = fs::read_to_string(env.container("again").join("container.toml")).unwrap();
+    assert_eq!(file.matches("/mnt/m").count(), 1, "{file}");
+    world.wxc(&["config", "set", "www", "hostname", "elsewhere"]).ok();
+    assert!(world.kept("www", "outside", "called").ends_with("configure(hostname)"));
+    // Whoever judges a change of the configuration can refuse it, and is not asked when it is switched off.
+    let said = world.wxc(&["config", "set", "www", "hooks.outside.settings.judge-kept", "refuse"]).fails(1);
+    assert!(said.contains("hook-outside refuses www at configure"), "{said}");
+    assert!(!fs::read_to_string(env.container("www").join("container.toml")).unwrap().contains("judge-kept"));
 
     let set = |key: &str, word: &str| {
         world.wxc(&["config", "set", "www", &format!("hooks.outside.settings.{key}"), word]).ok();
@@ -383,6 +414,8 @@ fn a_hostile_hook_costs_its_budget_and_no_more() {
     }
     set("at-pre-start", "shout");
     world.wxc(&["start", "web"]).ok();
+    let log = world.log("web");
+    assert!(log.contains("\n    line 0\n    line 1\n") && log.len() < 200_000, "{}", log.len());
 }
 
 #[test]

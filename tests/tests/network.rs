@@ -44,6 +44,43 @@ fn veth(address: &str) -> String {
 }
 
 #[test]
+fn hooks_hear_of_each_interface() {
+    needs!(root, userns, busybox, cgroups, netns, bridges);
+    let machine = Machine::new("hooks");
+    let env = Env::in_network(machine.path());
+    env.configure("[hooks.exec]\nenabled = true\n");
+    env.busybox("web", &["-s", &veth("10.77.0.9")]);
+    let out = env.file("out");
+    for (point, version) in [("network-up", 0), ("network-down", 0)] {
+        let line = format!(
+            "echo $# $LXC_HOOK_VERSION >> {0}; ip link show dev $6 >> {0}; echo \"$@\" >> {0}; set --; true",
+            out.display()
+        );
+        // The arguments stand behind the line: a function takes them.
+        let line = format!("f() {{ {line}; }}; f");
+        env.wxc([
+            "config",
+            "set",
+            "web",
+            &format!("hooks.exec.{point}"),
+            &serde_json::json!([line]).to_string(),
+        ])
+        .ok();
+        env.wxc(["config", "set", "web", "hooks.exec.version", &version.to_string()]).ok();
+    }
+    env.wxc(["start", "web"]).ok();
+    let text = std::fs::read_to_string(&out).unwrap();
+    let last = text.lines().last().unwrap_or_default();
+    assert!(text.starts_with("6 0\n") && last.starts_with("web net up veth br0 "), "{text}");
+    // The device is there, in the machine's network.
+    let peer = last.rsplit(' ').next().unwrap_or_default().to_owned();
+    assert!(text.contains(&format!(" {peer}@")), "{text}");
+    env.wxc(["stop", "-k", "web"]).ok();
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(text.ends_with(&format!("web net down veth br0 {peer}\n")), "{text}");
+}
+
+#[test]
 fn two_containers_on_a_bridge_reach_each_other_and_the_machine() {
     needs!(root, userns, busybox, cgroups, netns, bridges);
     let machine = Machine::new("two");

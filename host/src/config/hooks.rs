@@ -66,6 +66,10 @@ pub struct Exec {
     #[serde(skip_serializing_if = "is_default")]
     pub post_stop: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
+    pub network_up: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub network_down: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
     pub clone: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub destroy: Vec<String>,
@@ -81,6 +85,8 @@ impl Default for Exec {
             start_host: Vec::new(),
             stop: Vec::new(),
             post_stop: Vec::new(),
+            network_up: Vec::new(),
+            network_down: Vec::new(),
             clone: Vec::new(),
             destroy: Vec::new(),
         }
@@ -88,13 +94,15 @@ impl Default for Exec {
 }
 
 impl Exec {
-    /// The lines of each of LXC's hook points, by LXC's word for it.
+    /// The lines of each of LXC's hook points, by the event that it is here.
     pub fn points(&self) -> impl Iterator<Item = (&'static str, &Vec<String>)> {
         [
             ("pre-start", &self.pre_start),
             ("start-host", &self.start_host),
             ("stop", &self.stop),
             ("post-stop", &self.post_stop),
+            ("network-up", &self.network_up),
+            ("network-down", &self.network_down),
             ("clone", &self.clone),
             ("destroy", &self.destroy),
         ]

@@ -161,6 +161,8 @@ pub static KEYS: &[Key] = &[
     row("hooks.exec.start-host", Texts, LINES, ["[]", r#"["/usr/local/bin/move-device"]"#], "lxc.hook.start-host", "When everything is ready and init waits for permission."),
     row("hooks.exec.stop", Texts, LINES, ["[]", r#"["/usr/local/bin/count"]"#], "lxc.hook.stop", "When init is gone."),
     row("hooks.exec.post-stop", Texts, LINES, ["[]", r#"["/usr/local/bin/close-volume"]"#], "lxc.hook.post-stop", "When everything is released."),
+    row("hooks.exec.network-up", Texts, LINES, ["[]", r#"["/usr/local/bin/plug"]"#], "lxc.net.N.script.up", "When a network interface was made; once for each."),
+    row("hooks.exec.network-down", Texts, LINES, ["[]", r#"["/usr/local/bin/unplug"]"#], "lxc.net.N.script.down", "Before it is removed; once for each."),
     row("hooks.exec.clone", Texts, LINES, ["[]", r#"["/usr/local/bin/new-name"]"#], "lxc.hook.clone", "When the container was made by copying another; a failure unmakes it."),
     row("hooks.exec.destroy", Texts, LINES, ["[]", r#"["/usr/local/bin/last-copy"]"#], "lxc.hook.destroy", "Before it is destroyed; a failure refuses that."),
     row("hooks.*.enabled", Flag, YES_NO, ["", "false"], "", "A hook plugin: `policy` means `hook-policy`. Missing: as wxc.toml has it, else on."),

@@ -133,7 +133,7 @@ fn list(ranges: &[IdRange]) -> String {
     format!("[{}]", words.join(", "))
 }
 
-fn table<'a>(mounts: impl Iterator<Item = &'a Mount>) -> Result<String, Error> {
+pub(super) fn table<'a>(mounts: impl Iterator<Item = &'a Mount>) -> Result<String, Error> {
     let mounts: Vec<&Mount> = mounts.collect();
     let written = mounts.serialize(toml_edit::ser::ValueSerializer::new());
     written.map(|value| value.to_string()).map_err(|error| Error::Invalid {

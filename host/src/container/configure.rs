@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Error, Host, journal, store};
+use super::{Error, Host, hooks, journal, store};
 use crate::config::edit::{self, Shown};
 use crate::config::{Container, Name, toml};
 
@@ -68,8 +68,14 @@ fn change(
     let path = host.layout.config(name);
     let old = store::text(host, name)?;
     let new = make(&old, &path)?;
-    toml::parse(&new, &path)?;
-    if new == old { Ok(()) } else { store::replace(&path, new.as_bytes()) }
+    let container = toml::parse(&new, &path)?;
+    if new == old {
+        return Ok(());
+    }
+    let new = hooks::configured(host, name, new, &container)?;
+    store::replace(&path, new.as_bytes())?;
+    hooks::after_change(host, name, (&old, &new));
+    Ok(())
 }
 
 /// Checks the configuration; what is wrong is in the error.

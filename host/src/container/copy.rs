@@ -21,7 +21,7 @@ use super::{
 use crate::config::ids::IdMap;
 use crate::config::mounts::Mount;
 use crate::config::{Container, Name};
-use crate::plugin::hook::types::Detail;
+use crate::plugin::hook::types::{Detail, Event};
 use crate::plugin::storage::Storage as _;
 use crate::runtime::Launched;
 
@@ -150,7 +150,7 @@ fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
     let claims = claim_both(host, &there, &request.from, &to, here)?;
     let work = Work { host, there: &there, from: &request.from, to: &to, here, request };
     let copied = work.run()?;
-    hooks::made(&there, &to, "clone", Detail::Origin(request.from.to_string()))?;
+    hooks::made(&there, &to, Event::Clone, Detail::Origin(request.from.to_string()))?;
     Ok(Fresh { copied, host: there, claims })
 }
 

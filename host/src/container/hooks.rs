@@ -22,6 +22,8 @@ mod ending;
 mod event;
 /// Programs of the host, as LXC runs them.
 mod exec;
+/// What a hook says.
+mod heard;
 /// What has to be undone.
 mod ledger;
 /// What was called, for people.
@@ -30,6 +32,8 @@ mod log;
 mod merge;
 /// Events that are no part of a start.
 mod outside;
+/// Changes that are to stay, in the container's file.
+mod persist;
 /// A change in words.
 mod phrase;
 /// From a configuration to a plan that all hooks agreed to.
@@ -43,7 +47,7 @@ pub(crate) use exec::INSIDE;
 pub(super) use act::{Happening, act, occur};
 pub(super) use ending::{completed, failed};
 pub(super) use ledger::settle;
-pub(super) use outside::{after, after_in, before, made, perhaps};
+pub(super) use outside::{after, after_change, after_in, before, configured, made, perhaps};
 pub(super) use shape::shape;
 
 /// The hooks that a container has, for people: full names of plugins, and `exec` for programs of the host.

@@ -2,10 +2,11 @@
 //! Plugins by the names that people use, with what the administrator set for them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
-use crate::plugin::{HookPlugin, PluginError, SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::{HookPlugin, PluginError, Progress, SettingValues, StoragePlugin, TemplatePlugin};
 
 /// Where templates keep a little state of their own, which no container can have as a name.
 const STATE: &str = ".plugin-state";
@@ -69,8 +70,13 @@ pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, E
 }
 
 /// A hook by its full name, which keeps its small state in the directory of the container.
-pub(super) fn load_hook(host: &Host, name: &str, directory: Option<&Path>) -> Result<HookPlugin, Error> {
-    Ok(host.plugins.hook(name, directory, &settings_of(host, name), host.progress.clone())?)
+pub(super) fn load_hook(
+    host: &Host,
+    name: &str,
+    directory: &Path,
+    progress: Arc<dyn Progress>,
+) -> Result<HookPlugin, Error> {
+    Ok(host.plugins.hook(name, Some(directory), &settings_of(host, name), progress)?)
 }
 
 /// A storage by name, with the containers' directory as its pool.

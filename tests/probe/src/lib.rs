@@ -1,7 +1,7 @@
 //! A hook that does what its settings for a container say: it changes, judges and acts, and misbehaves where that is asked for.
 //! Never to be used.
 //!
-//! `change-N = "CASE A B"` is a change, `judge = "refuse"` a verdict, and `at-EVENT = "WORD"` what it does at an event. It keeps what it
+//! `change-N = "CASE A B"` is a change of a start and `keep-N` one that stays, `judge` and `judge-kept` are verdicts, and `at-EVENT = "WORD"` what it does at an event. It keeps what it
 //! was called for, in order.
 #![deny(unsafe_code)]
 
@@ -25,7 +25,7 @@ use bindings::wxc::host::{log, store};
 
 struct Probe;
 
-const EVENTS: [(Event, &str); 16] = [
+const EVENTS: [(Event, &str); 17] = [
     (Event::Create, "create"),
     (Event::PreStart, "pre-start"),
     (Event::NetworkUp, "network-up"),
@@ -41,6 +41,7 @@ const EVENTS: [(Event, &str); 16] = [
     (Event::Restore, "restore"),
     (Event::Clone, "clone"),
     (Event::Rename, "rename"),
+    (Event::Configure, "configure"),
     (Event::Destroy, "destroy"),
 ];
 
@@ -48,7 +49,9 @@ impl Guest for Probe {
     fn subscribe() -> Result<Vec<Subscription>, Error> {
         let wish = |event, step| Subscription { event, step, order: 0, on_failure: OnFailure::Abort, budget: 300 };
         let mut wishes: Vec<Subscription> = EVENTS.iter().map(|(event, _)| wish(*event, Step::Act)).collect();
-        wishes.extend([wish(Event::PreStart, Step::Adjust), wish(Event::PreStart, Step::Validate)]);
+        for event in [Event::PreStart, Event::Create, Event::Clone, Event::Configure] {
+            wishes.extend([wish(event, Step::Adjust), wish(event, Step::Validate)]);
+        }
         Ok(wishes)
     }
 
@@ -57,7 +60,8 @@ impl Guest for Probe {
         if store::set("adjusted", b"1").is_ok() {
             return Err(failed("adjust could write"));
         }
-        let changes = context.container.settings.iter().filter(|s| s.name.starts_with("change-"));
+        let kind = if context.event == Event::PreStart { "change-" } else { "keep-" };
+        let changes = context.container.settings.iter().filter(|s| s.name.starts_with(kind));
         let mut patches = Vec::new();
         for change in changes {
             match change.value.as_str() {
@@ -72,7 +76,8 @@ impl Guest for Probe {
     }
 
     fn validate(context: Context, changes: Vec<Change>) -> Result<Verdict, Error> {
-        let Some(word) = setting(&context, "judge") else { return Ok(Verdict::Accept) };
+        let judge = if context.event == Event::PreStart { "judge" } else { "judge-kept" };
+        let Some(word) = setting(&context, judge) else { return Ok(Verdict::Accept) };
         misbehave(word)?;
         let who: Vec<&str> = changes.iter().map(|change| change.plugin.as_str()).collect();
         Ok(Verdict::Refuse(format!("{} changes by {}\u{1b}[2J", changes.len(), who.join(" and "))))

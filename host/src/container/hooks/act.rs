@@ -1,9 +1,11 @@
 #![forbid(unsafe_code)]
 //! Calling what is due at an event.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{context, interface};
+use super::heard::Heard;
 use super::{event, exec, ledger, log};
 use crate::container::journal::chain;
 use crate::container::{Error, Host, plugins};
@@ -62,16 +64,17 @@ pub(in crate::container) fn act(
 ) -> Result<(), Error> {
     for call in plan.hooks.due(event) {
         let since = Instant::now();
+        let heard = Heard::new(host.progress.clone());
         let called = match &call.target {
-            HookTarget::Plugin { .. } => plugin(host, plan, call, happening).map(|()| String::new()),
+            HookTarget::Plugin { .. } => plugin(host, plan, call, happening, &heard).map(|()| String::new()),
             HookTarget::Program { line, version } => {
                 let budget = Duration::from_millis(call.budget);
                 exec::run(plan, event, happening, &exec::Program { line, version: *version, budget })
             }
         };
         let failure = called.as_ref().err().map(|error| chain(error));
-        let said = called.as_deref().unwrap_or_default();
-        log::write(plan, &call.phrase(), since.elapsed(), failure.as_deref(), said);
+        let said = format!("{}{}", heard.lines(), called.as_deref().unwrap_or_default());
+        log::write(plan, &call.phrase(), since.elapsed(), failure.as_deref(), &said);
         match called {
             Ok(_) => {}
             Err(error) if call.aborts => return Err(error),
@@ -101,11 +104,17 @@ pub(in crate::container) fn occur(
     Ok(())
 }
 
-fn plugin(host: &Host, plan: &Plan, call: &HookCall, happening: &Happening) -> Result<(), Error> {
+fn plugin(
+    host: &Host,
+    plan: &Plan,
+    call: &HookCall,
+    happening: &Happening,
+    heard: &Arc<Heard>,
+) -> Result<(), Error> {
     let (HookTarget::Plugin { name, settings }, Some(event)) = (&call.target, event::of(&call.event)) else {
         return Ok(());
     };
-    let hook = plugins::load_hook(host, name, Some(&plan.container.directory))?;
+    let hook = plugins::load_hook(host, name, &plan.container.directory, heard.clone())?;
     let context = context(plan, event, happening, settings);
     let token = hook.act(&context, Duration::from_millis(call.budget))?;
     match token {

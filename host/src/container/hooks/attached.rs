@@ -75,7 +75,7 @@ pub(super) fn load(host: &Host, name: &Name, container: &Container) -> Result<Ve
         if hook.enabled == Some(false) {
             continue;
         }
-        let loaded = plugins::load_hook(host, &plugin, Some(&directory))?;
+        let loaded = plugins::load_hook(host, &plugin, &directory, host.progress.clone())?;
         let wishes = loaded.subscribe()?;
         let settings = hook.settings.into_iter().map(|(key, Word(value))| (key, value)).collect();
         all.push(Attached { name: plugin, settings, plugin: loaded, wishes, order: hook.order });

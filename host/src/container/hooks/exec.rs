@@ -43,8 +43,10 @@ pub(super) fn run(
     // As LXC: the arguments stand behind the line, so that one with arguments of its own keeps them first.
     let mut argv =
         vec!["sh".to_owned(), "-c".into(), format!("{} \"$@\"", program.line), program.line.into()];
+    let (section, kind) = words(event);
     if program.version == 0 {
-        argv.extend([plan.container.name.clone(), "lxc".into(), event.to_owned()]);
+        argv.extend([plan.container.name.clone(), section.into(), kind.to_owned()]);
+        argv.extend(network(happening).into_iter().map(|(_, value)| value));
     }
     argv.extend(happening.arguments.iter().cloned());
     let argv: Vec<OsString> = argv.into_iter().map(OsString::from).collect();
@@ -71,6 +73,24 @@ pub(super) fn run(
     }
 }
 
+/// LXC's words for where a hook stands and which it is.
+fn words(event: &str) -> (&'static str, &str) {
+    match event.strip_prefix("network-") {
+        Some(kind) => ("net", kind),
+        None => ("lxc", event),
+    }
+}
+
+/// What LXC tells scripts of the network, in its order.
+fn network(happening: &Happening) -> Vec<(&'static str, String)> {
+    let Detail::Network(link) = &happening.detail else { return Vec::new() };
+    vec![
+        ("LXC_NET_TYPE", link.kind.clone()),
+        ("LXC_NET_PARENT", link.parent.clone().unwrap_or_default()),
+        ("LXC_NET_PEER", link.peer.clone().unwrap_or_default()),
+    ]
+}
+
 /// LXC's variables.
 fn environment(plan: &Plan, event: &str, happening: &Happening, version: u32) -> Vec<(String, String)> {
     let directory = &plan.container.directory;
@@ -93,7 +113,9 @@ fn environment(plan: &Plan, event: &str, happening: &Happening, version: u32) ->
         (INSIDE, format!("{}/{}", plan.container.path.display(), plan.container.name)),
     ];
     if version == 1 {
-        all.extend([("LXC_HOOK_TYPE", event.to_owned()), ("LXC_HOOK_SECTION", "lxc".into())]);
+        let (section, kind) = words(event);
+        all.extend([("LXC_HOOK_TYPE", kind.to_owned()), ("LXC_HOOK_SECTION", section.into())]);
+        all.extend(network(happening));
     }
     all.extend(happening.pid.map(|pid| ("LXC_PID", pid.to_string())));
     all.extend(plan.console.log.as_ref().map(|log| ("LXC_CONSOLE_LOGPATH", log.file.display().to_string())));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::heard::Heard;
 use super::log;
 use crate::config::Name;
 use crate::container::journal::chain;
@@ -93,13 +94,14 @@ pub(in crate::container) fn undo(host: &Host, directory: &Path) -> Result<bool, 
     let any = !entries.is_empty();
     while let Some(entry) = entries.last() {
         let since = Instant::now();
-        let done = plugins::load_hook(host, &entry.plugin, Some(directory)).and_then(|hook| {
+        let heard = Heard::new(host.progress.clone());
+        let done = plugins::load_hook(host, &entry.plugin, directory, heard.clone()).and_then(|hook| {
             Ok(hook.undo(&entry.context, &entry.token, Duration::from_millis(entry.budget))?)
         });
         let failure = done.as_ref().err().map(|error| chain(error));
         let word = super::event::word(entry.context.event);
         let what = format!("{word}: undo {}", entry.plugin);
-        log::append(directory, &what, since.elapsed(), failure.as_deref(), "");
+        log::append(directory, &what, since.elapsed(), failure.as_deref(), &heard.lines());
         if let Some(failure) = failure {
             host.progress.note(&format!("what a hook did at {word} could not be undone: {failure}"));
         }

@@ -2,7 +2,7 @@
 //! From a configuration to a plan that all hooks agreed to: they propose, the host merges and plans, they judge.
 
 use super::act::Happening;
-use super::attached::{self, Wanted};
+use super::attached::{self, Attached, Wanted};
 use super::context::context;
 use super::event;
 use super::merge::Merge;
@@ -33,32 +33,48 @@ pub(in crate::container) fn shape(
     }
     let all = attached::load(host, name, container)?;
     plan.hooks = told(container)?;
-    let mut merge = Merge::new(host, name, container.clone());
-    for wanted in attached::wanted(&all, event, Step::Adjust) {
-        let hook = wanted.hook;
-        let context = context(&plan, event, &Happening::default(), &hook.settings);
-        match hook.plugin.adjust(&context, wanted.time()) {
-            Ok(patches) => merge.add(hook, patches)?,
-            Err(error) if wanted.aborts => return Err(error.into()),
-            Err(error) => host.progress.note(&format!("a hook was left out: {}", chain(&error))),
-        }
-    }
-    let (merged, changes) = merge.finish();
+    let (merged, changes) = propose(host, name, container, &all, event, &plan)?;
     if !changes.is_empty() {
         plan = build(&merged)?;
         plan.hooks = told(&merged)?;
     }
-    for wanted in attached::wanted(&all, event, Step::Validate) {
-        judge(&wanted, &plan, event, &changes)?;
-    }
+    judge(&all, &plan, event, &changes)?;
     plan.hooks.calls = attached::calls(host, container, &all)?;
     let owned = |change: &Change| HookChange { plugin: change.plugin.clone(), change: phrase(&change.patch) };
     plan.hooks.changes = changes.iter().map(owned).collect();
     Ok(plan)
 }
 
-/// Whoever cannot judge refuses.
-fn judge(wanted: &Wanted<'_>, plan: &Plan, event: Event, changes: &[Change]) -> Result<(), Error> {
+/// What all hooks together make of a configuration, and whose each change is.
+pub(super) fn propose(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    all: &[Attached],
+    event: Event,
+    plan: &Plan,
+) -> Result<(Container, Vec<Change>), Error> {
+    let mut merge = Merge::new(host, name, container.clone());
+    for wanted in attached::wanted(all, event, Step::Adjust) {
+        let hook = wanted.hook;
+        let context = context(plan, event, &Happening::default(), &hook.settings);
+        match hook.plugin.adjust(&context, wanted.time()) {
+            Ok(patches) => merge.add(hook, patches)?,
+            Err(error) if wanted.aborts => return Err(error.into()),
+            Err(error) => host.progress.note(&format!("a hook was left out: {}", chain(&error))),
+        }
+    }
+    Ok(merge.finish())
+}
+
+/// All who want to judge do; whoever cannot refuses.
+pub(super) fn judge(all: &[Attached], plan: &Plan, event: Event, changes: &[Change]) -> Result<(), Error> {
+    attached::wanted(all, event, Step::Validate)
+        .iter()
+        .try_for_each(|wanted| verdict(wanted, plan, event, changes))
+}
+
+fn verdict(wanted: &Wanted<'_>, plan: &Plan, event: Event, changes: &[Change]) -> Result<(), Error> {
     let hook = wanted.hook;
     let context = context(plan, event, &Happening::default(), &hook.settings);
     match hook.plugin.validate(&context, changes, wanted.time())? {

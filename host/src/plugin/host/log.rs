@@ -42,6 +42,9 @@ impl State {
 
     fn write_log(&self, level: Level, message: &str) {
         let (plugin, message) = (&self.plugin.name, printable(message));
+        if !matches!(level, Level::Trace | Level::Debug) {
+            self.progress.said(plugin, &message);
+        }
         match level {
             Level::Trace => tracing::trace!(target: "wxc::guest", plugin, "{message}"),
             Level::Debug => tracing::debug!(target: "wxc::guest", plugin, "{message}"),

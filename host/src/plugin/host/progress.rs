@@ -22,6 +22,8 @@ pub trait Progress: Send + Sync {
     fn report(&self, done: u64, total: Option<u64>, unit: Unit);
     /// Something a person should know, although the work goes on.
     fn note(&self, _text: &str) {}
+    /// What a plugin wrote into the log.
+    fn said(&self, _plugin: &str, _line: &str) {}
     /// Nothing goes on for a while: what is shown of the last phase goes away.
     fn settled(&self) {}
     /// Whether the user asked to stop. Called often: it must be cheap.

@@ -83,7 +83,10 @@ impl Merge<'_> {
             }
             Patch::AddMount(mount) => {
                 let mount = self.mount(hook, patch, mount)?;
-                self.container.mounts.push(mount);
+                // One that stays is there already when it is proposed again.
+                if !self.container.mounts.contains(&mount) {
+                    self.container.mounts.push(mount);
+                }
             }
             Patch::RemoveMount(target) => {
                 let place = normalized(target.as_ref());
