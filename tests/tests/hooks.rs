@@ -131,6 +131,14 @@ fn a_hook_that_is_not_there_or_not_granted_is_told_with_what_to_do() {
     let said = world.wxc(&["start", "web"]).fails(1);
     assert!(said.contains("wxc plugin grant hook-ungranted"), "{said}");
     assert_eq!(world.env.state("web"), "STOPPED");
+
+    // One that waits for what this version does not do is not taken for one that works.
+    world.wxc(&["plugin", "grant", "hook-ungranted"]).ok();
+    world.env.configure("[plugins.hook-ungranted]\nalso = \"mount\"\n");
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("wants to be called at mount"), "{said}");
+    world.env.configure("");
+    world.wxc(&["start", "web"]).ok();
 }
 
 #[test]

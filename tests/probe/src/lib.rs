@@ -21,7 +21,7 @@ use bindings::wxc::hook::types::{
     Change, Context, Detail, Device, Event, Mount, MountSource, OnFailure, Patch, Step, Subscription, Verdict,
 };
 use bindings::wxc::host::types::{Error, ErrorKind, Pair};
-use bindings::wxc::host::{log, store};
+use bindings::wxc::host::{log, settings, store};
 
 struct Probe;
 
@@ -51,6 +51,9 @@ impl Guest for Probe {
         let mut wishes: Vec<Subscription> = EVENTS.iter().map(|(event, _)| wish(*event, Step::Act)).collect();
         for event in [Event::PreStart, Event::Create, Event::Clone, Event::Configure] {
             wishes.extend([wish(event, Step::Adjust), wish(event, Step::Validate)]);
+        }
+        if settings::get("also").as_deref() == Some("mount") {
+            wishes.push(wish(Event::Mount, Step::Act));
         }
         Ok(wishes)
     }
