@@ -31,6 +31,7 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/musl-gcc"], name: "musl-tools", needed: Needed::Build, why: "compiles xz and zstd for a static wxc" },
     Package { files: &["/usr/sbin/ip", "/sbin/ip", "/bin/ip"], name: "iproute2", needed: Needed::Test, why: "makes the bridge the network tests use" },
     Package { files: &["/usr/bin/unshare"], name: "util-linux", needed: Needed::Test, why: "gives a test a machine's network of its own" },
+    Package { files: &["/usr/bin/newuidmap"], name: "uidmap", needed: Needed::Test, why: "gives an ordinary user's containers their ids" },
     Package { files: &["/usr/share/doc/busybox-static"], name: "busybox-static", needed: Needed::Test, why: "the smallest guest" },
     Package { files: &["/usr/bin/mmdebstrap"], name: "mmdebstrap", needed: Needed::Test, why: "makes the Debian guest" },
     Package { files: &["/usr/share/keyrings/debian-archive-keyring.gpg"], name: "debian-archive-keyring", needed: Needed::Test, why: "vouches for the Debian guest's packages" },

@@ -42,6 +42,9 @@ pub enum Error {
     Tree { what: String, source: crate::sys::tree::TreeError },
     #[error("{message}")]
     Invalid { message: String, hint: String },
+    /// What came out of an archive cannot be one. `unified`: it is an image of Incus or LXD, with the root further down.
+    #[error("{from} is no root file system: {what}")]
+    NoRoot { from: String, what: String, hint: String, unified: bool },
     #[error("an interrupted {verb} of {name} can be neither finished nor taken back")]
     Unsettled { name: String, verb: &'static str, source: Box<Error> },
     #[error("{path} says that something is unfinished with {name}, and cannot be used: {why}")]
@@ -170,7 +173,9 @@ impl Error {
             }
             Self::Io { source, path, .. } => io_hint(source, path).into_iter().collect(),
             Self::Tree { source, .. } => tree_hint(source).into_iter().collect(),
-            Self::Invalid { hint, .. } | Self::StillRunning { hint, .. } => vec![hint.clone()],
+            Self::Invalid { hint, .. } | Self::NoRoot { hint, .. } | Self::StillRunning { hint, .. } => {
+                vec![hint.clone()]
+            }
             Self::Unsettled { name, source, .. } => {
                 let mut hints = source.hints();
                 hints.push(format!("`wxc doctor {name}` explains what is there"));

@@ -14,10 +14,12 @@ const USUAL: [&str; 10] = ["bin", "sbin", "usr", "etc", "lib", "lib64", "init", 
 /// Most names that are looked at.
 const MOST: usize = 10_000;
 
+/// Beside the root of an image of Incus or LXD.
+const METADATA: &str = "metadata.yaml";
 /// What else it may be: a file that only that has, and what to do about it.
 const OTHERS: [(&str, &str, &str); 5] = [
     (
-        "metadata.yaml",
+        METADATA,
         "an image of Incus or LXD",
         "its root is in rootfs: --prefix rootfs, or --unified for its metadata, too",
     ),
@@ -44,9 +46,9 @@ pub(super) fn check(root: BorrowedFd<'_>, from: &str) -> Result<(), Error> {
             hint: "look at the file system that the containers are on".into(),
         })?,
     };
-    judge(&names).map_err(|(what, hint)| Error::Invalid {
-        message: format!("{from} is no root file system: {what}"),
-        hint,
+    judge(&names).map_err(|(what, hint)| {
+        let unified = names.iter().any(|name| name == METADATA);
+        Error::NoRoot { from: from.to_owned(), what, hint, unified }
     })
 }
 

@@ -1,5 +1,7 @@
 //! From the user's answers to a manifest and settings.
 
+use words::setting::quoted;
+
 use image_metadata::host_types::{Error, ErrorKind, Pair};
 use image_metadata::template_types::{
     Archive, ArchiveFormat, ArchiveRole, Archives, Assembly, Blob, Finished, Given, Manifest, Member, Node,
@@ -151,24 +153,11 @@ fn hostname(container: &str) -> Rendered {
 /// The program to start, if the user named one: the container's configuration has its own default.
 fn settings(request: &Request) -> Vec<Pair> {
     let words: Vec<String> =
-        answer(request, INIT).unwrap_or_default().split_whitespace().map(toml_text).collect();
+        answer(request, INIT).unwrap_or_default().split_whitespace().map(quoted).collect();
     if words.is_empty() {
         return Vec::new();
     }
     vec![Pair { name: "init.command".into(), value: format!("[{}]", words.join(", ")) }]
-}
-
-/// A text as TOML writes it.
-fn toml_text(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
 }
 
 fn answer<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

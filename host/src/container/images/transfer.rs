@@ -231,7 +231,7 @@ fn whole(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, 
 /// A root, or, where only what came of it says so, a root with metadata beside it.
 fn plain_or_unified(host: &Host, request: &ImportRequest, file: &Path) -> Result<Imported, Error> {
     match foreign(host, request, vec![option("tarball", file)]) {
-        Err(Error::Invalid { hint, .. }) if request.prefix.is_none() && hint.contains("--unified") => {
+        Err(Error::NoRoot { unified: true, .. }) if request.prefix.is_none() => {
             foreign(host, request, vec![option("tarball", file), "--unified".into()])
         }
         other => other,
