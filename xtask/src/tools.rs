@@ -1,5 +1,6 @@
 //! Tools that no system package has, installed by cargo below `target/tools`, where they are the project's own.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,12 +16,28 @@ struct Tool {
 }
 
 /// The generator is of the series that the plugins' own `wit-bindgen` is.
-const TOOLS: &[Tool] = &[Tool {
-    name: "wit-bindgen-cli",
-    version: "0.61.1",
-    features: "c",
-    why: "makes the C side of the plugins' interfaces",
-}];
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "wit-bindgen-cli",
+        version: "0.61.1",
+        features: "c",
+        why: "makes the C side of the plugins' interfaces",
+    },
+    Tool {
+        name: "cargo-deny",
+        version: "0.20.2",
+        features: "",
+        why: "checks licences and origins of dependencies",
+    },
+];
+
+/// Where programs are looked for: first among these.
+pub(crate) fn path() -> OsString {
+    let own = root().join("target/tools/bin");
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(own).chain(std::env::split_paths(&others));
+    std::env::join_paths(all).unwrap_or(others)
+}
 
 /// Installs what is missing or of another version. A failure costs the tests that need it, and nothing else.
 pub(crate) fn prepare() {

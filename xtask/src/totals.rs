@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::setup::{Needed, prepare};
 use crate::shell::{Result, build, cargo, option, output, root, words};
+use crate::tools;
 
 /// A workspace with tests of its own: its folder, and what cargo is told besides.
 const WORKSPACES: &[(&str, &[&str])] = &[
@@ -116,12 +117,14 @@ fn summary(line: &str) -> Option<Totals> {
 /// Licences, banned and doubled crates, and where crates come from. Advisories are left out: they
 /// change without a change here, and are fetched from a network.
 fn deny(folder: &str, totals: &mut Totals) -> Result<()> {
-    if output(Command::new("cargo").args(["deny", "--version"])).is_none() {
-        println!("SKIPPED cargo deny ({folder}): it is not installed (cargo install --locked cargo-deny)");
+    let path = tools::path();
+    if output(Command::new("cargo").args(["deny", "--version"]).env("PATH", &path)).is_none() {
+        println!("SKIPPED cargo deny ({folder}): it is not installed (cargo xtask setup)");
         totals.skipped += 1;
         return Ok(());
     }
     let mut command = cargo();
+    command.env("PATH", path);
     command.args(["deny", "--log-level", "error", "--config", "deny.toml", "--manifest-path"]);
     command.arg(format!("{folder}/Cargo.toml"));
     command.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]);
