@@ -47,7 +47,8 @@ const EVENTS: [(Event, &str); 17] = [
 
 impl Guest for Probe {
     fn subscribe() -> Result<Vec<Subscription>, Error> {
-        let wish = |event, step| Subscription { event, step, order: 0, on_failure: OnFailure::Abort, budget: 300 };
+        let wish =
+            |event, step| Subscription { event, step, order: 0, on_failure: OnFailure::Abort, budget: 300 };
         let mut wishes: Vec<Subscription> = EVENTS.iter().map(|(event, _)| wish(*event, Step::Act)).collect();
         for event in [Event::PreStart, Event::Create, Event::Clone, Event::Configure] {
             wishes.extend([wish(event, Step::Adjust), wish(event, Step::Validate)]);
