@@ -155,6 +155,23 @@ mod tests {
         );
     }
 
+    /// Nobody here has seen that signature, or asked that server.
+    #[test]
+    fn a_file_does_not_say_who_vouched_for_it() {
+        let text = "[template]\nname = \"template-download\"\nversion = \"0.1.0\"\nimage = \"debian/trixie\"\n\
+                    digest = \"sha256:ab\"\nserver = \"https://a.example\"\nsigner = \"ABCD\"\ncreated = \"2026-01-01T00:00:00Z\"\n";
+        let taken = harmless(text, Path::new("x"), "").unwrap();
+        assert!(taken.left_out.is_empty(), "{:?}", taken.left_out);
+        assert!(
+            taken.text.contains("debian/trixie") && taken.text.contains("template-download"),
+            "{}",
+            taken.text
+        );
+        for word in ["ABCD", "a.example", "sha256"] {
+            assert!(!taken.text.contains(word), "{word}: {}", taken.text);
+        }
+    }
+
     #[test]
     fn a_trusted_file_is_taken_without_the_ids_of_its_host() {
         let taken = whole(HOSTILE, Path::new("x")).unwrap();
