@@ -275,6 +275,49 @@ fn updates_come_along_and_the_newest_version_counts() {
     assert!(mirror.refuses(&env).contains("nobody vouches for"));
 }
 
+/// Whoever stands between here and a mirror can say that there are no updates, but not after there were some.
+#[test]
+fn updates_that_were_there_are_missed() {
+    needs!(root, userns, cgroups, busybox);
+    let env = Env::new();
+    let mut mirror = Mirror::new(&env);
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("usr/bin")).unwrap();
+    fs::copy(fixtures::busybox_program().unwrap(), tree.join("usr/bin/sh")).unwrap();
+    fs::write(tree.join("usr/bin/dpkg"), "#!/usr/bin/sh\nexit 0\n").unwrap();
+    fs::write(dir.path().join("debian-binary"), "2.0\n").unwrap();
+    for words in [
+        &["chmod", "755", "tree/usr/bin/dpkg"][..],
+        &["tar", "-C", "tree", "-czf", "data.tar.gz", "."],
+        &["ar", "rc", "x.deb", "debian-binary", "data.tar.gz"],
+    ] {
+        assert!(Command::new(words[0]).args(&words[1..]).current_dir(dir.path()).status().unwrap().success());
+    }
+    let package = fs::read(dir.path().join("x.deb")).unwrap();
+    mirror.packages.clear();
+    for name in ["base-files", "systemd-sysv", "dbus", "iproute2", "apt"] {
+        mirror.package(name, &package);
+    }
+    mirror.publish("testing");
+    mirror.publish_at("/dists/testing-updates", "testing-updates", "");
+    let later = mirror.release.replace("Sat, 09 Aug 2025", "Sun, 10 Aug 2025");
+    assert_ne!(later, mirror.release);
+    mirror.server.put("/dists/testing-updates/InRelease", mirror.keys.clear(later.as_bytes()));
+    let create = |name: &str, more: &[&str]| {
+        let words = ["create", name, "-B", "dir", "-t", "debian", "--", "-m", "local", "-r", "testing"];
+        env.wxc([&words[..], more].concat())
+    };
+    create("one", &[]).ok();
+    mirror.server.remove("/dists/testing-updates/InRelease");
+    forget(&env);
+    let refused = create("two", &[]).fails(1);
+    assert!(refused.contains("20250809T") && refused.contains("20250810T"), "{refused}");
+    assert!(!env.container("two").exists());
+    // Who wants none gets none.
+    create("three", &["--no-updates"]).ok();
+}
+
 #[test]
 fn a_root_in_which_nothing_runs_says_what_could_not_and_leaves_nothing() {
     needs!(root, userns, cgroups);

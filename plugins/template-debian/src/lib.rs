@@ -95,8 +95,9 @@ impl Guest for Debian {
         let mut extra = choice.include.clone();
         extra.sort_unstable();
         let extra = if extra.is_empty() { String::new() } else { format!("+{}", extra.join("+")) };
-        // With its updates it is another thing, which has come further.
-        let updates = if releases.len() > 1 { "" } else { "-frozen" };
+        // Who asked for no updates has another thing, which stands still. Of the others, what a mirror has no more was there before: it has
+        // the same name, and its build is older.
+        let updates = if choice.updates { "" } else { "-frozen" };
         let main = &releases[0];
         Ok(Manifest {
             product: format!(
