@@ -56,6 +56,10 @@ fn the_current_release_is_made_and_boots_and_the_next_one_is_a_clone() {
     );
     let config = fs::read_to_string(env.container("one").join("container.toml")).unwrap();
     assert!(config.contains("signer = ") && config.contains("debian/trixie/"), "{config}");
+    // How long the release may be believed is not how long the image is good for.
+    let images = env.wxc(["image", "list", "--json"]).ok();
+    let images: serde_json::Value = serde_json::from_str(&images).unwrap();
+    assert!(images[0]["expires"].is_null(), "{images}");
     let mut second = first;
     second[1] = "two";
     let made = env.wxc(second).run();

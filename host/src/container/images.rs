@@ -34,7 +34,7 @@ use self::source::{Digested, Source, digest, how, key_of, known, remember};
 use super::assemble::Supplies;
 use super::kept::{self, Kept};
 use super::lock::Lock;
-use super::{Error, Host, assemble, dependents, ids, packages, plugins, store, volume};
+use super::{Error, Host, assemble, dependents, ids, packages, plugins, store, volume, vouch};
 use crate::config::Container;
 use crate::plugin::storage::{Access, Storage as _};
 use crate::plugin::template::Template as _;
@@ -176,7 +176,7 @@ pub(super) fn prepare(
         notes: Vec::new(),
         product: source.product,
         serial: manifest.serial.clone(),
-        expires: manifest.expires.and_then(dated),
+        expires: vouch::end_of_image(wanted.template, manifest).and_then(dated),
         signer: manifest.signer.clone(),
         privileged: container.privileged,
         imported: false,

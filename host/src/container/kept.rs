@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, store};
+use super::{Error, store, vouch};
 use crate::plugin::TemplatePlugin;
 use crate::plugin::template::Template as _;
 use crate::plugin::template::types::{
@@ -49,6 +49,7 @@ impl Kept {
         let mut request = request.clone();
         request.answers.retain(|answer| !is_secret(&answer.name));
         let mut manifest = manifest.clone();
+        manifest.expires = vouch::end_of_image(template, &manifest);
         for blob in blobs(&mut manifest.assembly) {
             if let Origin::Remote(remote) = &mut blob.origin {
                 remote.headers.clear();

@@ -165,6 +165,13 @@ impl Vouching {
     }
 }
 
+/// When an image that was made of a manifest is out of date. How long a signed release may be believed (`signed`) is about the release, which
+/// comes anew every few days, and says nothing of what was made of it.
+pub(super) fn end_of_image(template: &TemplatePlugin, manifest: &Manifest) -> Option<u64> {
+    let signed = template.declared_servers().is_some_and(|servers| servers.signed);
+    manifest.expires.filter(|_| !signed)
+}
+
 /// What to tell of an image that is out of date. What nothing but its signature vouches for (`signed`) is then not to be had: whoever stands between
 /// here and the mirror could go on showing it, and hide what came after.
 ///
