@@ -134,9 +134,9 @@ fn a_hook_that_is_not_there_or_not_granted_is_told_with_what_to_do() {
 
     // One that waits for what this version does not do is not taken for one that works.
     world.wxc(&["plugin", "grant", "hook-ungranted"]).ok();
-    world.env.configure("[plugins.hook-ungranted]\nalso = \"mount\"\n");
+    world.env.configure("[plugins.hook-ungranted]\nalso = \"ready\"\n");
     let said = world.wxc(&["start", "web"]).fails(1);
-    assert!(said.contains("wants to be called at mount"), "{said}");
+    assert!(said.contains("wants to be called at ready"), "{said}");
     world.env.configure("");
     world.wxc(&["start", "web"]).ok();
 }
@@ -252,14 +252,14 @@ fn events_of_a_life_come_in_order() {
     world.env.busybox("web", &[]);
     world.attach("web", "life", &[("at-pre-start", "token")]);
     world.wxc(&["start", "web"]).ok();
-    assert_eq!(world.called("web", "life"), "pre-start start-host started");
+    assert_eq!(world.called("web", "life"), "pre-start pre-mount mount autodev start start-host started");
     // Complete: nothing is undone any more.
     assert!(!world.env.container("web").join("hooks-to-undo.json").exists());
     world.wxc(&["stop", "-k", "web"]).ok();
     let ended = "(None Some(9) false)";
     assert_eq!(
         world.called("web", "life"),
-        format!("pre-start start-host started stop{ended} post-stop{ended}")
+        format!("pre-start pre-mount mount autodev start start-host started stop{ended} post-stop{ended}")
     );
     assert_eq!(world.kept("web", "life", "undone"), "");
     let log = world.log("web");
@@ -277,7 +277,7 @@ fn what_was_done_is_undone_once_and_backwards_when_a_later_step_fails() {
     assert_eq!(world.env.state("web"), "STOPPED");
     assert_eq!(world.kept("web", "undo", "undone"), "pre-start");
     let called = world.called("web", "undo");
-    assert!(called.starts_with("pre-start start-host failed("), "{called}");
+    assert!(called.starts_with("pre-start pre-mount mount autodev start start-host failed("), "{called}");
 
     // A step of wxc's own that fails, with two to be undone.
     world.wxc(&["config", "set", "web", "hooks.undo.settings.at-start-host", "token"]).ok();
@@ -529,4 +529,106 @@ fn a_program_that_fails_or_hangs_is_ended_with_all_it_started_and_cannot_order_i
     let text = fs::read_to_string(&out).unwrap();
     assert_eq!(text.matches("from a hook of web").count(), 2, "{text}");
     assert_eq!(env.state("web"), "RUNNING");
+}
+
+#[test]
+fn a_hook_works_on_files_through_handles_and_no_further_than_the_containers_own() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["handy"]);
+    let shown = world.env.file("shown");
+    fs::create_dir(&shown).unwrap();
+    fs::set_permissions(&shown, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
+        world.env.busybox(name, options);
+        let bind = format!("[[mounts]]\nsource = {:?}\ntarget = \"/shown\"\ncreate = \"dir\"\n", shown);
+        let config = world.env.container(name).join("container.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text + &bind).unwrap();
+        let all = [
+            "pre-start",
+            "pre-mount",
+            "mount",
+            "autodev",
+            "start",
+            "start-host",
+            "started",
+            "stop",
+            "post-stop",
+        ];
+        let files: Vec<(String, &str)> = all.iter().map(|event| (format!("at-{event}"), "files")).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        world.attach(name, "handy", &files);
+        world.wxc(&["start", name]).ok();
+        let inside = world
+            .env
+            .inside(name, "stat -c %n:%u:%g:%a /etc/at-*; ls -d /dev/at/*; readlink /etc/link-mount");
+        for event in ["mount", "autodev", "start", "start-host", "started"] {
+            assert!(inside.contains(&format!("/etc/at-{event}:7:7:640")), "{inside}");
+        }
+        assert!(inside.contains("/dev/at/mount") && inside.contains("/dev/at/start-host"), "{inside}");
+        // A guest that runs mounts what it likes, so nothing mounted is its root any more.
+        assert!(!inside.contains("/dev/at/started") && inside.contains("/etc/passwd"), "{inside}");
+        world.wxc(&["stop", "-k", name]).ok();
+        until("its end was told", 20, || {
+            world.kept(name, "handy", "called").contains("post-stop").then_some(())
+        });
+        let kept = world.kept(name, "handy", "files");
+        let own = "ok,ok,ok,ok,ok,denied,notfound,denied,denied";
+        let far = if name == "boss" { "ok" } else { "invalid" };
+        let expected = [
+            "pre-start:unsupported".to_owned(),
+            "pre-mount:unsupported".to_owned(),
+            format!("mount:{own},{far},notfound"),
+            format!("autodev:{own},{far},notfound"),
+            format!("start:{own},{far},notfound"),
+            format!("start-host:{own},{far},notfound"),
+            format!("started:ok,denied,ok,ok,ok,denied,denied,denied,denied,{far},notfound"),
+        ];
+        for line in &expected {
+            assert!(kept.contains(line), "{line}\n{kept}");
+        }
+        assert!(kept.contains("stop:ok,") && kept.contains("post-stop:unsupported"), "{kept}");
+        assert_eq!(fs::read_dir(&shown).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_hook_runs_programs_as_the_container_may_and_they_end_with_the_call() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["runner"]);
+    world.env.configure("[plugins.hook-runner]\nbudget = 3000\n");
+    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
+        world.env.busybox(name, options);
+        world.attach(
+            name,
+            "runner",
+            &[
+                ("at-start", "run"),
+                ("at-started", "inside-out"),
+                ("at-freeze", "run"),
+                ("at-stopping", "run"),
+                ("at-mount", "run"),
+            ],
+        );
+        world.wxc(&["start", name]).ok();
+        let ran = world.kept(name, "runner", "ran");
+        assert!(ran.contains("mount:unsupported"), "{ran}");
+        assert!(ran.contains(&format!("start:input/8//etc/start/{name}/3/true")), "{ran}");
+        let nobody = if name == "boss" { "ok" } else { "failed" };
+        assert!(ran.contains(&format!("{nobody},failed,invalid,65536")), "{ran}");
+        world.wxc(&["config", "set", name, "hooks.runner.settings.at-started", "linger"]).ok();
+        world.wxc(&["stop", "-t", "1", name]).run();
+        world.wxc(&["stop", "-k", name]).run();
+        until("it is stopped", 20, || (world.env.state(name) == "STOPPED").then_some(()));
+        let ran = world.kept(name, "runner", "ran");
+        assert!(ran.contains(&format!("stopping:input/8//etc/stopping/{name}/3/true")), "{ran}");
+
+        // What outlives its parent and its session does not outlive the call.
+        let said = world.wxc(&["start", name]).run();
+        assert!(said.status.success(), "{}", said.told());
+        assert!(said.stderr.contains("was ended in the container after"), "{}", said.told());
+        let left = world.env.inside(name, "ps");
+        assert!(!left.contains("sleep 9876"), "{left}");
+        world.wxc(&["stop", "-k", name]).ok();
+    }
 }

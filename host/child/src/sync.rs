@@ -4,14 +4,18 @@
 //!  point       the child has                       the parent does before it answers
 //!  1 Born      been made                           id maps, cgroups, limits, network links;
 //!                                                  answers with the fds of idmapped mounts
-//!  2 Mounted   its root complete; sends the        keeps the terminals; later: mount hooks
+//!  2 PreMount  separated its mounts from the       hooks; only where one is due
+//!              host's, and mounted nothing
+//!  3 Mount     everything mounted, no device made; hooks; only where one is due
+//!              sends its root
+//!  4 Mounted   its root complete; sends the        keeps the terminals
 //!              masters of its terminals
-//!  3 Ready     left the host's tree                device rules, state file; answers "go"
+//!  5 Ready     left the host's tree                hooks, device rules, state file; answers "go"
 //!  -           end of file: exec has happened
 //!
-//!  4 Entered   (attach) made the process that      starts to watch it; no answer, the sender ends
+//!  6 Entered   (attach) made the process that      starts to watch it; no answer, the sender ends
 //!              stays; sends its pidfd
-//!  5 Joined    (attach) all namespaces; sends its  keeps the terminal
+//!  7 Joined    (attach) all namespaces; sends its  keeps the terminal
 //!              terminal
 //! ```
 //!
@@ -23,14 +27,24 @@
 #[repr(u8)]
 pub enum Point {
     Born = 1,
-    Mounted = 2,
-    Ready = 3,
-    Entered = 4,
-    Joined = 5,
+    PreMount = 2,
+    Mount = 3,
+    Mounted = 4,
+    Ready = 5,
+    Entered = 6,
+    Joined = 7,
 }
 
 impl Point {
-    const ALL: [Point; 5] = [Point::Born, Point::Mounted, Point::Ready, Point::Entered, Point::Joined];
+    const ALL: [Point; 7] = [
+        Point::Born,
+        Point::PreMount,
+        Point::Mount,
+        Point::Mounted,
+        Point::Ready,
+        Point::Entered,
+        Point::Joined,
+    ];
 
     /// The point of a message, if it is one.
     #[must_use]

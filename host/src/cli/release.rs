@@ -17,6 +17,8 @@ use crate::plan::hooks::Occasion;
 const PLAN_FD: i32 = 3;
 /// Where it reads what went wrong, when it asked for hooks.
 const ANSWER_FD: i32 = 4;
+/// The container's root, while it is being mounted.
+const ROOT_FD: i32 = 5;
 
 /// What `container::release::arguments` wrote, and what is due.
 #[derive(Debug, Parser)]
@@ -41,11 +43,16 @@ pub(super) fn release(words: Vec<OsString>) -> Result<ExitCode, Failure> {
         .ok_or_else(|| Failure::new(format!("{:?} is nothing that can be due", words.due)))?;
     let fd = crate::sys::fd::inherited(PLAN_FD)
         .map_err(|error| Failure::new(format!("the monitor passed no plan: {error}")))?;
+    // Before anything else gets its number.
+    let root = matches!(due, Due::Hooks("mount" | "autodev")).then(|| crate::sys::fd::inherited(ROOT_FD));
+    let root = root
+        .transpose()
+        .map_err(|error| Failure::new(format!("the monitor passed no root of the container: {error}")))?;
     let host = context::host(Some(words.path), words.run, words.plugin_dir, true)?;
     let occasion = words.occasion.as_deref().unwrap_or("{}");
     let occasion: Occasion = serde_json::from_str(occasion)
         .map_err(|error| Failure::new(format!("a monitor said something that is not understood: {error}")))?;
-    let done = release::run(&host, &release::read_plan(&fd)?, due, &occasion);
+    let done = release::run(&host, &release::read_plan(&fd)?, due, &occasion, root);
     if let (Err(error), Due::Hooks(_)) = (&done, due)
         && let Ok(answer) = crate::sys::fd::inherited(ANSWER_FD)
     {

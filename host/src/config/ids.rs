@@ -66,6 +66,13 @@ impl IdRange {
         (offset < self.count).then(|| self.host.0.checked_add(offset).map(HostId))?
     }
 
+    /// The container's id for the host's `id`, if this range has it.
+    #[must_use]
+    pub fn to_container(self, id: HostId) -> Option<ContainerId> {
+        let offset = id.0.checked_sub(self.host.0)?;
+        (offset < self.count).then(|| self.container.0.checked_add(offset).map(ContainerId))?
+    }
+
     /// The line for `/proc/PID/uid_map`.
     #[must_use]
     pub fn to_line(self) -> String {
@@ -142,6 +149,18 @@ impl IdMap {
         self.users.iter().find_map(|range| range.to_host(id))
     }
 
+    /// The container's user for a user of the host.
+    #[must_use]
+    pub fn container_user(&self, id: HostId) -> Option<ContainerId> {
+        self.users.iter().find_map(|range| range.to_container(id))
+    }
+
+    /// The container's group for a group of the host.
+    #[must_use]
+    pub fn container_group(&self, id: HostId) -> Option<ContainerId> {
+        self.groups.iter().find_map(|range| range.to_container(id))
+    }
+
     /// The host's group for a group of the container.
     #[must_use]
     pub fn host_group(&self, id: ContainerId) -> Option<HostId> {
@@ -160,6 +179,9 @@ mod tests {
         assert_eq!(RANGE.to_host(ContainerId(0)), Some(HostId(100_000)));
         assert_eq!(RANGE.to_host(ContainerId(65_535)), Some(HostId(165_535)));
         assert_eq!(RANGE.to_host(ContainerId(65_536)), None);
+        assert_eq!(RANGE.to_container(HostId(165_535)), Some(ContainerId(65_535)));
+        assert_eq!(RANGE.to_container(HostId(99_999)), None);
+        assert_eq!(RANGE.to_container(HostId(165_536)), None);
     }
 
     #[test]

@@ -36,6 +36,8 @@ mod outside;
 mod persist;
 /// A change in words.
 mod phrase;
+/// What of the container can be reached.
+mod reach;
 /// From a configuration to a plan that all hooks agreed to.
 mod shape;
 
@@ -64,8 +66,19 @@ pub(super) fn usable(host: &Host, name: &Name, container: &Container) -> Result<
 }
 
 /// Events whose failure can still end the operation, because it has not happened yet or is taken back.
-const BEFORE_THE_FACT: &[&str] =
-    &["create", "pre-start", "network-up", "start-host", "clone", "snapshot", "destroy"];
+const BEFORE_THE_FACT: &[&str] = &[
+    "create",
+    "pre-start",
+    "network-up",
+    "pre-mount",
+    "mount",
+    "autodev",
+    "start",
+    "start-host",
+    "clone",
+    "snapshot",
+    "destroy",
+];
 
 /// Whether a failure of a call at this event can end the operation.
 fn can_abort(event: &str) -> bool {

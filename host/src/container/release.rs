@@ -39,7 +39,8 @@ pub enum Due {
 }
 
 /// Events at which a monitor has hooks called.
-const EVENTS: &[&str] = &["network-up", "start-host", "stop", "network-down"];
+const EVENTS: &[&str] =
+    &["network-up", "pre-mount", "mount", "autodev", "start", "start-host", "ready", "stop", "network-down"];
 
 impl Due {
     /// From the last argument.
@@ -62,15 +63,21 @@ pub fn read_plan(fd: &OwnedFd) -> Result<Plan, Error> {
     Ok(runtime::plan_handed_over(fd.as_fd())?)
 }
 
-/// Does what is due.
+/// Does what is due; `root` is the container's, where only its first process has it.
 ///
 /// # Errors
 /// A step failed; later ones were tried all the same.
-pub fn run(host: &Host, plan: &Plan, due: Due, occasion: &Occasion) -> Result<(), Error> {
+pub fn run(
+    host: &Host,
+    plan: &Plan,
+    due: Due,
+    occasion: &Occasion,
+    root: Option<OwnedFd>,
+) -> Result<(), Error> {
     let name: Name = plan.container.name.parse()?;
     match due {
         Due::Restart => return restart(host, &name),
-        Due::Hooks(event) => return hooks::occur(host, plan, event, occasion),
+        Due::Hooks(event) => return hooks::occur(host, plan, event, occasion, root),
         Due::Release | Due::Pause => {}
     }
     let (storage, rest): (Vec<_>, Vec<_>) =

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::watch::Watcher;
-use super::{Error, Host, store, watch};
+use super::{Error, Host, hooks, store, watch};
 use crate::config::Name;
 use crate::config::stop::Stop;
 use crate::runtime::State;
@@ -65,6 +65,13 @@ pub fn stop(host: &Host, name: &Name, request: StopRequest, warn: impl Fn(&str))
     // A frozen init would hear of it only when somebody thaws it.
     if client.state()? == State::Frozen {
         client.order(&Request::Unfreeze)?;
+    }
+    if hooks::perhaps(host, name) {
+        let plan = client.plan()?;
+        if plan.hooks.is_due("stopping") {
+            let init = watch::snapshot(host, name).and_then(|snapshot| snapshot.init);
+            hooks::after_in(host, &plan, "stopping", init);
+        }
     }
     if request.how == How::Reboot {
         client.order(&Request::Reboot)?;

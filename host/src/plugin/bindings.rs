@@ -16,7 +16,7 @@
 /// What guests may import of this version of wxc.
 pub(super) mod host {
     wasmtime::component::bindgen!({
-        path: ["../wit/host", "../wit/storage", "../wit/template"],
+        path: ["../wit/host", "../wit/storage", "../wit/template", "../wit/hook"],
         inline: "
             package wxc:imports@0.1.0;
             world host {
@@ -32,9 +32,12 @@ pub(super) mod host {
                 import wxc:host/store@0.1.0;
                 import wxc:host/fetch@0.1.0;
                 import wxc:host/trust@0.1.0;
+                import wxc:host/rootfs@0.1.0;
+                import wxc:host/run-inside@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/inputs@0.1.0;
                 import wxc:template/host-system@0.1.0;
+                import wxc:hook/scope@0.1.0;
             }
         ",
         world: "wxc:imports/host",
@@ -43,6 +46,9 @@ pub(super) mod host {
         with: {
             "wxc:host/handles.directory": crate::plugin::host::handles::Directory,
             "wxc:host/handles.block-device": crate::plugin::host::handles::BlockDevice,
+            "wxc:host/handles.container-root": crate::plugin::host::rootfs::ContainerRoot,
+            "wxc:host/handles.running-container": crate::plugin::host::run_inside::RunningContainer,
+            "wxc:host/run-inside.program": crate::plugin::host::run_inside::Program,
             "wxc:host/commands.command": crate::plugin::host::commands::Command,
             "wxc:host/fetch.request": crate::plugin::host::fetch::Request,
             "wxc:host/fetch.response": crate::plugin::host::fetch::Response,

@@ -7,17 +7,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use super::bindings::hook::Hook as World;
-use super::bindings::host::wxc::host::types::Error as WitError;
+use super::bindings::host::wxc::host::types::{Error as WitError, ErrorKind};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::place::parts;
-use super::host::{Scope, State};
+use super::host::{Enter, Root, Scope, State};
 use super::manifest::{Changes, Manifest};
 
 /// The records of `wxc:hook`, as `wit/hook/types.wit` describes them.
@@ -44,9 +44,29 @@ pub trait Hook {
         budget: Duration,
     ) -> Result<Verdict, PluginError>;
     /// Does something; what it returns is handed to `undo` if a later part fails.
-    fn act(&self, context: &Context, budget: Duration) -> Result<Option<Vec<u8>>, PluginError>;
+    fn act(
+        &self,
+        context: &Context,
+        within: &Within,
+        budget: Duration,
+    ) -> Result<Option<Vec<u8>>, PluginError>;
     /// Takes back what `act` did.
-    fn undo(&self, context: &Context, token: &[u8], budget: Duration) -> Result<(), PluginError>;
+    fn undo(
+        &self,
+        context: &Context,
+        token: &[u8],
+        within: &Within,
+        budget: Duration,
+    ) -> Result<(), PluginError>;
+}
+
+/// What a call can reach of the container.
+#[derive(Debug, Clone, Default)]
+pub struct Within {
+    /// Its root file system, or a sentence: why it cannot be had; `None` at events that have none.
+    pub root: Option<Result<Arc<Root>, String>>,
+    /// The way into it while it runs.
+    pub running: Option<Arc<dyn Enter>>,
 }
 
 /// A hook plugin, for one container.
@@ -70,7 +90,7 @@ impl Hook for HookPlugin {
 
     fn subscribe(&self) -> Result<Vec<Subscription>, PluginError> {
         const CALL: &str = "hook.subscribe";
-        let wishes = self.call(CALL, true, None, |store, instance| {
+        let wishes = self.call(CALL, None, None, |store, instance| {
             World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store)
         })?;
         check_subscriptions(&wishes).map_err(|why| self.ready.broken(CALL, why))?;
@@ -79,7 +99,7 @@ impl Hook for HookPlugin {
 
     fn adjust(&self, context: &Context, budget: Duration) -> Result<Vec<Patch>, PluginError> {
         const CALL: &str = "hook.adjust";
-        let patches = self.call(CALL, true, Some(budget), |store, instance| {
+        let patches = self.call(CALL, None, Some(budget), |store, instance| {
             World::new(&mut *store, instance)?.wxc_hook_hook().call_adjust(&mut *store, context)
         })?;
         check_patches(&self.ready.manifest, &patches).map_err(|why| self.ready.broken(CALL, why))?;
@@ -92,7 +112,7 @@ impl Hook for HookPlugin {
         changes: &[Change],
         budget: Duration,
     ) -> Result<Verdict, PluginError> {
-        let verdict = self.call("hook.validate", true, Some(budget), |store, instance| {
+        let verdict = self.call("hook.validate", None, Some(budget), |store, instance| {
             World::new(&mut *store, instance)?.wxc_hook_hook().call_validate(&mut *store, context, changes)
         })?;
         Ok(match verdict {
@@ -101,9 +121,14 @@ impl Hook for HookPlugin {
         })
     }
 
-    fn act(&self, context: &Context, budget: Duration) -> Result<Option<Vec<u8>>, PluginError> {
+    fn act(
+        &self,
+        context: &Context,
+        within: &Within,
+        budget: Duration,
+    ) -> Result<Option<Vec<u8>>, PluginError> {
         const CALL: &str = "hook.act";
-        let token = self.call(CALL, false, Some(budget), |store, instance| {
+        let token = self.call(CALL, Some(within), Some(budget), |store, instance| {
             World::new(&mut *store, instance)?.wxc_hook_hook().call_act(&mut *store, context)
         })?;
         if token.as_ref().is_some_and(|t| t.len() > LONGEST_TOKEN) {
@@ -112,8 +137,14 @@ impl Hook for HookPlugin {
         Ok(token)
     }
 
-    fn undo(&self, context: &Context, token: &[u8], budget: Duration) -> Result<(), PluginError> {
-        self.call("hook.undo", false, Some(budget), |store, instance| {
+    fn undo(
+        &self,
+        context: &Context,
+        token: &[u8],
+        within: &Within,
+        budget: Duration,
+    ) -> Result<(), PluginError> {
+        self.call("hook.undo", Some(within), Some(budget), |store, instance| {
             World::new(&mut *store, instance)?.wxc_hook_hook().call_undo(&mut *store, context, token)
         })
     }
@@ -126,14 +157,40 @@ impl HookPlugin {
         self.ready.manifest.shares.get(share).is_some_and(|share| share.read_only == Some(false))
     }
 
+    /// Whether it works on the files of containers.
+    #[must_use]
+    pub fn wants_root(&self) -> bool {
+        self.imports("wxc:host/rootfs@")
+    }
+
+    /// Whether it runs programs in containers.
+    #[must_use]
+    pub fn wants_inside(&self) -> bool {
+        self.imports("wxc:host/run-inside@")
+    }
+
+    fn imports(&self, interface: &str) -> bool {
+        self.ready.facts.imports.iter().any(|import| import.starts_with(interface))
+    }
+
+    /// `within` is for calls that do something; without it the call is pure.
     fn call<R>(
         &self,
         name: &'static str,
-        pure: bool,
+        within: Option<&Within>,
         budget: Option<Duration>,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
     ) -> Result<R, PluginError> {
+        let pure = within.is_none();
+        let within = within.cloned().unwrap_or_default();
+        let unreachable = |why: String| {
+            let message = format!("the container's files cannot be had: {why}");
+            WitError { kind: ErrorKind::Failed, message }
+        };
         let scope = Scope {
+            root: within.root.map(|root| root.map_err(unreachable)),
+            running: within.running,
+            until: budget.map(|budget| Instant::now() + budget),
             // What is pure can be repeated, and running a program may not be.
             commands: if pure { Arc::default() } else { Arc::clone(&self.ready.commands) },
             settings: Arc::clone(&self.settings.0),

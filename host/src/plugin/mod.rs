@@ -50,6 +50,7 @@ use std::sync::Arc;
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
+pub use host::{Enter, InsideRequest, Root};
 pub use host::{Fetcher, InputError, Inputs, Interruption, Progress, Quiet, Strike, Unit, Verifier};
 pub use mounts::MountPlan;
 pub use registry::{Kind, Places};

@@ -85,6 +85,10 @@ pub(super) fn compile(plan: &Plan, sources: &Sources, request: &Request<'_>) -> 
     compiler.settings()?;
     compiler.root(sources, below)?;
     compiler.mounts(&mounts)?;
+    if ["mount", "autodev"].iter().any(|event| plan.hooks.is_due(event)) {
+        let root = Slots { first: ROOT.0, count: 1 };
+        compiler.meet("wait for hooks of the mounts", Point::Mount, root);
+    }
     compiler.nodes(&nodes)?;
     let terminals = compiler.terminals()?;
     compiler.finish_root(terminals)?;
@@ -102,6 +106,9 @@ struct Compiler<'a> {
     builder: Builder,
     fds: Vec<i32>,
 }
+
+/// No fd at all.
+const NOTHING: Slots = Slots { first: 0, count: 0 };
 
 /// Where the child finds the source of a mount; `None`: it is skipped or needs none.
 type Given = Vec<Option<Slot>>;
@@ -127,6 +134,11 @@ impl Compiler<'_> {
             .collect()
     }
 
+    /// Meets the monitor, which gets what is in `send`.
+    fn meet(&mut self, label: &str, point: Point, send: Slots) {
+        self.builder.step(label, Op::Meet { point, send, receive: NOTHING });
+    }
+
     fn namespace(&self, kind: Namespace) -> bool {
         self.plan.namespaces.iter().any(|step| step.kind == kind && step.action == NamespaceAction::New)
     }
@@ -135,8 +147,7 @@ impl Compiler<'_> {
         let builder = &mut self.builder;
         // First: a monitor that is killed from now on leaves nothing behind.
         builder.step("ask to end with the monitor", Op::DieWithParent { signal: libc::SIGKILL });
-        let none = Slots { first: 0, count: 0 };
-        let op = Op::Meet { point: Point::Born, send: none, receive: none };
+        let op = Op::Meet { point: Point::Born, send: NOTHING, receive: NOTHING };
         builder.step("wait for ids, cgroups and network", op);
         for (flags, slot) in join {
             builder.step("join a namespace", Op::Enter { namespaces: *slot, flags: *flags });
@@ -226,6 +237,9 @@ impl Compiler<'_> {
         self.builder.step("separate the mounts from the host's", op);
         // What is made below gets exactly the mode that the plan says.
         self.builder.step("clear the umask", Op::Umask { mask: 0 });
+        if self.plan.hooks.is_due("pre-mount") {
+            self.meet("wait for hooks before the mounts", Point::PreMount, NOTHING);
+        }
         let options = match &sources.root {
             Root::Overlay { layers, .. } => Some(layer_options(layers)),
             Root::ChildOverlay => Some(self.own_layers()),
@@ -371,16 +385,12 @@ impl Compiler<'_> {
             let op = Op::Attributes { mount: ROOT, set: RDONLY, clear: 0, recursive: false };
             self.builder.step("make the rootfs read-only", op);
         }
-        let receive = Slots { first: 0, count: 0 };
-        let op = Op::Meet { point: Point::Mounted, send: terminals, receive };
-        self.builder.step("hand the terminals over", op);
+        self.meet("hand the terminals over", Point::Mounted, terminals);
         self.builder.step("make the container's root the root", Op::Pivot);
         // As after a boot: a peer group of the container's own, so that its services can share.
         let op = Op::Propagation { flag: libc::MS_SHARED, recursive: true };
         self.builder.step("share the mounts inside", op);
-        let none = Slots { first: 0, count: 0 };
-        let op = Op::Meet { point: Point::Ready, send: none, receive: none };
-        self.builder.step("wait for permission to go", op);
+        self.meet("wait for permission to go", Point::Ready, NOTHING);
         Ok(())
     }
 

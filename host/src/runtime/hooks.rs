@@ -2,7 +2,8 @@
 //! Hooks that are due while a monitor is there: a short-lived process calls them, because plugins are never called in a
 //! monitor. Whether anything is due stands in the plan; where nothing is, no process is made.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -13,6 +14,8 @@ use super::state::Exit;
 use crate::plan::hooks::{Ending, Occasion};
 use crate::sys::clone::Process;
 
+/// What a process that calls hooks may take besides their budgets: for loading plugins, on a machine that is busy.
+const GRACE: Duration = Duration::from_secs(30);
 /// Most bytes of an answer.
 const LONGEST: usize = 16 << 10;
 
@@ -37,19 +40,28 @@ pub(super) fn words(occasion: &Occasion) -> String {
     serde_json::to_string(occasion).unwrap_or_default()
 }
 
-/// Has the hooks of an event called; returns when they have ended.
+/// Has the hooks of an event called; returns when they have ended. `root` is the container's, where it is not yet the root of
+/// a process.
 ///
 /// # Errors
 /// One failed that may end the operation.
-pub(super) fn call(monitor: &Monitor, event: &str, occasion: &Occasion) -> Result<(), RuntimeError> {
+pub(super) fn call(
+    monitor: &Monitor,
+    event: &str,
+    occasion: &Occasion,
+    root: Option<BorrowedFd<'_>>,
+) -> Result<(), RuntimeError> {
     if !monitor.plan().hooks.is_due(event) || !monitor.has_runner() {
         return Ok(());
     }
     let what = || format!("go on after {event}");
     let answer = memfd_create("wxc-hooks", MemfdFlags::CLOEXEC)
         .map_err(|error| RuntimeError::system("make room for the answer of hooks", error))?;
-    let runner = monitor.runner(&[event, &words(occasion)], Some(answer.as_fd()), false)?;
-    let how = spawn::wait(&runner).unwrap_or_else(|| "an unknown cause".to_owned());
+    let given: Vec<BorrowedFd<'_>> = std::iter::once(answer.as_fd()).chain(root).collect();
+    let runner = monitor.runner(&[event, &words(occasion)], &given, false)?;
+    let time = longest(monitor, event);
+    let how = spawn::wait_within(&runner, time)
+        .unwrap_or_else(|| format!("this one, after {} s without an end", time.as_secs()));
     if how == spawn::SUCCESS {
         return Ok(());
     }
@@ -60,9 +72,17 @@ pub(super) fn call(monitor: &Monitor, event: &str, occasion: &Occasion) -> Resul
     Err(RuntimeError::Part { what: what(), message, hint: None })
 }
 
+/// How long all calls of an event can take. Each is ended after its own time; this is for what nobody foresaw, because a monitor
+/// that waits answers nobody.
+fn longest(monitor: &Monitor, event: &str) -> Duration {
+    let budgets: u64 = monitor.plan().hooks.due(event).map(|call| call.budget).sum();
+    let times = monitor.plan().network.links.len().max(1);
+    GRACE + Duration::from_millis(budgets) * 2 * u32::try_from(times).unwrap_or(1)
+}
+
 /// The same after the fact: what fails is in the hooks' log.
 pub(super) fn afterwards(monitor: &Monitor, event: &str, occasion: &Occasion) {
-    if let Err(error) = call(monitor, event, occasion) {
+    if let Err(error) = call(monitor, event, occasion, None) {
         tracing::warn!(event, "hooks: {error}");
     }
 }

@@ -65,6 +65,7 @@ pub mod state;
 /// The caller's terminal.
 pub mod terminal;
 
+pub use attach::inside::{Inside, Program as InsideProgram};
 pub use attach::{AttachRequest, Elevated, TerminalUse, attach, attach_with};
 pub use client::Client;
 pub use error::RuntimeError;

@@ -284,7 +284,7 @@ impl Monitor {
             // Before the lock goes: nobody may start it while its storage is let go of. Whatever
             // goes wrong there is the runner's to tell.
             let due = if again { "pause" } else { "release" };
-            if let Ok(runner) = self.runner(&[due, &hooks::words(&occasion)], None, false) {
+            if let Ok(runner) = self.runner(&[due, &hooks::words(&occasion)], &[], false) {
                 spawn::wait(&runner);
             }
         }
@@ -311,7 +311,7 @@ impl Monitor {
     /// The container wants to start again: whoever can make plans does that.
     fn again(&self, exit: Exit) {
         if self.starts_again(exit) {
-            self.runner(&["restart"], None, true).ok();
+            self.runner(&["restart"], &[], true).ok();
         }
     }
 
@@ -319,18 +319,20 @@ impl Monitor {
         exit.reboot && !self.handover.foreground && self.has_runner()
     }
 
-    /// The process that does what is due and needs a plugin. `words` stand behind its own arguments.
+    /// The process that does what is due and needs a plugin. `words` stand behind its own arguments; it gets the plan as fd 3
+    /// and what is given behind that.
     pub(super) fn runner(
         &self,
         words: &[&str],
-        answer: Option<BorrowedFd<'_>>,
+        given: &[BorrowedFd<'_>],
         detach: bool,
     ) -> Result<Process, RuntimeError> {
         let mut argv = vec![self.handover.program.display().to_string()];
         argv.extend(self.handover.runner.iter().cloned());
         argv.extend(words.iter().map(|word| (*word).to_owned()));
         let image = Image::Path(&self.handover.program);
-        let fds: Vec<BorrowedFd<'_>> = std::iter::once(self.memory.as_fd()).chain(answer).collect();
+        let fds: Vec<BorrowedFd<'_>> =
+            std::iter::once(self.memory.as_fd()).chain(given.iter().copied()).collect();
         let environment = &self.handover.environment;
         Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach }.spawn()
     }
@@ -347,13 +349,25 @@ impl Attendant for Monitor {
             let namespace = spawn::namespace_file(child.pid, "net")?;
             self.snapshot.links = net::apply(network, namespace.as_fd())
                 .map_err(|error| RuntimeError::part("connect the network", &error, error.hint()))?;
-            hooks::call(self, "network-up", &hooks::of_init(self, child))?;
+            hooks::call(self, "network-up", &hooks::of_init(self, child), None)?;
         }
         Ok(())
     }
 
+    fn pre_mount(&mut self, child: &Process) -> Result<(), RuntimeError> {
+        hooks::call(self, "pre-mount", &hooks::of_init(self, child), None)
+    }
+
+    fn mounted(&mut self, child: &Process, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+        let occasion = hooks::of_init(self, child);
+        hooks::call(self, "mount", &occasion, Some(root))?;
+        hooks::call(self, "autodev", &occasion, Some(root))
+    }
+
     fn ready(&mut self, child: &Process) -> Result<(), RuntimeError> {
-        hooks::call(self, "start-host", &hooks::of_init(self, child))?;
+        let occasion = hooks::of_init(self, child);
+        hooks::call(self, "start", &occasion, None)?;
+        hooks::call(self, "start-host", &occasion, None)?;
         self.snapshot.init = Some(child.pid.as_raw_nonzero().get());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.snapshot.started = now.ok().map(|since| since.as_secs());

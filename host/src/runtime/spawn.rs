@@ -3,7 +3,9 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketType;
 use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions};
@@ -26,6 +28,10 @@ use crate::sys::thread::SingleThreaded;
 pub(super) trait Attendant {
     /// The child exists and has done nothing: its process can be put where it belongs.
     fn born(&mut self, child: &Process) -> Result<(), RuntimeError>;
+    /// Nothing is mounted yet, and what it mounts is seen by nobody else.
+    fn pre_mount(&mut self, child: &Process) -> Result<(), RuntimeError>;
+    /// Everything is mounted below its root, and `/dev` has no nodes yet.
+    fn mounted(&mut self, child: &Process, root: BorrowedFd<'_>) -> Result<(), RuntimeError>;
     /// Everything is in place; after this the program is executed.
     fn ready(&mut self, child: &Process) -> Result<(), RuntimeError>;
     /// A step that the plan calls optional has failed.
@@ -97,6 +103,19 @@ pub(super) fn wait(process: &Process) -> Option<String> {
     })
 }
 
+/// The same with an end: a process that is still there after `time` is killed, and `None`.
+pub(super) fn wait_within(process: &Process, time: Duration) -> Option<String> {
+    let mut fds = [PollFd::new(&process.pidfd, PollFlags::IN)];
+    let time = Timespec::try_from(time).ok();
+    let ended = rustix::io::retry_on_intr(|| poll(&mut fds, time.as_ref()));
+    if ended.is_ok_and(|ended| ended > 0) {
+        return Some(wait(process).unwrap_or_else(|| "an unknown cause".to_owned()));
+    }
+    crate::sys::signal::send(process.pidfd.as_fd(), libc::SIGKILL).ok();
+    wait(process);
+    None
+}
+
 struct Conversation<'a> {
     plan: &'a Plan,
     sources: &'a Sources,
@@ -124,20 +143,19 @@ impl Conversation<'_> {
                 attendant.skipped(error);
                 continue;
             }
-            let point = Point::decode(&data).filter(|point| Some(*point) > last).ok_or_else(|| {
-                RuntimeError::Protocol {
-                    peer: "the first process".to_owned(),
-                    message: format!("{data:?} after {last:?}"),
-                }
-            })?;
+            let point = Point::decode(&data)
+                .filter(|point| Some(*point) > last)
+                .ok_or_else(|| unexpected(&format!("{data:?} after {last:?}")))?;
             last = Some(point);
             match point {
                 Point::Born => self.born(attendant)?,
+                Point::PreMount => attendant.pre_mount(self.process)?,
+                Point::Mount => {
+                    let root = fds.first().ok_or_else(|| unexpected("no root"))?;
+                    attendant.mounted(self.process, root.as_fd())?;
+                }
                 Point::Mounted if fds.len() != self.child.terminals => {
-                    return Err(RuntimeError::Protocol {
-                        peer: "the first process".to_owned(),
-                        message: format!("{} terminals", fds.len()),
-                    });
+                    return Err(unexpected(&format!("{} terminals", fds.len())));
                 }
                 Point::Mounted => terminals = fds,
                 Point::Ready => attendant.ready(self.process)?,
@@ -166,6 +184,10 @@ impl Conversation<'_> {
         }
         Ok(())
     }
+}
+
+fn unexpected(message: &str) -> RuntimeError {
+    RuntimeError::Protocol { peer: "the first process".to_owned(), message: message.to_owned() }
 }
 
 /// An open namespace of a process.

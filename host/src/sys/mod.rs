@@ -32,6 +32,8 @@ pub mod exe;
 pub mod failpoint;
 /// Inherited fds.
 pub mod fd;
+/// Making files as somebody else.
+pub mod fs_ids;
 /// Leaving the namespaces and descriptors that a process was born with.
 pub mod leave;
 /// Regular files as block devices.

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
+    /// Its number in this list.
+    pub id: u64,
+    /// The file system, as stat(2) tells it: major and minor.
+    pub device: (u32, u32),
     /// What of the file system is shown.
     pub root: PathBuf,
     pub point: PathBuf,
@@ -33,11 +37,16 @@ fn line(line: &[u8]) -> Option<Mounted> {
     // Any number of optional fields ends with a single dash.
     let dash = words.iter().skip(6).position(|word| *word == b"-")? + 6;
     let [fstype, _source, options] = words.get(dash + 1..dash + 4)? else { return None };
+    let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    let device = text(words[2]);
+    let (major, minor) = device.split_once(':')?;
     Some(Mounted {
+        id: text(words[0]).parse().ok()?,
+        device: (major.parse().ok()?, minor.parse().ok()?),
         root: unescape(words[3]),
         point: unescape(words[4]),
-        fstype: String::from_utf8_lossy(fstype).into_owned(),
-        options: String::from_utf8_lossy(options).into_owned(),
+        fstype: text(fstype),
+        options: text(options),
     })
 }
 

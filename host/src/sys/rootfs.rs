@@ -3,20 +3,22 @@
 //! Every path is resolved as if the tree's root were `/` (`RESOLVE_IN_ROOT`), so a link can lead anywhere
 //! inside and nowhere outside. What is read must be a regular file of a bounded size; what is written
 //! replaces the entry and is never written through a link, FIFO or device that stands in its place.
+//!
+//! Which mounts below it belong to the tree is the caller's to say ([`Edge`]).
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
-    openat2, renameat, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, StatxFlags, Uid, chownat, fchmod, fchown, fstat,
+    fstatfs, major, minor, mkdirat, openat, openat2, renameat, statx, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::failpoint;
 use super::tree::TreeError;
+use super::{failpoint, mountinfo};
 
 /// As if the tree's root were the root of everything; no links of `/proc`.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -32,15 +34,146 @@ pub struct Owner {
     pub gid: u32,
 }
 
+/// Where a tree ends, when something is mounted in it.
+#[derive(Debug, Clone)]
+pub enum Edge {
+    /// Nobody else's mounts are in it; writing ends at mounts all the same.
+    Alone,
+    /// It is the root of a container that runs, which mounts what it likes: at every mount.
+    Mounts,
+    /// It is the root of a container that is being started: at every mount but those of memory that is the container's own.
+    Memory(Boundary),
+}
+
+/// What is the container's own in the mounts of a start.
+#[derive(Debug, Clone)]
+pub struct Boundary {
+    /// The number of the root's mount.
+    root: u64,
+    /// File systems that the caller has mounted, too: what a container sees of these is the host's.
+    host: Vec<(u32, u32)>,
+}
+
+impl Boundary {
+    /// Around the mount of a root directory, as this process sees its own mounts.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn around(root: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let host = mountinfo::read().into_iter().map(|mount| mount.device).collect();
+        Ok(Self { root: mount_of(root)?, host })
+    }
+
+    /// Whether something open is the container's own. The rest is the kernel's (`/proc` shows settings of the host) or was
+    /// bound from the host, and is nothing that a path inside may lead somebody with rights on the host to.
+    fn contains(&self, fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+        if mount_of(fd)? == self.root {
+            return Ok(true);
+        }
+        let device = fstat(fd)?.st_dev;
+        let known = self.host.contains(&(major(device), minor(device)));
+        Ok(!known && fstatfs(fd)?.f_type == libc::TMPFS_MAGIC)
+    }
+}
+
+/// The number of the mount that something open is on (`STATX_MNT_ID`), as in mountinfo.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn mount_of(fd: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    // Not from a server or a daemon that may not answer.
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(statx(fd, c"", flags, StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// UTF-8, or it is not listed.
+    pub name: String,
+    /// What has that name, links not followed.
+    pub kind: FileType,
+}
+
 /// A root tree by its open directory. Paths may begin with `/`, which is the tree's root.
 #[derive(Debug, Clone, Copy)]
-pub struct Rootfs<'a>(BorrowedFd<'a>);
+pub struct Rootfs<'a> {
+    root: BorrowedFd<'a>,
+    edge: &'a Edge,
+}
 
 impl<'a> Rootfs<'a> {
     /// The tree below a directory.
     #[must_use]
     pub fn new(root: BorrowedFd<'a>) -> Self {
-        Self(root)
+        Self { root, edge: &Edge::Alone }
+    }
+
+    /// The same, with mounts in it.
+    #[must_use]
+    pub fn within(root: BorrowedFd<'a>, edge: &'a Edge) -> Self {
+        Self { root, edge }
+    }
+
+    /// Who owns a file or directory, and its permission bits; links are followed. `None` if nothing is there.
+    ///
+    /// # Errors
+    /// When the way there is not one, or leads out of the tree.
+    pub fn status(&self, path: &Path) -> Result<Option<(u32, Owner)>, TreeError> {
+        match self.resolve(path, OFlags::PATH) {
+            Ok(fd) => {
+                let stat = fstat(&fd).map_err(TreeError::io("examine", path))?;
+                Ok(Some((stat.st_mode & 0o7777, Owner { uid: stat.st_uid, gid: stat.st_gid })))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(TreeError::io("find", path)(e)),
+        }
+    }
+
+    /// The `limit` first names of a directory behind `after`, sorted. Those that are not UTF-8 are left out.
+    ///
+    /// # Errors
+    /// When it is no directory, or leads out of the tree.
+    pub fn list(&self, path: &Path, after: Option<&str>, limit: usize) -> Result<Vec<Named>, TreeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK;
+        let fd = self.resolve(path, flags).map_err(TreeError::io("open", path))?;
+        let mut found = std::collections::BTreeMap::new();
+        for entry in Dir::new(fd).map_err(TreeError::io("read", path))? {
+            let entry = entry.map_err(TreeError::io("read", path))?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if matches!(name, "." | "..") || after.is_some_and(|after| name <= after) {
+                continue;
+            }
+            // No more than was asked for is held, however many the guest has made.
+            found.insert(name.to_owned(), entry.file_type());
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+        let named = |(name, kind): (String, FileType)| match kind {
+            FileType::Unknown => {
+                let kind = self.kind(&path.join(&name), false)?.unwrap_or(FileType::Unknown);
+                Ok(Named { name, kind })
+            }
+            kind => Ok(Named { name, kind }),
+        };
+        found.into_iter().map(named).collect()
+    }
+
+    /// Removes a directory that is empty; `false` if there is none.
+    ///
+    /// # Errors
+    /// When it is something else, or not empty.
+    pub fn rmdir(&self, path: &Path) -> Result<bool, TreeError> {
+        let (dir, name) = match self.parent(path) {
+            Err(TreeError::Io { source: Errno::NOENT, .. }) => return Ok(false),
+            other => other?,
+        };
+        match unlinkat(&dir, &name, AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(TreeError::io("remove", path)(e)),
+        }
     }
 
     /// What is at a path: links are followed, but for the last component unless `follow`. `None` if nothing is.
@@ -70,10 +203,18 @@ impl<'a> Rootfs<'a> {
         if !is_regular(&found).map_err(TreeError::io("examine", path))? {
             return Err(refused());
         }
-        // Looked up again, and not opened through `/proc`, which a confined process does not have. What a
-        // guest can put there in between is a FIFO, which then neither waits nor passes for a file.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let fd = self.resolve(path, flags).map_err(TreeError::io("open", path))?;
+        let opened = match self.edge {
+            // Looked up again, and not opened through `/proc`, which a confined process does not have. What a
+            // guest can put there in between is a FIFO, which then neither waits nor passes for a file.
+            Edge::Alone => self.resolve(path, flags),
+            // A guest that runs can put a device there.
+            Edge::Mounts | Edge::Memory(_) => {
+                let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+                rustix::fs::open(name, flags | OFlags::CLOEXEC, Mode::empty())
+            }
+        };
+        let fd = opened.map_err(TreeError::io("open", path))?;
         if is_regular(&fd).map_err(TreeError::io("examine", path))? {
             Ok(File::from(fd))
         } else {
@@ -188,27 +329,40 @@ impl<'a> Rootfs<'a> {
     /// Opens what is at a path, for [`OFlags::PATH`] or a directory.
     fn resolve(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolution = match self.edge {
+            Edge::Alone | Edge::Memory(_) => INSIDE,
+            Edge::Mounts => INSIDE | ResolveFlags::NO_XDEV,
+        };
+        self.look_up(path, flags, resolution)
+    }
+
+    fn look_up(&self, path: &Path, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
         for _ in 0..64 {
             // EAGAIN: something was renamed during a look-up that may not race (openat2(2)).
-            match openat2(self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE) {
+            match openat2(self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
+                other => return other.and_then(|fd| self.bounded(fd)),
             }
         }
         Err(Errno::AGAIN)
     }
 
+    /// What is open, if it is not beyond the edge.
+    fn bounded(&self, fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
+        match self.edge {
+            Edge::Memory(boundary) if !boundary.contains(fd.as_fd())? => Err(Errno::XDEV),
+            _ => Ok(fd),
+        }
+    }
+
     fn directory(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        // Writing ends at mounts: what is shown there belongs to somebody else.
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        for _ in 0..64 {
-            match openat2(self.0, path, flags, Mode::empty(), INSIDE | ResolveFlags::NO_XDEV) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
-        Err(Errno::AGAIN)
+        let resolution = match self.edge {
+            // Writing ends at mounts: what is shown there belongs to somebody else.
+            Edge::Alone | Edge::Mounts => INSIDE | ResolveFlags::NO_XDEV,
+            Edge::Memory(_) => INSIDE,
+        };
+        self.look_up(path, OFlags::PATH | OFlags::DIRECTORY, resolution)
     }
 
     fn parent(&self, path: &Path) -> Result<(OwnedFd, std::ffi::OsString), TreeError> {

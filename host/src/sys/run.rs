@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+
+use super::signal;
 
 /// Where programs are looked for, and what they get as their `PATH`.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -76,7 +80,11 @@ pub fn find(name: &str) -> Option<PathBuf> {
 /// It cannot be started or waited for.
 pub fn run(invocation: &Invocation<'_>, cancelled: &dyn Fn() -> bool) -> io::Result<Ended> {
     let mut child = spawn(invocation)?;
-    let mut running = match Running::new(&mut child, invocation) {
+    let outputs = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    let group = Pid::from_child(&child);
+    let process = pidfd_open(group, PidfdFlags::empty()).map_err(io::Error::from);
+    let running = process.and_then(|process| Running::new(process, Some(group), outputs, invocation.capture));
+    let mut running = match running {
         Ok(running) => running,
         Err(error) => {
             child.kill()?;
@@ -84,14 +92,29 @@ pub fn run(invocation: &Invocation<'_>, cancelled: &dyn Fn() -> bool) -> io::Res
             return Err(error);
         }
     };
-    let how = running.follow(invocation.deadline, cancelled);
-    // Before it is waited for: until then the number of its group cannot be somebody else's.
-    running.signal(Signal::KILL);
-    running.drain();
-    let Running { stdout, stderr, .. } = running;
+    let how = running.to_the_end(invocation.deadline, cancelled);
     let status = child.wait()?;
-    let how = how?.unwrap_or_else(|| How::Itself(code(status)));
-    Ok(Ended { how, stdout: stdout.head, stderr: stderr.head, last_words: stderr.tail })
+    Ok(running.ended(how?.unwrap_or_else(|| How::Itself(code(status)))))
+}
+
+/// The same for a process that leads its own process group and is already there; a child of the caller's.
+///
+/// # Errors
+/// It cannot be waited for.
+pub fn follow(
+    process: OwnedFd,
+    outputs: [OwnedFd; 2],
+    deadline: Duration,
+    capture: usize,
+    cancelled: &dyn Fn() -> bool,
+) -> io::Result<Ended> {
+    let mut running = Running::new(process, None, outputs.map(Some), capture)?;
+    let how = running.to_the_end(deadline, cancelled);
+    let wait = || waitid(WaitId::PidFd(running.process.as_fd()), WaitIdOptions::EXITED);
+    let status = rustix::io::retry_on_intr(wait)?.ok_or(Errno::CHILD)?;
+    let signal = || status.terminating_signal().map_or(0, |signal| 128 + signal);
+    let code = status.exit_status().unwrap_or_else(signal);
+    Ok(running.ended(how?.unwrap_or(How::Itself(code))))
 }
 
 fn code(status: ExitStatus) -> i32 {
@@ -167,19 +190,37 @@ impl Output {
 
 #[derive(Debug)]
 struct Running {
-    group: Pid,
-    pidfd: OwnedFd,
+    /// The first of its process group.
+    process: OwnedFd,
+    /// The number of that group, where the caller can see it.
+    group: Option<Pid>,
     stdout: Output,
     stderr: Output,
 }
 
 impl Running {
-    fn new(child: &mut Child, invocation: &Invocation<'_>) -> io::Result<Self> {
-        let group = Pid::from_child(child);
-        let pidfd = pidfd_open(group, PidfdFlags::empty())?;
-        let stdout = Output::new(child.stdout.take().map(OwnedFd::from), invocation.capture)?;
-        let stderr = Output::new(child.stderr.take().map(OwnedFd::from), invocation.capture)?;
-        Ok(Self { group, pidfd, stdout, stderr })
+    fn new(
+        process: OwnedFd,
+        group: Option<Pid>,
+        [stdout, stderr]: [Option<OwnedFd>; 2],
+        capture: usize,
+    ) -> io::Result<Self> {
+        let (stdout, stderr) = (Output::new(stdout, capture)?, Output::new(stderr, capture)?);
+        Ok(Self { process, group, stdout, stderr })
+    }
+
+    /// Follows it, and ends what it has left of its group.
+    fn to_the_end(&mut self, deadline: Duration, cancelled: &dyn Fn() -> bool) -> io::Result<Option<How>> {
+        let how = self.follow(deadline, cancelled);
+        // Before it is waited for: until then the number of its group cannot be somebody else's.
+        self.signal(Signal::KILL);
+        self.drain();
+        how
+    }
+
+    fn ended(self, how: How) -> Ended {
+        let Self { stdout, stderr, .. } = self;
+        Ended { how, stdout: stdout.head, stderr: stderr.head, last_words: stderr.tail }
     }
 
     /// Until it has ended, or had to; `None` for by itself.
@@ -212,7 +253,7 @@ impl Running {
     /// Takes output until something has happened; whether the program has ended.
     fn wait(&mut self, time: Duration) -> io::Result<bool> {
         let pipes = [&self.stdout.pipe, &self.stderr.pipe].into_iter().flatten();
-        let fds = std::iter::once(self.pidfd.as_fd()).chain(pipes.map(|pipe| pipe.as_fd()));
+        let fds = std::iter::once(self.process.as_fd()).chain(pipes.map(|pipe| pipe.as_fd()));
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let time = Timespec::try_from(time).map_err(io::Error::other)?;
         let ready = match poll(&mut fds, Some(&time)) {
@@ -230,7 +271,10 @@ impl Running {
 
     fn signal(&self, signal: Signal) {
         // There is nobody left when it fails.
-        let _gone = kill_process_group(self.group, signal);
+        match self.group {
+            Some(group) => drop(kill_process_group(group, signal)),
+            None => drop(signal::send_to_group(self.process.as_fd(), signal.as_raw())),
+        }
     }
 }
 

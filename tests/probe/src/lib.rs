@@ -17,20 +17,28 @@ mod bindings {
 }
 
 use bindings::exports::wxc::hook::hook::Guest;
+use bindings::wxc::hook::scope;
 use bindings::wxc::hook::types::{
     Change, Context, Detail, Device, Event, Mount, MountSource, OnFailure, Patch, Step, Subscription, Verdict,
 };
+use bindings::wxc::host::rootfs::{self, Access};
+use bindings::wxc::host::run_inside::Program;
 use bindings::wxc::host::types::{Error, ErrorKind, Pair};
 use bindings::wxc::host::{log, settings, store};
 
 struct Probe;
 
-const EVENTS: [(Event, &str); 17] = [
+const EVENTS: [(Event, &str); 22] = [
     (Event::Create, "create"),
     (Event::PreStart, "pre-start"),
     (Event::NetworkUp, "network-up"),
+    (Event::PreMount, "pre-mount"),
+    (Event::Mount, "mount"),
+    (Event::Autodev, "autodev"),
+    (Event::Start, "start"),
     (Event::StartHost, "start-host"),
     (Event::Started, "started"),
+    (Event::Stopping, "stopping"),
     (Event::Stop, "stop"),
     (Event::NetworkDown, "network-down"),
     (Event::PostStop, "post-stop"),
@@ -53,8 +61,11 @@ impl Guest for Probe {
         for event in [Event::PreStart, Event::Create, Event::Clone, Event::Configure] {
             wishes.extend([wish(event, Step::Adjust), wish(event, Step::Validate)]);
         }
-        if settings::get("also").as_deref() == Some("mount") {
-            wishes.push(wish(Event::Mount, Step::Act));
+        if settings::get("also").as_deref() == Some("ready") {
+            wishes.push(wish(Event::Ready, Step::Act));
+        }
+        if let Some(budget) = settings::get("budget").and_then(|budget| budget.parse().ok()) {
+            wishes.iter_mut().for_each(|wish| wish.budget = budget);
         }
         Ok(wishes)
     }
@@ -93,6 +104,10 @@ impl Guest for Probe {
         match setting(&context, &format!("at-{word}")) {
             None => Ok(None),
             Some("token") => Ok(Some(word.as_bytes().to_vec())),
+            Some("files") => files(word).map(|()| None),
+            Some("run") => run(word).map(|()| None),
+            Some("linger") => linger().map(|()| None),
+            Some("inside-out") => inside_out().map(|()| None),
             Some(other) => misbehave(other).map(|()| None),
         }
     }
@@ -131,6 +146,85 @@ fn remember(key: &str, word: &str) -> Result<(), Error> {
     all.extend_from_slice(word.as_bytes());
     all.push(b' ');
     store::set(key, &all)
+}
+
+/// How a call went, as a word.
+fn outcome<T>(result: Result<T, Error>) -> String {
+    result.map_or_else(|error| kind(&error), |_| "ok".into())
+}
+
+fn kind(error: &Error) -> String {
+    let name = format!("{:?}", error.kind);
+    name.rsplit("::").next().unwrap_or_default().to_lowercase()
+}
+
+/// What can be read and written at an event.
+fn files(word: &str) -> Result<(), Error> {
+    let root = match scope::root() {
+        Ok(root) => root,
+        Err(error) => return remember("files", &format!("{word}:{}", kind(&error))),
+    };
+    let access = |permissions, id| Access { permissions, user: id, group: id };
+    let write = |path: &str, id| outcome(rootfs::write(&root, path, word.as_bytes(), access(0o640, id)));
+    let all = [
+        write(&format!("/etc/at-{word}"), 7),
+        outcome(rootfs::ensure_directory(&root, &format!("dev/at/{word}"), access(0o755, 0))),
+        outcome(rootfs::link(&root, &format!("/etc/link-{word}"), "/etc/passwd")),
+        outcome(rootfs::inspect(&root, "/etc")),
+        outcome(rootfs::entries(&root, "/", None, 2)),
+        // What is not the container's own.
+        write("/proc/sys/kernel/hostname", 0),
+        outcome(rootfs::read(&root, "/proc/self/environ", 100)),
+        outcome(rootfs::read(&root, "/sys/kernel/uevent_seqnum", 100)),
+        write("/shown/file", 0),
+        write("/etc/far-away", 100_000),
+        outcome(rootfs::read(&root, "../../etc/wxc-secret", 100)),
+    ];
+    remember("files", &format!("{word}:{}", all.join(",")))
+}
+
+/// Who one is in the container.
+fn run(word: &str) -> Result<(), Error> {
+    let running = match scope::running() {
+        Ok(running) => running,
+        Err(error) => return remember("ran", &format!("{word}:{}", kind(&error))),
+    };
+    let script = "read line; echo $line $(id -u) $(pwd) $WHO $(grep -c . /proc/self/cgroup >/dev/null; hostname); exit 3";
+    let program = Program::new(&running, &["sh".into(), "-c".into(), script.into()]);
+    program.set_user(8, 9);
+    program.set_variable("WHO", word);
+    program.set_directory("/etc");
+    program.set_input(b"input\n");
+    let outcome = program.run()?;
+    let again = program.run().is_err();
+    let said = String::from_utf8_lossy(&outcome.stdout).trim().replace(' ', "/");
+    remember("ran", &format!("{word}:{said}/{}/{again}", outcome.status))
+}
+
+/// Leaves something behind that wants to outlive it, and then waits for ever.
+fn linger() -> Result<(), Error> {
+    let running = scope::running()?;
+    let script = "setsid sleep 98765 & setsid sh -c 'sleep 98766; :' & sleep 98767";
+    Program::new(&running, &["sh".into(), "-c".into(), script.into()]).run().map(drop)
+}
+
+/// More than a container can be asked for.
+fn inside_out() -> Result<(), Error> {
+    let running = scope::running()?;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let nobody = Program::new(&running, &words(&["true"]));
+    nobody.set_user(4_000_000_000, 0);
+    let missing = Program::new(&running, &words(&["/no/such/program"]));
+    let empty = Program::new(&running, &[]);
+    let loud = Program::new(&running, &words(&["sh", "-c", "yes | head -c 10000000"]));
+    let long = loud.run().map(|outcome| outcome.stdout.len().to_string());
+    let all = [
+        outcome(nobody.run()),
+        outcome(missing.run()),
+        outcome(empty.run()),
+        long.unwrap_or_else(|error| error.message.replace(' ', "_")),
+    ];
+    remember("ran", &all.join(","))
 }
 
 fn misbehave(word: &str) -> Result<(), Error> {

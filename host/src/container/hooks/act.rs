@@ -1,11 +1,13 @@
 #![forbid(unsafe_code)]
 //! Calling what is due at an event.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::{context, interface};
 use super::heard::Heard;
+use super::reach::Reach;
 use super::{event, exec, ledger, log};
 use crate::container::journal::chain;
 use crate::container::{Error, Host, plugins};
@@ -22,11 +24,13 @@ pub(in crate::container) struct Happening {
     pub(in crate::container) detail: Detail,
     /// What the user gave for hooks.
     pub(in crate::container) arguments: Vec<String>,
+    /// The container's root, where only its first process has it.
+    pub(in crate::container) root: Option<Arc<OwnedFd>>,
 }
 
 impl Default for Happening {
     fn default() -> Self {
-        Self { pid: None, detail: Detail::None, arguments: Vec::new() }
+        Self { pid: None, detail: Detail::None, arguments: Vec::new(), root: None }
     }
 }
 
@@ -43,7 +47,7 @@ impl Happening {
             })
         };
         let detail = occasion.ending.map_or(Detail::None, ending);
-        Self { pid: number(occasion.pid), detail, arguments: Vec::new() }
+        Self { pid: number(occasion.pid), detail, ..Self::default() }
     }
 
     pub(in crate::container) fn detailed(detail: Detail) -> Self {
@@ -93,9 +97,11 @@ pub(in crate::container) fn occur(
     plan: &Plan,
     event: &str,
     occasion: &Occasion,
+    root: Option<OwnedFd>,
 ) -> Result<(), Error> {
     if !matches!(event, "network-up" | "network-down") {
-        return act(host, plan, event, &Happening::of(occasion));
+        let root = root.map(Arc::new);
+        return act(host, plan, event, &Happening { root, ..Happening::of(occasion) });
     }
     for link in &plan.network.links {
         let detail = Detail::Network(interface(link, occasion.peers.get(&link.name).cloned()));
@@ -116,8 +122,10 @@ fn plugin(
     };
     let hook = plugins::load_hook(host, name, &plan.container.directory, heard.clone())?;
     let context = context(plan, event, happening, settings);
-    let token = hook.act(&context, Duration::from_millis(call.budget))?;
-    match token {
+    let reach = Reach::of(host, plan, &call.event, happening, &hook)?;
+    let token = hook.act(&context, &reach.within, Duration::from_millis(call.budget));
+    reach.close(host)?;
+    match token? {
         // After the fact there is nothing left to be taken back.
         Some(token) if super::can_abort(&call.event) => {
             ledger::add(plan, ledger::Entry { plugin: name.clone(), context, token, budget: call.budget })

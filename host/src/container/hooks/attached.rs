@@ -14,8 +14,7 @@ use crate::plugin::hook::types::{Event, OnFailure, Step, Subscription};
 use crate::plugin::{Hook as _, HookPlugin};
 
 /// Events of the contract at which this version calls nobody.
-const NOT_CALLED: &[Event] =
-    &[Event::PreMount, Event::Mount, Event::Autodev, Event::Start, Event::Ready, Event::Stopping];
+const NOT_CALLED: &[Event] = &[Event::Ready];
 
 /// The most that one call may take where neither the plugin nor the host says less.
 const LONGEST: u32 = 60_000;

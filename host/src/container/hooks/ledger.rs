@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::heard::Heard;
 use super::log;
+use super::reach::Reach;
 use crate::config::Name;
 use crate::container::journal::chain;
 use crate::container::{Error, Host, plugins, store, watch};
@@ -96,7 +97,12 @@ pub(in crate::container) fn undo(host: &Host, directory: &Path) -> Result<bool, 
         let since = Instant::now();
         let heard = Heard::new(host.progress.clone());
         let done = plugins::load_hook(host, &entry.plugin, directory, heard.clone()).and_then(|hook| {
-            Ok(hook.undo(&entry.context, &entry.token, Duration::from_millis(entry.budget))?)
+            let name: Name = entry.context.container.name.parse()?;
+            let reach = Reach::now(host, &name, &hook)?;
+            let budget = Duration::from_millis(entry.budget);
+            let undone = hook.undo(&entry.context, &entry.token, &reach.within, budget);
+            reach.close(host)?;
+            Ok(undone?)
         });
         let failure = done.as_ref().err().map(|error| chain(error));
         let word = super::event::word(entry.context.event);

@@ -81,9 +81,4 @@ macro_rules! never_minted {
     )*};
 }
 
-never_minted!(
-    HostContainerRoot ContainerRoot,
-    HostRunningContainer RunningContainer,
-    HostByteSource ByteSource,
-    HostByteSink ByteSink
-);
+never_minted!(HostByteSource ByteSource, HostByteSink ByteSink);

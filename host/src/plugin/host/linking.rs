@@ -42,16 +42,16 @@ static OFFERS: &[Offer] = offers! {
     "wxc:host/store" => wxc::host::store,
     "wxc:host/fetch" => wxc::host::fetch,
     "wxc:host/trust" => wxc::host::trust,
+    "wxc:host/rootfs" => wxc::host::rootfs,
+    "wxc:host/run-inside" => wxc::host::run_inside,
     "wxc:storage/scope" => wxc::storage::scope,
     "wxc:template/inputs" => wxc::template::inputs,
     "wxc:template/host-system" => wxc::template::host_system,
+    "wxc:hook/scope" => wxc::hook::scope,
 };
 
 /// Interfaces of types alone: nothing to call, nothing to link.
 const TYPES_ONLY: &[&str] = &["wxc:storage/types", "wxc:template/types", "wxc:hook/types"];
-
-/// Interfaces of the contract that a later wxc will offer.
-const LATER: &[&str] = &["wxc:host/rootfs", "wxc:host/run-inside", "wxc:hook/scope"];
 
 /// Why an import cannot be linked.
 #[derive(Debug)]
@@ -81,9 +81,7 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) ->
             continue;
         }
         let Some(offer) = OFFERS.iter().find(|o| o.name == name) else {
-            let why =
-                LATER.contains(&name).then_some("it is part of the contract, and comes with a later version");
-            return Err(Unlinked::NotOffered(import.clone(), why));
+            return Err(Unlinked::NotOffered(import.clone(), None));
         };
         if interface_of_ours(import).is_some() && !version.starts_with("0.1.") {
             return Err(Unlinked::NotOffered(import.clone(), Some("this wxc offers version 0.1 of it")));

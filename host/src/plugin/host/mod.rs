@@ -9,6 +9,8 @@
 //! - [`loop_devices`]: files of a pool as block devices
 //! - [`commands`]: programs of the host, from declared templates
 //! - [`subvolumes`]: btrfs subvolumes of a pool
+//! - [`hook_scope`]: the same for a hook
+//! - [`rootfs`], [`run_inside`]: files of one container, and programs in it
 //! - [`store`]: small durable state
 //! - [`fetch`]: documents of declared servers
 //! - [`host_system`]: which directories of the host a template can show
@@ -20,6 +22,7 @@ pub(super) mod commands;
 pub(super) mod failure;
 pub(super) mod fetch;
 pub(super) mod handles;
+mod hook_scope;
 mod host_system;
 mod inputs;
 mod interruption;
@@ -30,6 +33,8 @@ mod measure;
 pub(super) mod place;
 mod progress;
 mod quota;
+pub(super) mod rootfs;
+pub(super) mod run_inside;
 mod scope;
 mod settings;
 mod store;
@@ -41,9 +46,11 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 
+use super::bindings::host::wxc::host::types::Error;
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
 pub use fetch::Fetcher;
@@ -51,6 +58,8 @@ pub use inputs::{InputError, Inputs};
 pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
+pub use rootfs::Root;
+pub use run_inside::{Enter, Request as InsideRequest};
 pub use trust::Verifier;
 
 /// What one call of one plugin has at hand: made for the call, dropped with it.
@@ -87,6 +96,12 @@ pub(super) struct Scope {
     pub(super) verifier: Option<Arc<Verifier>>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
     pub(super) durable_later: bool,
+    /// The root file system of the container, or why there is none, in a call that is about one.
+    pub(super) root: Option<Result<Arc<Root>, Error>>,
+    /// The container, in a call during which it runs.
+    pub(super) running: Option<Arc<dyn Enter>>,
+    /// When the time of this call is over, for what it waits for.
+    pub(super) until: Option<Instant>,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
 }

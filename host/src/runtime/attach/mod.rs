@@ -24,6 +24,8 @@
 
 /// What the command finds in its environment.
 mod environment;
+/// Programs whose output is wanted.
+pub(super) mod inside;
 /// The clone, the conversation, the wait.
 mod process;
 /// The joiner's and the worker's list of operations.

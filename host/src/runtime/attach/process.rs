@@ -255,6 +255,11 @@ fn unexpected(message: &str) -> RuntimeError {
 }
 
 impl Attached {
+    /// The command's process.
+    pub(super) fn into_process(self) -> OwnedFd {
+        self.process
+    }
+
     /// Until it ends.
     pub(super) fn accompany(
         self,

@@ -18,7 +18,7 @@ use crate::sys::signal;
 pub(super) struct Target {
     /// The first process, as this process's `/proc` shows it; means something only as long as
     /// `pidfd` lives.
-    init: i32,
+    pub(super) init: i32,
     pub(super) pidfd: OwnedFd,
     pub(super) cgroups: Cgroups,
     /// As it was started.
@@ -43,6 +43,19 @@ impl Target {
         // Not the number that the monitor knows: this process may be in another process namespace.
         let init = number(&pidfd).ok_or_else(|| RuntimeError::NotRunning { name: request.name.clone() })?;
         Ok(Self { init, pidfd, cgroups: entrance.cgroups, plan })
+    }
+
+    /// One whose parts the caller has.
+    pub(super) fn known(init: i32, pidfd: OwnedFd, cgroups: Cgroups, plan: Plan) -> Self {
+        Self { init, pidfd, cgroups, plan }
+    }
+
+    /// The same with other cgroups to enter.
+    pub(super) fn with(&self, cgroups: Cgroups) -> Result<Self, RuntimeError> {
+        let pidfd = self.pidfd.try_clone();
+        let pidfd =
+            pidfd.map_err(|error| RuntimeError::system("find the container's first process", error))?;
+        Ok(Self { init: self.init, pidfd, cgroups, plan: self.plan.clone() })
     }
 
     /// Those of the wanted namespaces that are not this process's own: entering one's own user

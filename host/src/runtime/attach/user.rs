@@ -44,7 +44,7 @@ pub(super) fn account(
 }
 
 /// What is not in the map does not exist in the container, and the kernel takes no such id.
-fn check(account: &mut Account, map: &IdMap, name: &str) -> Result<(), RuntimeError> {
+pub(super) fn check(account: &mut Account, map: &IdMap, name: &str) -> Result<(), RuntimeError> {
     let missing = |kind: &str, id: u32| RuntimeError::Part {
         what: format!("become {kind} {id}"),
         message: format!("it is not among the ids of {name}"),

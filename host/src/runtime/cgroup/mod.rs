@@ -16,6 +16,8 @@ mod kill;
 pub mod layout;
 /// Take the directories away, with what the guest made in them.
 mod remove;
+/// A part that ends before the container.
+mod room;
 /// Usage of resources.
 mod statistics;
 /// Write limits, move processes.

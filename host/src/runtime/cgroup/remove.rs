@@ -90,7 +90,7 @@ fn is_inside(directory: &Path) -> bool {
         .is_ok_and(|list| list.lines().any(|pid| pid == own))
 }
 
-fn remove_tree(path: &Path, end: Instant) -> io::Result<()> {
+pub(super) fn remove_tree(path: &Path, end: Instant) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
