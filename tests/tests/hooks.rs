@@ -132,12 +132,7 @@ fn a_hook_that_is_not_there_or_not_granted_is_told_with_what_to_do() {
     assert!(said.contains("wxc plugin grant hook-ungranted"), "{said}");
     assert_eq!(world.env.state("web"), "STOPPED");
 
-    // One that waits for what this version does not do is not taken for one that works.
     world.wxc(&["plugin", "grant", "hook-ungranted"]).ok();
-    world.env.configure("[plugins.hook-ungranted]\nalso = \"ready\"\n");
-    let said = world.wxc(&["start", "web"]).fails(1);
-    assert!(said.contains("wants to be called at ready"), "{said}");
-    world.env.configure("");
     world.wxc(&["start", "web"]).ok();
 }
 
@@ -631,4 +626,27 @@ fn a_hook_runs_programs_as_the_container_may_and_they_end_with_the_call() {
         assert!(!left.contains("sleep 9876"), "{left}");
         world.wxc(&["stop", "-k", name]).ok();
     }
+}
+
+#[test]
+fn a_hook_hears_from_a_systemd_that_the_system_is_up() {
+    needs!(root, userns, cgroups, debian, wasm_target);
+    let world = World::new(&["waiter"]);
+    world.env.configure("[plugins.hook-waiter]\nalso = \"ready\"\nbudget = 5000\n");
+    let archive = wxc_tests::fixtures::debian().expect("needs!(debian)");
+    let create = ["create", "deb", "-t", "local", "--", "--tarball", archive.to_str().unwrap()];
+    world.env.wxc(create).within(240).ok();
+    world.attach("deb", "waiter", &[("at-ready", "run")]);
+    let plan = world.wxc(&["start", "deb", "--plan"]).ok();
+    assert!(plan.contains("NOTIFY_SOCKET"), "{plan}");
+    world.wxc(&["start", "deb"]).ok();
+    until("systemd said that it is ready", 120, || {
+        world.called("deb", "waiter").contains("ready").then_some(())
+    });
+    until("the hook ran", 20, || {
+        world.kept("deb", "waiter", "ran").contains("ready:input/8//etc/ready/deb/3").then_some(())
+    });
+    // Once.
+    assert_eq!(world.called("deb", "waiter").matches("ready").count(), 1);
+    world.wxc(&["stop", "-k", "deb"]).ok();
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Setting;
+use super::{MountAttributes, MountSource, MountStep, NodeKind, Plan, Setting};
 
 /// Everything about hooks; empty for a container that has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,34 @@ pub struct Ending {
     pub out_of_memory: bool,
     /// It starts again.
     pub reboot: bool,
+}
+
+/// The socket in the run directory at which init can say that the system is up.
+pub const NOTIFY: &str = "notify";
+/// Where the container has it: in its own `/dev`, which an init system leaves as it is.
+const NOTIFY_INSIDE: &str = "dev/wxc-notify";
+/// What tells programs of it (sd_notify(3)).
+const NOTIFY_VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// Lets init say that the system is up, where a hook waits for that. One who set the variable already knows better.
+pub fn listen_for_ready(plan: &mut Plan) {
+    let environment = &mut plan.init.environment;
+    if !plan.hooks.is_due("ready") || environment.iter().any(|setting| setting.key == NOTIFY_VARIABLE) {
+        return;
+    }
+    environment.push(Setting { key: NOTIFY_VARIABLE.into(), value: format!("/{NOTIFY_INSIDE}") });
+    plan.mounts.push(MountStep {
+        source: MountSource::Bind {
+            path: plan.container.run.join(NOTIFY),
+            recursive: false,
+            idmapped: false,
+        },
+        target: NOTIFY_INSIDE.into(),
+        attributes: MountAttributes { nosuid: true, nodev: true, noexec: true, ..MountAttributes::default() },
+        create: Some(NodeKind::File),
+        optional: false,
+        reason: "a hook waits until the system is up, and init says so there".into(),
+    });
 }
 
 impl HooksPlan {

@@ -16,6 +16,8 @@ use crate::sys::signal;
 enum Event {
     Init,
     Signal,
+    /// Somebody in the container wrote to the socket for that.
+    Word,
     /// Whoever keeps the container in the foreground.
     Starter,
     Listener,
@@ -47,6 +49,7 @@ pub(super) fn serve(monitor: &mut Monitor, init: &Process, report: &mut Reporter
                     return exit;
                 }
                 Event::Signal => on_signals(monitor, init),
+                Event::Word => monitor.on_word(),
                 Event::Starter => on_starter(monitor, init, report),
                 Event::Listener => server.on_connection(&monitor.control),
                 Event::Connection(index) => server.on_request(index, monitor, init),
@@ -67,6 +70,9 @@ fn wait(monitor: &Monitor, server: &Server, init: &Process, report: &Reporter) -
         (Event::Signal, monitor.signals.as_fd(), PollFlags::IN),
         (Event::Listener, monitor.control.as_fd(), PollFlags::IN),
     ];
+    if let Some(socket) = &monitor.ready {
+        sources.push((Event::Word, socket.as_fd(), PollFlags::IN));
+    }
     if let Some(socket) = report.socket() {
         sources.push((Event::Starter, socket.as_fd(), PollFlags::IN));
     }

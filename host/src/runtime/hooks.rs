@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::RecvFlags;
 
 use super::RuntimeError;
 use super::monitor::Monitor;
@@ -29,6 +30,19 @@ pub(super) fn ending(monitor: &Monitor, exit: Exit, reboot: bool) -> Occasion {
     let out_of_memory = monitor.snapshot.cgroups.ran_out_of_memory();
     let ending = Ending { code: exit.code, signal: exit.signal, out_of_memory, reboot };
     Occasion { pid: monitor.snapshot.init, ending: Some(ending), peers: peers(monitor) }
+}
+
+/// Takes what was sent to the socket for init's word: whether it says that the system is up (sd_notify(3): lines, of which
+/// others are for whom they concern).
+pub(super) fn says_ready(socket: BorrowedFd<'_>) -> bool {
+    let mut text = [0; 4096];
+    while let Ok((length, _)) = rustix::net::recv(socket, &mut text[..], RecvFlags::DONTWAIT) {
+        let text = text.get(..length).unwrap_or_default();
+        if text.split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+            return true;
+        }
+    }
+    false
 }
 
 fn peers(monitor: &Monitor) -> std::collections::BTreeMap<String, String> {
@@ -78,6 +92,20 @@ fn longest(monitor: &Monitor, event: &str) -> Duration {
     let budgets: u64 = monitor.plan().hooks.due(event).map(|call| call.budget).sum();
     let times = monitor.plan().network.links.len().max(1);
     GRACE + Duration::from_millis(budgets) * 2 * u32::try_from(times).unwrap_or(1)
+}
+
+/// The same without waiting, for hooks that ask the monitor something meanwhile.
+pub(super) fn call_aside(monitor: &Monitor, event: &str) {
+    if !monitor.plan().hooks.is_due(event) || !monitor.has_runner() {
+        return;
+    }
+    let occasion = Occasion { pid: monitor.snapshot.init, peers: peers(monitor), ..Occasion::default() };
+    let called = memfd_create("wxc-hooks", MemfdFlags::CLOEXEC)
+        .map_err(|error| RuntimeError::system("make room for the answer of hooks", error))
+        .and_then(|answer| monitor.runner(&[event, &words(&occasion)], &[answer.as_fd()], true));
+    if let Err(error) = called {
+        tracing::warn!(event, "hooks: {error}");
+    }
 }
 
 /// The same after the fact: what fails is in the hooks' log.

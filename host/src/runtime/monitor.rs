@@ -123,6 +123,8 @@ pub(super) struct Monitor {
     pub(super) console: Option<Console>,
     /// Masters and slaves of `/dev/tty1`, ...
     ttys: Vec<(OwnedFd, OwnedFd)>,
+    /// Where init says that the system is up; until it has, and only where a hook waits for that.
+    pub(super) ready: Option<OwnedFd>,
     warnings: Vec<RuntimeError>,
 }
 
@@ -144,6 +146,7 @@ impl Monitor {
         }
         run.write_boot_id(&plan.container.boot_id())?;
         let control = run.listen()?;
+        let ready = plan.hooks.is_due("ready").then(|| run.listen_for_ready()).transpose()?;
         let snapshot = Snapshot {
             container: plan.container.clone(),
             state: State::Starting,
@@ -163,6 +166,7 @@ impl Monitor {
             snapshot,
             console: None,
             ttys: Vec::new(),
+            ready,
             warnings: Vec::new(),
         })
     }
@@ -335,6 +339,15 @@ impl Monitor {
             std::iter::once(self.memory.as_fd()).chain(given.iter().copied()).collect();
         let environment = &self.handover.environment;
         Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach }.spawn()
+    }
+
+    /// What was said at the socket for init's word; any process of the container can.
+    pub(super) fn on_word(&mut self) {
+        let Some(socket) = &self.ready else { return };
+        if hooks::says_ready(socket.as_fd()) {
+            self.ready = None;
+            hooks::call_aside(self, "ready");
+        }
     }
 
     pub(super) fn has_runner(&self) -> bool {

@@ -18,6 +18,7 @@ use rustix::net::{
 
 use super::RuntimeError;
 use super::state::Snapshot;
+use crate::plan::hooks::NOTIFY;
 
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
@@ -99,17 +100,34 @@ impl RunDirectory {
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(fail)?;
-        let address =
-            address(&self.directory).map_err(|error| RuntimeError::system("name the socket", error))?;
+        let address = address(&self.directory, CONTROL)
+            .map_err(|error| RuntimeError::system("name the socket", error))?;
         // The directory is closed to others; the socket's own mode is for who is let in later.
         bind(&socket, &address).map_err(fail)?;
         listen(&socket, 64).map_err(fail)?;
         Ok(socket)
     }
 
+    /// The socket at which init says that the system is up. Its file is shown in the container, whose users may write to it.
+    pub(super) fn listen_for_ready(&self) -> Result<OwnedFd, RuntimeError> {
+        let fail = |error: rustix::io::Errno| RuntimeError::system("make the socket for init's word", error);
+        match rustix::fs::unlinkat(&self.directory, NOTIFY, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(fail(error)),
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).map_err(fail)?;
+        let address = address(&self.directory, NOTIFY)
+            .map_err(|error| RuntimeError::system("name the socket for init's word", error))?;
+        bind(&socket, &address).map_err(fail)?;
+        let mode = Mode::from_raw_mode(0o666);
+        rustix::fs::chmodat(&self.directory, NOTIFY, mode, AtFlags::empty()).map_err(fail)?;
+        Ok(socket)
+    }
+
     /// Removes everything; the lock goes last and with it.
     pub(super) fn remove(self) {
-        for name in ["boot-id", CONTROL, STATE, LOCK] {
+        for name in ["boot-id", NOTIFY, CONTROL, STATE, LOCK] {
             // What is left is cleaned up by the next start.
             rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()).ok();
         }
@@ -139,7 +157,7 @@ pub(super) fn is_abandoned(path: &Path) -> bool {
 pub(super) fn connect_to(path: &Path) -> io::Result<OwnedFd> {
     let directory = open_directory(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &address(&directory)?)?;
+    connect(&socket, &address(&directory, CONTROL)?)?;
     Ok(socket)
 }
 
@@ -148,8 +166,8 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-fn address(directory: &OwnedFd) -> io::Result<SocketAddrUnix> {
-    let path = format!("/proc/self/fd/{}/{CONTROL}", directory.as_raw_fd());
+fn address(directory: &OwnedFd, name: &str) -> io::Result<SocketAddrUnix> {
+    let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
     Ok(SocketAddrUnix::new(path)?)
 }
 

@@ -28,7 +28,7 @@ use bindings::wxc::host::{log, settings, store};
 
 struct Probe;
 
-const EVENTS: [(Event, &str); 22] = [
+const EVENTS: [(Event, &str); 23] = [
     (Event::Create, "create"),
     (Event::PreStart, "pre-start"),
     (Event::NetworkUp, "network-up"),
@@ -38,6 +38,7 @@ const EVENTS: [(Event, &str); 22] = [
     (Event::Start, "start"),
     (Event::StartHost, "start-host"),
     (Event::Started, "started"),
+    (Event::Ready, "ready"),
     (Event::Stopping, "stopping"),
     (Event::Stop, "stop"),
     (Event::NetworkDown, "network-down"),
@@ -57,7 +58,11 @@ impl Guest for Probe {
     fn subscribe() -> Result<Vec<Subscription>, Error> {
         let wish =
             |event, step| Subscription { event, step, order: 0, on_failure: OnFailure::Abort, budget: 300 };
-        let mut wishes: Vec<Subscription> = EVENTS.iter().map(|(event, _)| wish(*event, Step::Act)).collect();
+        let mut wishes: Vec<Subscription> = EVENTS
+            .iter()
+            .filter(|(event, _)| *event != Event::Ready)
+            .map(|(event, _)| wish(*event, Step::Act))
+            .collect();
         for event in [Event::PreStart, Event::Create, Event::Clone, Event::Configure] {
             wishes.extend([wish(event, Step::Adjust), wish(event, Step::Validate)]);
         }

@@ -13,9 +13,6 @@ use crate::plan::hooks::{HookCall, HookTarget};
 use crate::plugin::hook::types::{Event, OnFailure, Step, Subscription};
 use crate::plugin::{Hook as _, HookPlugin};
 
-/// Events of the contract at which this version calls nobody.
-const NOT_CALLED: &[Event] = &[Event::Ready];
-
 /// The most that one call may take where neither the plugin nor the host says less.
 const LONGEST: u32 = 60_000;
 
@@ -80,24 +77,10 @@ pub(super) fn load(host: &Host, name: &Name, container: &Container) -> Result<Ve
         }
         let loaded = plugins::load_hook(host, &plugin, &directory, host.progress.clone())?;
         let wishes = loaded.subscribe()?;
-        if let Some(wish) = wishes.iter().find(|wish| NOT_CALLED.contains(&wish.event)) {
-            return Err(never(&plugin, wish.event, name));
-        }
         let settings = hook.settings.into_iter().map(|(key, Word(value))| (key, value)).collect();
         all.push(Attached { name: plugin, settings, plugin: loaded, wishes, order: hook.order });
     }
     Ok(all)
-}
-
-/// A hook that waits for what never comes must not be taken for one that works.
-fn never(plugin: &str, event: Event, name: &Name) -> Error {
-    let word = event::word(event);
-    Error::Invalid {
-        message: format!("{plugin} wants to be called at {word}, and this wxc calls nobody then"),
-        hint: format!(
-            "use another hook, or leave it out: wxc config set {name} hooks.{plugin}.enabled false"
-        ),
-    }
 }
 
 /// The full names, each with what holds for it.
