@@ -150,6 +150,11 @@ pub enum Op {
     Cover {
         mount: Slot,
     },
+    /// Put a detached mount over a directory of the host's tree, as this process sees it.
+    Place {
+        mount: Slot,
+        path: Text,
+    },
     /// Paths are resolved in `/` as it is now.
     OpenRoot,
     /// Put a detached mount at a path of the container.

@@ -105,7 +105,8 @@ impl Child<'_> {
                 let attributes = MountAttr { set, clear, propagation: 0, userns: 0 };
                 call::mount_setattr(self.fd(mount)?, c"", recursive, attributes).map(drop)
             }
-            Op::Cover { mount } => self.cover(mount),
+            Op::Cover { mount } => self.place(mount, c"/"),
+            Op::Place { mount, path } => self.place(mount, self.text(path)?),
             Op::OpenRoot => {
                 let flags = libc::O_PATH | libc::O_DIRECTORY;
                 let root = call::open(libc::AT_FDCWD, c"/", flags, 0)?;
@@ -290,8 +291,8 @@ impl Child<'_> {
         self.keep(into, mount)
     }
 
-    fn cover(&self, mount: Slot) -> Outcome<()> {
-        let target = call::open(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    fn place(&self, mount: Slot, path: &CStr) -> Outcome<()> {
+        let target = call::open(libc::AT_FDCWD, path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
         call::move_mount(self.fd(mount)?, target)?;
         call::close(target);
         Ok(())

@@ -46,6 +46,7 @@ pub(super) fn copy(context: &Context, args: &Copy) -> Result<ExitCode, Failure> 
         set: if args.tmpfs { vec![("rootfs.in-memory".into(), "true".into())] } else { Vec::new() },
         with_snapshots: args.with_snapshots,
         mounts: args.mount.iter().map(|word| mount(word)).collect::<Result<_, _>>()?,
+        hook_arguments: if args.ephemeral { Vec::new() } else { args.command.clone() },
         size: args.size.as_ref().map(|word| context::size(word)).transpose()?,
     };
     interrupt::listen();

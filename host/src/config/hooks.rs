@@ -60,6 +60,14 @@ pub struct Exec {
     #[serde(skip_serializing_if = "is_default")]
     pub pre_start: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
+    pub pre_mount: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub mount: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub autodev: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub start: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
     pub start_host: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub stop: Vec<String>,
@@ -82,6 +90,10 @@ impl Default for Exec {
             version: 0,
             timeout: Span::seconds(10),
             pre_start: Vec::new(),
+            pre_mount: Vec::new(),
+            mount: Vec::new(),
+            autodev: Vec::new(),
+            start: Vec::new(),
             start_host: Vec::new(),
             stop: Vec::new(),
             post_stop: Vec::new(),
@@ -98,6 +110,10 @@ impl Exec {
     pub fn points(&self) -> impl Iterator<Item = (&'static str, &Vec<String>)> {
         [
             ("pre-start", &self.pre_start),
+            ("pre-mount", &self.pre_mount),
+            ("mount", &self.mount),
+            ("autodev", &self.autodev),
+            ("start", &self.start),
             ("start-host", &self.start_host),
             ("stop", &self.stop),
             ("post-stop", &self.post_stop),

@@ -58,6 +58,8 @@ pub struct CopyRequest {
     pub with_snapshots: bool,
     /// The most that the copy may take up; `None`: what the original may.
     pub size: Option<u64>,
+    /// What hooks are told, as `lxc-copy` passes words after `--` to clone hooks.
+    pub hook_arguments: Vec<String>,
 }
 
 /// Whether the copy may share its storage with the original.
@@ -150,7 +152,8 @@ fn fresh(host: &Host, request: &CopyRequest) -> Result<Fresh, Error> {
     let claims = claim_both(host, &there, &request.from, &to, here)?;
     let work = Work { host, there: &there, from: &request.from, to: &to, here, request };
     let copied = work.run()?;
-    hooks::made(&there, &to, Event::Clone, Detail::Origin(request.from.to_string()))?;
+    let origin = Detail::Origin(request.from.to_string());
+    hooks::made(&there, &to, Event::Clone, (origin, &request.hook_arguments))?;
     Ok(Fresh { copied, host: there, claims })
 }
 

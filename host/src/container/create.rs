@@ -130,7 +130,7 @@ pub(super) fn create_locked(host: &Host, request: &CreateRequest) -> Result<Crea
     let work = Work { host, request, prospect, members, survives };
     let created = journal::perform(host, &intent, survives, |operation| work.run(operation, notes))?;
     work.prospect.remember(host)?;
-    hooks::made(host, name, Event::Create, Detail::None)?;
+    hooks::made(host, name, Event::Create, (Detail::None, &[]))?;
     tracing::info!(%name, path = %host.layout.path.display(), template = created.template.name, "created");
     Ok(created)
 }

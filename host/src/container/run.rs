@@ -91,6 +91,7 @@ fn clone_and_start(host: &Host, from: &Name, name: &Name, request: &RunRequest) 
         mounts: Vec::new(),
         with_snapshots: false,
         size: None,
+        hook_arguments: Vec::new(),
     };
     Ok(copy::copy_and_start(host, &copy, &start_request(request))?.launched)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Uid, fchown, fstat};
@@ -164,6 +165,7 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
     again::starting(host, name)?;
     hand_over(&plan)?;
     prepare_console_log(&plan)?;
+    prepare_root_place(&plan)?;
     let options = LaunchOptions {
         foreground: request.foreground,
         streams: request.streams.then(|| [stdin(), stdout(), stderr()]),
@@ -215,6 +217,21 @@ pub(super) fn hand_over(plan: &Plan) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Makes the directory at which programs of the host find the container's root.
+fn prepare_root_place(plan: &Plan) -> Result<(), Error> {
+    let Some(place) = &plan.hooks.rootfs else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Invalid {
+            message:
+                "programs of the host amid the mounts of a container (pre-mount, mount, autodev) need root"
+                    .into(),
+            hint: "use a hook plugin there, or another hook point".into(),
+        });
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(place);
+    made.map_err(Error::io("make", place))
 }
 
 /// Finds out now, with a clear message, whether the log can be written.

@@ -5,6 +5,7 @@
 //! them finds in the plan all that they are told.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,10 @@ pub struct HooksPlan {
     pub calls: Vec<HookCall>,
     /// The container's labels, with what hooks set for this start.
     pub labels: BTreeMap<String, String>,
+    /// Where the root is mounted in the host's tree, as the container's namespace has it, before it is entered: for programs of
+    /// the host that work on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<PathBuf>,
     /// Limits as they are configured, by key below `cgroup`.
     pub limits: Vec<Setting>,
 }
@@ -54,6 +59,9 @@ pub enum HookTarget {
     Program { line: String, version: u32 },
 }
 
+/// Events at which programs of the host run in the container's namespaces and see the host's files.
+pub const AMID_MOUNTS: [&str; 3] = ["pre-mount", "mount", "autodev"];
+
 /// What a monitor knows about an event and the plan does not: it goes to the process that calls what is due.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,6 +71,9 @@ pub struct Occasion {
     pub ending: Option<Ending>,
     /// The host's ends of network interfaces, by the name inside.
     pub peers: BTreeMap<String, String>,
+    /// The namespaces of a container that has stopped, held by its monitor: their names as below `/proc/PID/ns`, and where they
+    /// can be opened.
+    pub namespaces: Vec<(String, PathBuf)>,
 }
 
 /// How init ended.
@@ -103,10 +114,28 @@ pub fn listen_for_ready(plan: &mut Plan) {
     });
 }
 
+/// The directory, the same for all containers of a caller, at which a root is mounted where programs of the host have to know
+/// it by a path. Each has it in its own mount namespace, so nobody is in another's way.
+pub fn place_root(plan: &mut Plan) {
+    let amid = |call: &HookCall| {
+        AMID_MOUNTS.contains(&call.event.as_str()) && matches!(call.target, HookTarget::Program { .. })
+    };
+    if plan.hooks.calls.iter().any(amid) {
+        // Beside the directories that are closed to everybody: the container's root has to get there.
+        plan.hooks.rootfs = plan.container.run.ancestors().nth(2).map(|top| top.join("rootfs"));
+    }
+}
+
 impl HooksPlan {
     /// What is due at an event.
     pub fn due<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a HookCall> {
         self.calls.iter().filter(move |call| call.event == event)
+    }
+
+    /// Whether a program of the host is.
+    #[must_use]
+    pub fn runs_program(&self, event: &str) -> bool {
+        self.due(event).any(|call| matches!(call.target, HookTarget::Program { .. }))
     }
 
     /// Whether anything is.

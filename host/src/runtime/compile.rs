@@ -255,7 +255,15 @@ impl Compiler<'_> {
             let op = Op::Filesystem { into: ROOT, fstype, options, attributes: 0 };
             self.builder.step("mount the overlay as rootfs", op);
         }
-        self.builder.step("put the rootfs in place", Op::Cover { mount: ROOT });
+        let op = match &self.plan.hooks.rootfs {
+            None => Op::Cover { mount: ROOT },
+            // Programs of the host see both trees, and have to know the root by a path.
+            Some(path) => {
+                let path = self.builder.text(path.as_os_str().as_encoded_bytes())?;
+                Op::Place { mount: ROOT, path }
+            }
+        };
+        self.builder.step("put the rootfs in place", op);
         Ok(())
     }
 

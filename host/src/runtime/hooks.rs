@@ -2,7 +2,7 @@
 //! Hooks that are due while a monitor is there: a short-lived process calls them, because plugins are never called in a
 //! monitor. Whether anything is due stands in the plan; where nothing is, no process is made.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -29,7 +29,10 @@ pub(super) fn of_init(monitor: &Monitor, init: &Process) -> Occasion {
 pub(super) fn ending(monitor: &Monitor, exit: Exit, reboot: bool) -> Occasion {
     let out_of_memory = monitor.snapshot.cgroups.ran_out_of_memory();
     let ending = Ending { code: exit.code, signal: exit.signal, out_of_memory, reboot };
-    Occasion { pid: monitor.snapshot.init, ending: Some(ending), peers: peers(monitor) }
+    let own = std::process::id();
+    let path = |fd: &OwnedFd| format!("/proc/{own}/fd/{}", fd.as_raw_fd()).into();
+    let namespaces = monitor.namespaces.iter().map(|(name, fd)| ((*name).to_owned(), path(fd))).collect();
+    Occasion { pid: monitor.snapshot.init, ending: Some(ending), peers: peers(monitor), namespaces }
 }
 
 /// Takes what was sent to the socket for init's word: whether it says that the system is up (sd_notify(3): lines, of which

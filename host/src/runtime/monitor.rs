@@ -125,6 +125,8 @@ pub(super) struct Monitor {
     ttys: Vec<(OwnedFd, OwnedFd)>,
     /// Where init says that the system is up; until it has, and only where a hook waits for that.
     pub(super) ready: Option<OwnedFd>,
+    /// The container's own namespaces, for programs that look at them when everything in them is gone.
+    pub(super) namespaces: Vec<(&'static str, OwnedFd)>,
     warnings: Vec<RuntimeError>,
 }
 
@@ -167,6 +169,7 @@ impl Monitor {
             console: None,
             ttys: Vec::new(),
             ready,
+            namespaces: Vec::new(),
             warnings: Vec::new(),
         })
     }
@@ -280,8 +283,10 @@ impl Monitor {
     /// The container has ended: everything that was made for it goes, and what is due then is done.
     pub(super) fn take_down(&mut self, exit: Exit) {
         let again = self.starts_again(exit);
-        let occasion = hooks::ending(self, exit, again);
+        let mut occasion = hooks::ending(self, exit, again);
         hooks::afterwards(self, "stop", &occasion);
+        self.namespaces.clear();
+        occasion.namespaces.clear();
         self.undo(&occasion);
         let due = !self.plan().release.is_empty() || self.plan().hooks.is_due("post-stop");
         if due && self.has_runner() {
@@ -381,6 +386,9 @@ impl Attendant for Monitor {
         let occasion = hooks::of_init(self, child);
         hooks::call(self, "start", &occasion, None)?;
         hooks::call(self, "start-host", &occasion, None)?;
+        if self.plan().hooks.runs_program("stop") {
+            self.namespaces = spawn::own_namespaces(&self.handover.plan, child.pid)?;
+        }
         self.snapshot.init = Some(child.pid.as_raw_nonzero().get());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.snapshot.started = now.ok().map(|since| since.as_secs());

@@ -196,6 +196,12 @@ pub(super) fn namespace_file(pid: Pid, name: &str) -> Result<OwnedFd, RuntimeErr
     File::open(&path).map(OwnedFd::from).map_err(|error| RuntimeError::system(format!("open {path}"), error))
 }
 
+/// Those that were made for the container, open.
+pub(super) fn own_namespaces(plan: &Plan, pid: Pid) -> Result<Vec<(&'static str, OwnedFd)>, RuntimeError> {
+    let own = KINDS.iter().filter(|(kind, ..)| is_new(plan, *kind));
+    own.map(|(_, _, name, _)| Ok((*name, namespace_file(pid, name)?))).collect()
+}
+
 fn is_new(plan: &Plan, kind: Namespace) -> bool {
     plan.namespaces.iter().any(|step| step.kind == kind && step.action == NamespaceAction::New)
 }

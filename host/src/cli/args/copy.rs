@@ -10,7 +10,7 @@ use clap::Args;
     after_help = "Examples:\n  wxc copy web web2              independent of web\n  wxc copy -s web web2           shares what both have in common, at once\n  wxc copy -R web www            another name\n  wxc copy -e web                a throw-away copy, started; gone when it stops\n  wxc copy -e web -- make check  the same for one command\n\nThe copy gets its own host name, machine id, hardware addresses and range of ids."
 )]
 #[command(
-    override_usage = "wxc copy [OPTIONS] NAME NEWNAME\n       wxc copy [OPTIONS] -e NAME [NEWNAME] [-- COMMAND]"
+    override_usage = "wxc copy [OPTIONS] NAME NEWNAME [-- ARGUMENTS]\n       wxc copy [OPTIONS] -e NAME [NEWNAME] [-- COMMAND]"
 )]
 pub struct Copy {
     /// The container and the name of its copy
@@ -70,7 +70,7 @@ pub struct Copy {
     /// Print what was made as JSON
     #[arg(long)]
     pub json: bool,
-    /// With -e: run this in the copy and stop it
-    #[arg(last = true, value_name = "COMMAND", requires = "ephemeral")]
+    /// With -e: run this in the copy and stop it. Otherwise: arguments for its clone hooks
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "rename")]
     pub command: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! Calling what is due at an event.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,13 +25,15 @@ pub(in crate::container) struct Happening {
     pub(in crate::container) detail: Detail,
     /// What the user gave for hooks.
     pub(in crate::container) arguments: Vec<String>,
+    /// Namespaces that a monitor holds.
+    pub(in crate::container) namespaces: Vec<(String, PathBuf)>,
     /// The container's root, where only its first process has it.
     pub(in crate::container) root: Option<Arc<OwnedFd>>,
 }
 
 impl Default for Happening {
     fn default() -> Self {
-        Self { pid: None, detail: Detail::None, arguments: Vec::new(), root: None }
+        Self { pid: None, detail: Detail::None, arguments: Vec::new(), namespaces: Vec::new(), root: None }
     }
 }
 
@@ -47,7 +50,8 @@ impl Happening {
             })
         };
         let detail = occasion.ending.map_or(Detail::None, ending);
-        Self { pid: number(occasion.pid), detail, ..Self::default() }
+        let namespaces = occasion.namespaces.clone();
+        Self { pid: number(occasion.pid), detail, namespaces, ..Self::default() }
     }
 
     pub(in crate::container) fn detailed(detail: Detail) -> Self {
@@ -73,7 +77,7 @@ pub(in crate::container) fn act(
             HookTarget::Plugin { .. } => plugin(host, plan, call, happening, &heard).map(|()| String::new()),
             HookTarget::Program { line, version } => {
                 let budget = Duration::from_millis(call.budget);
-                exec::run(plan, event, happening, &exec::Program { line, version: *version, budget })
+                exec::run(host, plan, event, happening, &exec::Program { line, version: *version, budget })
             }
         };
         let failure = called.as_ref().err().map(|error| chain(error));

@@ -5,14 +5,19 @@
 //! gets that it did not get from LXC is an end: after its time, it and its whole process group are killed.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::act::Happening;
-use crate::container::Error;
+use super::reach;
+use crate::container::journal::chain;
+use crate::container::{Error, Host};
+use crate::plan::hooks::AMID_MOUNTS;
 use crate::plan::{Plan, RootSource};
 use crate::plugin::hook::types::Detail;
-use crate::sys::run::{self, How, Invocation};
+use crate::runtime::{Inside, InsideProgram};
+use crate::sys::run::{self, Ended, How, Invocation};
 
 /// One line for the shell.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Program<'a> {
 }
 
 const SHELL: &str = "/bin/sh";
+/// Where a program finds the container's root.
+const ROOTFS_MOUNT: &str = "LXC_ROOTFS_MOUNT";
 /// Most bytes of each output that are kept.
 const KEPT: usize = 16 << 10;
 /// Set for every program: commands of wxc's refuse to change the container whose hook they are called from.
@@ -31,6 +38,7 @@ pub(crate) const INSIDE: &str = "WXC_HOOK_OF";
 
 /// Runs it; what it wrote.
 pub(super) fn run(
+    host: &Host,
     plan: &Plan,
     event: &str,
     happening: &Happening,
@@ -47,19 +55,28 @@ pub(super) fn run(
     if program.version == 0 {
         argv.extend([plan.container.name.clone(), section.into(), kind.to_owned()]);
         argv.extend(network(happening).into_iter().map(|(_, value)| value));
+        argv.extend(happening.namespaces.iter().map(|(name, path)| format!("{name}:{}", path.display())));
     }
     argv.extend(happening.arguments.iter().cloned());
-    let argv: Vec<OsString> = argv.into_iter().map(OsString::from).collect();
-    let environment = environment(plan, event, happening, program.version);
-    let invocation = Invocation {
-        program: Path::new(SHELL),
-        argv: &argv,
-        environment: &environment,
-        inherit: &[],
-        deadline: program.budget,
-        capture: KEPT,
+    let mut environment = environment(plan, event, happening, program.version);
+    let ended = if event == "start" || AMID_MOUNTS.contains(&event) {
+        inside(plan, event, happening, (argv, environment), program.budget)
+    } else {
+        // The root of a copy is mounted for its hooks, as with LXC; here for as long as this process lives, and nowhere in a tree.
+        let copied =
+            if event == "clone" { Some(reach::rest(host, &plan.container.name.parse()?)?) } else { None };
+        if let Some((_, volume)) = &copied {
+            environment.push((ROOTFS_MOUNT.to_owned(), name_of(volume.root())));
+        }
+        let ended = outside(argv, &environment, program.budget);
+        if let (Some((_, volume)), Ok(_)) = (&copied, &ended) {
+            volume
+                .sync()
+                .map_err(Error::io("write what a hook changed to the disk of", &host.layout.path))?;
+        }
+        ended
     };
-    let ended = run::run(&invocation, &|| false).map_err(|why| failed(format!("could not be run: {why}")))?;
+    let ended = ended.map_err(|why| failed(format!("could not be run: {why}")))?;
     let said =
         format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     let last = said.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {line}"));
@@ -71,6 +88,38 @@ pub(super) fn run(
         How::Late => Err(failed(format!("was ended after its {} ms{last}", program.budget.as_millis()))),
         How::Cancelled => Err(failed("was stopped".into())),
     }
+}
+
+/// On the host.
+fn outside(argv: Vec<String>, environment: &[(String, String)], deadline: Duration) -> Result<Ended, String> {
+    let argv: Vec<OsString> = argv.into_iter().map(OsString::from).collect();
+    let program = Path::new(SHELL);
+    let invocation = Invocation { program, argv: &argv, environment, inherit: &[], deadline, capture: KEPT };
+    run::run(&invocation, &|| false).map_err(|error| error.to_string())
+}
+
+/// In the container's namespaces: at `start` in the container, with a shell of its own and what it may do; before that with the
+/// host's files, as the root of the container.
+fn inside(
+    plan: &Plan,
+    event: &str,
+    happening: &Happening,
+    (mut argv, environment): (Vec<String>, Vec<(String, String)>),
+    deadline: Duration,
+) -> Result<Ended, String> {
+    if let Some(first) = argv.first_mut() {
+        SHELL.clone_into(first);
+    }
+    let init = happening.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+    let of_host = event != "start";
+    let program = InsideProgram { argv, environment, of_host, ..InsideProgram::default() };
+    let ran = Inside::starting(plan, init).and_then(|inside| inside.run(&program, deadline, KEPT, &|| false));
+    ran.map_err(|error| chain(&error))
+}
+
+/// A path at which other processes find what this one has open.
+fn name_of(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd())
 }
 
 /// LXC's words for where a hook stands and which it is.
@@ -89,6 +138,21 @@ fn network(happening: &Happening) -> Vec<(&'static str, String)> {
         ("LXC_NET_PARENT", link.parent.clone().unwrap_or_default()),
         ("LXC_NET_PEER", link.peer.clone().unwrap_or_default()),
     ]
+}
+
+/// LXC's variables for namespaces.
+fn namespace(name: &str) -> Option<&'static str> {
+    const VARIABLES: [(&str, &str); 8] = [
+        ("user", "LXC_USER_NS"),
+        ("mnt", "LXC_MNT_NS"),
+        ("pid", "LXC_PID_NS"),
+        ("uts", "LXC_UTS_NS"),
+        ("ipc", "LXC_IPC_NS"),
+        ("net", "LXC_NET_NS"),
+        ("cgroup", "LXC_CGROUP_NS"),
+        ("time", "LXC_TIME_NS"),
+    ];
+    VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, variable)| *variable)
 }
 
 /// LXC's variables.
@@ -116,6 +180,12 @@ fn environment(plan: &Plan, event: &str, happening: &Happening, version: u32) ->
         let (section, kind) = words(event);
         all.extend([("LXC_HOOK_TYPE", kind.to_owned()), ("LXC_HOOK_SECTION", section.into())]);
         all.extend(network(happening));
+    }
+    all.extend(plan.hooks.rootfs.iter().map(|path| (ROOTFS_MOUNT, path.display().to_string())));
+    if version == 1 {
+        let variable =
+            |(name, path): &(String, PathBuf)| Some((namespace(name)?, path.display().to_string()));
+        all.extend(happening.namespaces.iter().filter_map(variable));
     }
     all.extend(happening.pid.map(|pid| ("LXC_PID", pid.to_string())));
     all.extend(plan.console.log.as_ref().map(|log| ("LXC_CONSOLE_LOGPATH", log.file.display().to_string())));

@@ -57,7 +57,7 @@ pub(in crate::container) fn made(
     host: &Host,
     name: &Name,
     event: Event,
-    detail: Detail,
+    (detail, arguments): (Detail, &[String]),
 ) -> Result<(), Error> {
     if !attached::perhaps(host, name) {
         return Ok(());
@@ -73,7 +73,8 @@ pub(in crate::container) fn made(
         if let Some(changed) = changed {
             store::replace(&host.layout.config(name), changed.as_bytes())?;
         }
-        act(host, &plan, event::word(event), &Happening::detailed(detail))
+        let happening = Happening { arguments: arguments.to_vec(), ..Happening::detailed(detail) };
+        act(host, &plan, event::word(event), &happening)
     });
     let Err(error) = done else { return ledger::forget(&directory) };
     // The error that led here is the one to tell.

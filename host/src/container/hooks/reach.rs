@@ -194,7 +194,7 @@ fn check_served(init: i32, root: &OwnedFd) -> Result<(), String> {
 }
 
 /// The volume, which nobody else writes to.
-fn rest(host: &Host, name: &Name) -> Result<(Root, volume::OpenVolume), Error> {
+pub(super) fn rest(host: &Host, name: &Name) -> Result<(Root, volume::OpenVolume), Error> {
     ids::act_for_all(host)?;
     let container = store::load(host, name)?;
     let volume = Volume::of(host, name, &container)?;
@@ -225,6 +225,7 @@ impl Enter for Entrance {
             environment: request.environment.clone(),
             directory: request.directory.clone(),
             input: request.input.clone(),
+            of_host: false,
         };
         self.0.run(&program, deadline, request.capture, cancelled).map_err(|error| chain(&error))
     }

@@ -10,7 +10,7 @@ use super::phrase::phrase;
 use crate::config::{Container, Name, edit};
 use crate::container::journal::chain;
 use crate::container::{Error, Host};
-use crate::plan::hooks::{HookChange, HooksPlan, listen_for_ready};
+use crate::plan::hooks::{HookChange, HooksPlan, listen_for_ready, place_root};
 use crate::plan::{Plan, Setting};
 use crate::plugin::Hook as _;
 use crate::plugin::hook::types::{Change, Event, Step, Verdict};
@@ -43,6 +43,7 @@ pub(in crate::container) fn shape(
     let owned = |change: &Change| HookChange { plugin: change.plugin.clone(), change: phrase(&change.patch) };
     plan.hooks.changes = changes.iter().map(owned).collect();
     listen_for_ready(&mut plan);
+    place_root(&mut plan);
     Ok(plan)
 }
 

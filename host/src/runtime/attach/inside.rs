@@ -39,6 +39,9 @@ pub struct Program {
     pub directory: Option<String>,
     /// What it reads; then its input ends.
     pub input: Vec<u8>,
+    /// It is a program of the host's, run as root of the container with all that this one can do there, before the container's
+    /// root is entered. Its environment is what is given and nothing else.
+    pub of_host: bool,
 }
 
 /// A container that programs can be run in.
@@ -164,15 +167,18 @@ fn entry(
     }
     let home = if program.user == 0 { "/root" } else { "/" };
     let mut environment = Environment::new();
-    let fixed = [("PATH", DEFAULT_PATH), ("HOME", home), ("container", "lxc")];
+    let fixed: &[(&str, &str)] = match program.of_host {
+        true => &[("PATH", DEFAULT_PATH)],
+        false => &[("PATH", DEFAULT_PATH), ("HOME", home), ("container", "lxc")],
+    };
     let own = program.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in fixed.into_iter().chain(own) {
+    for (name, value) in fixed.iter().copied().chain(own) {
         environment.insert(name.to_owned(), value.as_bytes().to_vec());
     }
     Ok(Entry {
         argv: Some(program.argv.clone()),
         cwd: Some(program.directory.clone().unwrap_or_else(|| "/".to_owned())),
-        elevated: Elevated::default(),
+        elevated: Elevated { capabilities: program.of_host, seccomp: program.of_host, cgroup: false },
         cgroups: Vec::new(),
         plan: target.plan.clone(),
         account,
