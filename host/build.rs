@@ -1,7 +1,7 @@
 //! Builds what wxc carries: the first-party plugins, compiled ahead of time.
 //!
 //! ```text
-//! plugins/*      --cargo, wasm32-unknown-unknown-->  core module
+//! plugins/**     --cargo, wasm32-unknown-unknown-->  core module
 //! host/compile   --cargo------------------------->   wxc-compile, also copied beside wxc
 //!                  wxc-compile encode            ->  component with its manifest inside
 //!                  wxc-compile compile --baseline->  machine code and facts, in OUT_DIR
@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Where the first-party plugins are.
+const PLACES: [&str; 2] = ["plugins", "plugins/hooks"];
 
 /// Variables through which the outer build would reach into the inner ones: flags and wrappers
 /// meant for another target, clippy standing in for the compiler, a job server that is not ours.
@@ -58,8 +61,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     build.put_beside_wxc(&compiler)?;
     let modules = build.modules()?;
     let mut table = String::from("&[\n");
-    for name in build.plugins()? {
-        let artifact = build.plugin(&compiler, &modules, &name)?;
+    for folder in build.plugins()? {
+        let name = name_of(&folder)?;
+        let artifact = build.plugin(&compiler, &modules, &folder, &name)?;
         writeln!(table, "    Embedded {{ name: {name:?}, artifact: include_bytes!({artifact:?}) }},")?;
     }
     table.push_str("]\n");
@@ -128,10 +132,10 @@ impl Build {
         ] {
             watched(self.top.join(file));
         }
-        for name in self.plugins()? {
+        for folder in self.plugins()? {
             // Not the whole folder: an author's own `cargo test` there makes a target directory.
             for part in ["src", "wit", "Cargo.toml", "plugin.toml"] {
-                let path = self.top.join("plugins").join(&name).join(part);
+                let path = folder.join(part);
                 if path.exists() {
                     watched(path);
                 }
@@ -140,17 +144,19 @@ impl Build {
         Ok(())
     }
 
-    /// The first-party plugins: every folder of `plugins/` with a manifest.
-    fn plugins(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.top.join("plugins"))? {
-            let entry = entry?;
-            if entry.path().join("plugin.toml").exists() {
-                names.push(entry.file_name().into_string().map_err(|n| format!("odd plugin name {n:?}"))?);
+    /// The first-party plugins: every folder of `plugins/` and `plugins/hooks/` with a manifest, by name.
+    fn plugins(&self) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+        let mut folders = Vec::new();
+        for place in PLACES {
+            for entry in fs::read_dir(self.top.join(place))? {
+                let folder = entry?.path();
+                if folder.join("plugin.toml").exists() {
+                    folders.push(folder);
+                }
             }
         }
-        names.sort();
-        Ok(names)
+        folders.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+        Ok(folders)
     }
 
     /// Says what to do instead of letting the nested build end in "can't find crate for `std`".
@@ -201,9 +207,15 @@ impl Build {
     }
 
     /// One plugin from core module to artifact; returns the artifact's path.
-    fn plugin(&self, compiler: &Path, modules: &Path, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    fn plugin(
+        &self,
+        compiler: &Path,
+        modules: &Path,
+        folder: &Path,
+        name: &str,
+    ) -> Result<PathBuf, Box<dyn Error>> {
         let module = modules.join(name.replace('-', "_")).with_extension("wasm");
-        let manifest = self.top.join("plugins").join(name).join("plugin.toml");
+        let manifest = folder.join("plugin.toml");
         let component = self.out.join(name).with_extension("wasm");
         let artifact = self.out.join(name).with_extension("artifact");
         let mut encode = Command::new(compiler);
@@ -227,6 +239,12 @@ impl Build {
         println!("cargo::rerun-if-changed={}", beside.display());
         Ok(())
     }
+}
+
+/// A plugin is called as its folder is.
+fn name_of(folder: &Path) -> Result<String, Box<dyn Error>> {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    Ok(name.ok_or_else(|| format!("odd plugin name {}", folder.display()))?.to_owned())
 }
 
 /// Runs a step; what it printed is shown only when it fails.

@@ -15,7 +15,8 @@ pub type Edit<'a> = (&'a str, &'a str, &'a str);
 /// When the text to be changed is not there, or the plugin does not build.
 pub fn changed(plugin: &str, edits: &[Edit], work: &Path, folder: &Path) -> PathBuf {
     let source = work.join(plugin);
-    let from = root().join("plugins").join(plugin);
+    let from = [root().join("plugins/hooks"), root().join("plugins")].map(|place| place.join(plugin));
+    let from = from.iter().find(|folder| folder.exists()).unwrap_or_else(|| panic!("there is no {plugin}"));
     Run::host("cp", ["-r".as_ref(), from.as_os_str(), source.as_os_str()]).ok();
     for (file, old, new) in edits {
         let file = source.join(file);

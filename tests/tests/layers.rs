@@ -88,7 +88,8 @@ fn every_other_module_forbids_unsafe_code() {
 fn plugins_have_the_released_contract() {
     needs!(checkout);
     let mut wrong = Vec::new();
-    let folders = ["plugins", "examples"].map(|folder| fs::read_dir(root().join(folder)));
+    let folders =
+        ["plugins", "plugins/hooks", "examples", "tests"].map(|folder| fs::read_dir(root().join(folder)));
     for plugin in folders.into_iter().flatten().flatten().flatten().map(|entry| entry.path()) {
         let copy = plugin.join("wit");
         // A world of its own, in no folder, is nobody's copy.
