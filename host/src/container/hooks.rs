@@ -36,6 +36,8 @@ mod outside;
 mod persist;
 /// A change in words.
 mod phrase;
+/// What a hook reaches outside.
+pub(super) mod reach;
 /// From a configuration to a plan that all hooks agreed to.
 mod shape;
 

@@ -32,6 +32,8 @@ pub(super) mod host {
                 import wxc:host/store@0.1.0;
                 import wxc:host/fetch@0.1.0;
                 import wxc:host/trust@0.1.0;
+                import wxc:host/notify@0.1.0;
+                import wxc:host/records@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/inputs@0.1.0;
                 import wxc:template/host-system@0.1.0;
@@ -45,6 +47,7 @@ pub(super) mod host {
             "wxc:host/handles.block-device": crate::plugin::host::handles::BlockDevice,
             "wxc:host/commands.command": crate::plugin::host::commands::Command,
             "wxc:host/fetch.request": crate::plugin::host::fetch::Request,
+            "wxc:host/notify.message": crate::plugin::host::notify::Message,
             "wxc:host/fetch.response": crate::plugin::host::fetch::Response,
         },
     });

@@ -10,7 +10,8 @@
 //! - [`commands`]: programs of the host, from declared templates
 //! - [`subvolumes`]: btrfs subvolumes of a pool
 //! - [`store`]: small durable state
-//! - [`fetch`]: documents of declared servers
+//! - [`fetch`]: documents of declared servers · [`notify`]: messages to them
+//! - [`records`]: a log that outlives containers
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
 //! - [`failure`]: errors of the kernel in the words of the contract
@@ -27,9 +28,11 @@ pub(super) mod linking;
 mod log;
 mod loop_devices;
 mod measure;
+pub(super) mod notify;
 pub(super) mod place;
 mod progress;
 mod quota;
+mod records;
 mod scope;
 mod settings;
 mod store;
@@ -41,17 +44,23 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
+use crate::fetch::Reach;
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 pub use fetch::Fetcher;
 pub use inputs::{InputError, Inputs};
 pub use interruption::{Interruption, Strike};
 pub(super) use log::printable;
 pub use progress::{Progress, Quiet, Unit};
 pub use trust::Verifier;
+
+/// What a guest is told of whose call somebody no longer waits.
+const OUT_OF_TIME: &str = "the time of this call is used up";
 
 /// What one call of one plugin has at hand: made for the call, dropped with it.
 pub(super) struct State {
@@ -85,6 +94,10 @@ pub(super) struct Scope {
     pub(super) inputs: Option<Arc<dyn Inputs>>,
     /// The key rings with which signatures are checked, in a call that may.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// How messages are sent, in a call that may.
+    pub(super) courier: Option<Arc<Reach>>,
+    /// The file that its records go to, in a call that may write any.
+    pub(super) records: Option<PathBuf>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
     pub(super) durable_later: bool,
     /// What strikes in the middle of this call, when a backend is being tested.
@@ -110,6 +123,17 @@ impl State {
             interruption.enter()?;
         }
         Ok(())
+    }
+
+    /// What is left of the time of this call, where somebody waits for it.
+    ///
+    /// # Errors
+    /// Nothing is.
+    fn time_left(&self) -> Result<Option<Duration>, Error> {
+        match self.meter.remaining() {
+            Some(Duration::ZERO) => Err(failure::failure(ErrorKind::Exhausted, OUT_OF_TIME)),
+            left => Ok(left),
+        }
     }
 
     fn handles_used_up(&self) -> wasmtime::Error {
