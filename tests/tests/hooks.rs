@@ -11,24 +11,37 @@ static BUILD: Mutex<()> = Mutex::new(());
 
 /// A world with probes: hooks that do what their settings for a container say. Each has a name of its own, because grants
 /// are the machine's.
-struct World {
-    env: Env,
+pub(crate) struct World {
+    pub(crate) env: Env,
     probes: Vec<String>,
 }
 
 impl World {
     fn new(probes: &[&str]) -> Self {
-        let env = Env::new();
+        Self::of(("probe", "hook_probe"), probes)
+    }
+
+    /// The same with copies of another hook of the tests': its folder and its module.
+    pub(crate) fn of((folder, module): (&str, &str), probes: &[&str]) -> Self {
+        Self::within(Env::new(), (folder, module), probes)
+    }
+
+    /// The same in another environment.
+    pub(crate) fn within(env: Env, (folder, module): (&str, &str), probes: &[&str]) -> Self {
         let world = Self { probes: probes.iter().map(|probe| format!("hook-{probe}")).collect(), env };
         fs::create_dir(world.folder()).unwrap();
-        let source = root().join("tests/probe");
+        let source = root().join("tests").join(folder);
         for probe in &world.probes {
             let manifest = world.env.file(&format!("{probe}.toml"));
             let text = fs::read_to_string(source.join("plugin.toml")).unwrap();
-            fs::write(&manifest, text.replace("\"hook-probe\"", &format!("\"{probe}\""))).unwrap();
+            fs::write(
+                &manifest,
+                text.replace(&format!("\"{}\"", module.replace('_', "-")), &format!("\"{probe}\"")),
+            )
+            .unwrap();
             let _guard = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let component = world.folder().join(probe).with_extension("wasm");
-            guest::built(&source, "hook_probe", &manifest, &component);
+            guest::built(&source, module, &manifest, &component);
         }
         for probe in &world.probes {
             world.wxc(&["plugin", "grant", probe]).ok();
@@ -40,12 +53,12 @@ impl World {
         self.env.file("plugins")
     }
 
-    fn wxc(&self, words: &[&str]) -> Run {
+    pub(crate) fn wxc(&self, words: &[&str]) -> Run {
         self.env.wxc(words).env("WXC_PLUGIN_DIR", self.folder())
     }
 
     /// Attaches a probe to a container, with settings.
-    fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
+    pub(crate) fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
         self.wxc(&["config", "set", name, &format!("hooks.{probe}.enabled"), "true"]).ok();
         for (key, value) in settings {
             self.wxc(&["config", "set", name, &format!("hooks.{probe}.settings.{key}"), value]).ok();
@@ -53,7 +66,7 @@ impl World {
     }
 
     /// What a probe kept under a key.
-    fn kept(&self, name: &str, probe: &str, key: &str) -> String {
+    pub(crate) fn kept(&self, name: &str, probe: &str, key: &str) -> String {
         let file = self.env.container(name).join(".plugin-state").join(format!("hook-{probe}")).join(key);
         fs::read_to_string(file).unwrap_or_default().trim().to_owned()
     }

@@ -5,7 +5,9 @@
 mod ask;
 mod attach;
 mod boot;
+mod bundled_hooks;
 mod busybox;
+mod changes;
 mod cli;
 mod conformance;
 mod copy;
@@ -26,6 +28,7 @@ mod life;
 mod limits;
 mod network;
 mod oci;
+mod outside;
 mod plugins;
 mod rootless;
 mod shelf;
