@@ -127,6 +127,8 @@ impl Build {
             "plugins/Cargo.lock",
             "plugins/image-metadata/src",
             "plugins/image-metadata/Cargo.toml",
+            "plugins/hooks/happenings/src",
+            "plugins/hooks/happenings/Cargo.toml",
             "plugins/words/src",
             "plugins/words/Cargo.toml",
         ] {

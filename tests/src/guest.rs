@@ -28,7 +28,7 @@ pub fn changed(plugin: &str, edits: &[Edit], work: &Path, folder: &Path) -> Path
     let manifest = source.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).expect("a manifest");
     // What it is built with stays where it is.
-    let libraries = format!("path = \"{}/", root().join("plugins").display());
+    let libraries = format!("path = \"{}/", from.parent().unwrap_or(from).display());
     let text = text.replace("path = \"../", &libraries);
     fs::write(&manifest, text + "\n[workspace]\n").expect("a copy can be written");
     fs::copy(root().join("plugins/Cargo.lock"), source.join("Cargo.lock")).expect("the plugins are locked");

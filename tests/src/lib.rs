@@ -35,6 +35,9 @@ pub mod proc;
 /// A real terminal with a program on it.
 pub mod pty;
 
+/// Device nodes of a test's own.
+pub mod nodes;
+
 /// A command with a deadline, and what it gave back.
 pub mod run;
 

@@ -25,6 +25,8 @@ pub enum Fault {
     Unauthorized(String),
     /// Somewhere else.
     Redirect(String),
+    /// Somewhere else, with the same request (307).
+    Onward(String),
     /// The connection ends after so many bytes of the body.
     CutAfter(usize),
     /// Nothing comes after so many bytes, and the connection stays.
@@ -42,9 +44,12 @@ pub enum Fault {
 /// A request that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    pub method: String,
     pub path: String,
     /// With lower-case names.
     pub headers: BTreeMap<String, String>,
+    /// What came with it.
+    pub body: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -263,6 +268,7 @@ fn request(stream: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
     if stream.read_line(&mut first)? == 0 {
         return Ok(None);
     }
+    let method = first.split(' ').next().unwrap_or_default().to_owned();
     // LXC's template asks with two slashes, which servers take for one.
     let path = first.split(' ').nth(1).unwrap_or("/").replace("//", "/");
     let mut headers = BTreeMap::new();
@@ -271,9 +277,13 @@ fn request(stream: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
         stream.take(65536).read_line(&mut line)?;
         match line.trim_end().split_once(':') {
             Some((name, value)) => headers.insert(name.to_ascii_lowercase(), value.trim().to_owned()),
-            None => return Ok(Some(Seen { path, headers })),
+            None => break,
         };
     }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(Some(Seen { method, path, headers, body }))
 }
 
 /// Whether the connection goes on.
@@ -290,6 +300,7 @@ fn answer(
         Some(Fault::Unauthorized(challenge)) => {
             return plain(out, 401, &format!("www-authenticate: {challenge}\r\n"));
         }
+        Some(Fault::Onward(to)) => return plain(out, 307, &format!("location: {to}\r\n")),
         Some(Fault::Redirect(to)) => return plain(out, 302, &format!("location: {to}\r\n")),
         Some(Fault::Instead(other)) => bytes.clone_from(other),
         _ => {}

@@ -1,7 +1,7 @@
 //! Hooks: they change, judge and act within their grants, what they did is undone, and a bad one costs its budget and no more.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use wxc_tests::{Env, Run, guest, needs, root, until};
@@ -11,24 +11,37 @@ static BUILD: Mutex<()> = Mutex::new(());
 
 /// A world with probes: hooks that do what their settings for a container say. Each has a name of its own, because grants
 /// are the machine's.
-struct World {
-    env: Env,
+pub(crate) struct World {
+    pub(crate) env: Env,
     probes: Vec<String>,
 }
 
 impl World {
-    fn new(probes: &[&str]) -> Self {
-        let env = Env::new();
+    pub(crate) fn new(probes: &[&str]) -> Self {
+        Self::of(("probe", "hook_probe"), probes)
+    }
+
+    /// The same with copies of another hook of the tests': its folder and its module.
+    pub(crate) fn of((folder, module): (&str, &str), probes: &[&str]) -> Self {
+        Self::within(Env::new(), (folder, module), probes)
+    }
+
+    /// The same in another environment.
+    pub(crate) fn within(env: Env, (folder, module): (&str, &str), probes: &[&str]) -> Self {
         let world = Self { probes: probes.iter().map(|probe| format!("hook-{probe}")).collect(), env };
         fs::create_dir(world.folder()).unwrap();
-        let source = root().join("tests/probe");
+        let source = root().join("tests").join(folder);
         for probe in &world.probes {
             let manifest = world.env.file(&format!("{probe}.toml"));
             let text = fs::read_to_string(source.join("plugin.toml")).unwrap();
-            fs::write(&manifest, text.replace("\"hook-probe\"", &format!("\"{probe}\""))).unwrap();
+            fs::write(
+                &manifest,
+                text.replace(&format!("\"{}\"", module.replace('_', "-")), &format!("\"{probe}\"")),
+            )
+            .unwrap();
             let _guard = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let component = world.folder().join(probe).with_extension("wasm");
-            guest::built(&source, "hook_probe", &manifest, &component);
+            guest::built(&source, module, &manifest, &component);
         }
         for probe in &world.probes {
             world.wxc(&["plugin", "grant", probe]).ok();
@@ -40,12 +53,12 @@ impl World {
         self.env.file("plugins")
     }
 
-    fn wxc(&self, words: &[&str]) -> Run {
+    pub(crate) fn wxc(&self, words: &[&str]) -> Run {
         self.env.wxc(words).env("WXC_PLUGIN_DIR", self.folder())
     }
 
     /// Attaches a probe to a container, with settings.
-    fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
+    pub(crate) fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
         self.wxc(&["config", "set", name, &format!("hooks.{probe}.enabled"), "true"]).ok();
         for (key, value) in settings {
             self.wxc(&["config", "set", name, &format!("hooks.{probe}.settings.{key}"), value]).ok();
@@ -53,13 +66,13 @@ impl World {
     }
 
     /// What a probe kept under a key.
-    fn kept(&self, name: &str, probe: &str, key: &str) -> String {
+    pub(crate) fn kept(&self, name: &str, probe: &str, key: &str) -> String {
         let file = self.env.container(name).join(".plugin-state").join(format!("hook-{probe}")).join(key);
         fs::read_to_string(file).unwrap_or_default().trim().to_owned()
     }
 
     /// The events that a probe was called for, without those of its own being configured.
-    fn called(&self, name: &str, probe: &str) -> String {
+    pub(crate) fn called(&self, name: &str, probe: &str) -> String {
         let all = self.kept(name, probe, "called");
         let words: Vec<&str> = all.split(' ').collect();
         // A word of ours may have spaces within parentheses.
@@ -419,297 +432,4 @@ fn a_hostile_hook_costs_its_budget_and_no_more() {
     world.wxc(&["start", "web"]).ok();
     let log = world.log("web");
     assert!(log.contains("\n    line 0\n    line 1\n") && log.len() < 200_000, "{}", log.len());
-}
-
-#[test]
-fn programs_of_the_host_run_as_with_lxc_where_the_administrator_allows_it() {
-    needs!(root, userns, busybox, cgroups);
-    let env = Env::new();
-    env.busybox("web", &[]);
-    let out = env.file("out");
-    let program = env.file("hook.sh");
-    let script = "#!/bin/sh\necho \"$# $* type=$LXC_HOOK_TYPE name=$LXC_NAME pid=${LXC_PID:+yes} target=$LXC_TARGET secret=$SECRET\" >> \"$1\"\necho said\necho complained >&2\n";
-    fs::write(&program, script).unwrap();
-    let line = format!("[\"sh {} {}\"]", program.display(), out.display());
-    for point in ["pre-start", "start-host", "stop", "post-stop"] {
-        env.wxc(["config", "set", "web", &format!("hooks.exec.{point}"), &line]).ok();
-    }
-    let said = env.wxc(["start", "web"]).fails(1);
-    assert!(said.contains("administrator does not allow") && said.contains("wxc.toml"), "{said}");
-    assert!(!out.exists());
-
-    env.configure("[hooks.exec]\nenabled = true\n");
-    let plan = env.wxc(["start", "web", "--plan"]).ok();
-    assert!(plan.contains("(unconfined)") && !out.exists(), "{plan}");
-    assert!(env.wxc(["info", "web"]).ok().contains("exec (unconfined)"));
-    assert!(env.wxc(["plugin", "list"]).ok().contains("UNCONFINED"));
-    env.wxc(["start", "web"]).env("SECRET", "x").ok();
-    env.wxc(["stop", "-k", "web"]).ok();
-    let file = out.display().to_string();
-    // The namespaces that it gets at `stop` are other ones each time.
-    let plain = |line: &str| {
-        let words = line.split(' ').filter(|word| !word.contains(":/proc/"));
-        words.collect::<Vec<_>>().join(" ").replace(&file, "FILE")
-    };
-    let lines: Vec<String> = fs::read_to_string(&out).unwrap().lines().map(plain).collect();
-    assert_eq!(
-        lines,
-        [
-            "4 FILE web lxc pre-start type= name=web pid= target= secret=",
-            "4 FILE web lxc start-host type= name=web pid=yes target= secret=",
-            "11 FILE web lxc stop type= name=web pid=yes target=stop secret=",
-            "4 FILE web lxc post-stop type= name=web pid=yes target=stop secret=",
-        ]
-    );
-    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
-    assert!(log.contains("    said\n    complained\n"), "{log}");
-
-    env.wxc([
-        "config",
-        "set",
-        "web",
-        "hooks.exec.clone",
-        &line.replacen("sh ", "LXC_HOOK_TYPE=$LXC_SRC_NAME sh ", 1),
-    ])
-    .ok();
-    env.wxc(["copy", "web", "copied"]).ok();
-    let text = fs::read_to_string(&out).unwrap();
-    assert!(text.lines().last().unwrap().contains("copied lxc clone type=web name=copied"), "{text}");
-    env.wxc(["config", "set", "web", "hooks.exec.destroy", "[\"false\"]"]).ok();
-    let said = env.wxc(["destroy", "web"]).fails(1);
-    assert!(said.contains("\"false\"") && said.contains("exit code 1"), "{said}");
-    env.wxc(["config", "unset", "web", "hooks.exec.destroy"]).ok();
-
-    fs::remove_file(&out).unwrap();
-    env.wxc(["config", "set", "web", "hooks.exec.version", "1"]).ok();
-    env.wxc(["start", "web"]).ok();
-    let text = fs::read_to_string(&out).unwrap();
-    assert!(text.starts_with(&format!("1 {file} type=pre-start name=web")), "{text}");
-}
-
-#[test]
-fn a_program_that_fails_or_hangs_is_ended_with_all_it_started_and_cannot_order_its_own_container() {
-    needs!(root, userns, busybox, cgroups);
-    let env = Env::new();
-    env.busybox("web", &[]);
-    env.configure("[hooks.exec]\nenabled = true\n");
-    let pids = env.file("pids");
-    let hang = format!("sleep 300 & echo $! > {}; sleep 300;", pids.display());
-    let set = |line: &str| {
-        env.wxc(["config", "set", "web", "hooks.exec.start-host", &serde_json::json!([line]).to_string()])
-            .ok();
-    };
-    env.wxc(["config", "set", "web", "hooks.exec.timeout", "500ms"]).ok();
-    set(&hang);
-    let said = env.wxc(["start", "web"]).fails(1);
-    assert!(said.contains("start-host") && said.contains("500 ms"), "{said}");
-    let pid = fs::read_to_string(&pids).unwrap();
-    until("what it left is gone", 10, || (!Path::new("/proc").join(pid.trim()).exists()).then_some(()));
-    assert_eq!(env.state("web"), "STOPPED");
-
-    set("echo this is why; exit 3 #");
-    let said = env.wxc(["start", "web"]).fails(1);
-    assert!(said.contains("exit code 3: this is why"), "{said}");
-
-    // Its own container is locked by the start that waits for it.
-    env.wxc(["config", "set", "web", "hooks.exec.timeout", "20s"]).ok();
-    let out = env.file("out");
-    let wxc = wxc_tests::env::wxc().display();
-    let path = env.path().display().to_string();
-    let run = env.run_dir().display().to_string();
-    let own = format!(
-        "WXC_RUN_DIR={run} {wxc} -P {path} stop -k web > {0} 2>&1; WXC_RUN_DIR={run} {wxc} -P {path} destroy -f web >> {0} 2>&1; true #",
-        out.display()
-    );
-    set(&own);
-    let since = std::time::Instant::now();
-    env.wxc(["start", "web"]).ok();
-    assert!(since.elapsed().as_secs() < 15);
-    let text = fs::read_to_string(&out).unwrap();
-    assert_eq!(text.matches("from a hook of web").count(), 2, "{text}");
-    assert_eq!(env.state("web"), "RUNNING");
-}
-
-#[test]
-fn a_hook_works_on_files_through_handles_and_no_further_than_the_containers_own() {
-    needs!(root, userns, busybox, cgroups, wasm_target);
-    let world = World::new(&["handy"]);
-    let shown = world.env.file("shown");
-    fs::create_dir(&shown).unwrap();
-    fs::set_permissions(&shown, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
-        world.env.busybox(name, options);
-        let bind = format!("[[mounts]]\nsource = {:?}\ntarget = \"/shown\"\ncreate = \"dir\"\n", shown);
-        let config = world.env.container(name).join("container.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text + &bind).unwrap();
-        let all = [
-            "pre-start",
-            "pre-mount",
-            "mount",
-            "autodev",
-            "start",
-            "start-host",
-            "started",
-            "stop",
-            "post-stop",
-        ];
-        let files: Vec<(String, &str)> = all.iter().map(|event| (format!("at-{event}"), "files")).collect();
-        let files: Vec<(&str, &str)> = files.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        world.attach(name, "handy", &files);
-        world.wxc(&["start", name]).ok();
-        let inside = world
-            .env
-            .inside(name, "stat -c %n:%u:%g:%a /etc/at-*; ls -d /dev/at/*; readlink /etc/link-mount");
-        for event in ["mount", "autodev", "start", "start-host", "started"] {
-            assert!(inside.contains(&format!("/etc/at-{event}:7:7:640")), "{inside}");
-        }
-        assert!(inside.contains("/dev/at/mount") && inside.contains("/dev/at/start-host"), "{inside}");
-        // A guest that runs mounts what it likes, so nothing mounted is its root any more.
-        assert!(!inside.contains("/dev/at/started") && inside.contains("/etc/passwd"), "{inside}");
-        world.wxc(&["stop", "-k", name]).ok();
-        until("its end was told", 20, || {
-            world.kept(name, "handy", "called").contains("post-stop").then_some(())
-        });
-        let kept = world.kept(name, "handy", "files");
-        let own = "ok,ok,ok,ok,ok,denied,notfound,denied,denied";
-        let far = if name == "boss" { "ok" } else { "invalid" };
-        let expected = [
-            "pre-start:unsupported".to_owned(),
-            "pre-mount:unsupported".to_owned(),
-            format!("mount:{own},{far},notfound"),
-            format!("autodev:{own},{far},notfound"),
-            format!("start:{own},{far},notfound"),
-            format!("start-host:{own},{far},notfound"),
-            format!("started:ok,denied,ok,ok,ok,denied,denied,denied,denied,{far},notfound"),
-        ];
-        for line in &expected {
-            assert!(kept.contains(line), "{line}\n{kept}");
-        }
-        assert!(kept.contains("stop:ok,") && kept.contains("post-stop:unsupported"), "{kept}");
-        assert_eq!(fs::read_dir(&shown).unwrap().count(), 0);
-    }
-}
-
-#[test]
-fn a_hook_runs_programs_as_the_container_may_and_they_end_with_the_call() {
-    needs!(root, userns, busybox, cgroups, wasm_target);
-    let world = World::new(&["runner"]);
-    world.env.configure("[plugins.hook-runner]\nbudget = 3000\n");
-    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
-        world.env.busybox(name, options);
-        world.attach(
-            name,
-            "runner",
-            &[
-                ("at-start", "run"),
-                ("at-started", "inside-out"),
-                ("at-freeze", "run"),
-                ("at-stopping", "run"),
-                ("at-mount", "run"),
-            ],
-        );
-        world.wxc(&["start", name]).ok();
-        let ran = world.kept(name, "runner", "ran");
-        assert!(ran.contains("mount:unsupported"), "{ran}");
-        assert!(ran.contains(&format!("start:input/8//etc/start/{name}/3/true")), "{ran}");
-        let nobody = if name == "boss" { "ok" } else { "failed" };
-        assert!(ran.contains(&format!("{nobody},failed,invalid,65536")), "{ran}");
-        world.wxc(&["config", "set", name, "hooks.runner.settings.at-started", "linger"]).ok();
-        world.wxc(&["stop", "-t", "1", name]).run();
-        world.wxc(&["stop", "-k", name]).run();
-        until("it is stopped", 20, || (world.env.state(name) == "STOPPED").then_some(()));
-        let ran = world.kept(name, "runner", "ran");
-        assert!(ran.contains(&format!("stopping:input/8//etc/stopping/{name}/3/true")), "{ran}");
-
-        // What outlives its parent and its session does not outlive the call.
-        let said = world.wxc(&["start", name]).run();
-        assert!(said.status.success(), "{}", said.told());
-        assert!(said.stderr.contains("was ended in the container after"), "{}", said.told());
-        let left = world.env.inside(name, "ps");
-        assert!(!left.contains("sleep 9876"), "{left}");
-        world.wxc(&["stop", "-k", name]).ok();
-    }
-}
-
-#[test]
-fn a_hook_hears_from_a_systemd_that_the_system_is_up() {
-    needs!(root, userns, cgroups, debian, wasm_target);
-    let world = World::new(&["waiter"]);
-    world.env.configure("[plugins.hook-waiter]\nalso = \"ready\"\nbudget = 5000\n");
-    let archive = wxc_tests::fixtures::debian().expect("needs!(debian)");
-    let create = ["create", "deb", "-t", "local", "--", "--tarball", archive.to_str().unwrap()];
-    world.env.wxc(create).within(240).ok();
-    world.attach("deb", "waiter", &[("at-ready", "run")]);
-    let plan = world.wxc(&["start", "deb", "--plan"]).ok();
-    assert!(plan.contains("NOTIFY_SOCKET"), "{plan}");
-    world.wxc(&["start", "deb"]).ok();
-    until("systemd said that it is ready", 120, || {
-        world.called("deb", "waiter").contains("ready").then_some(())
-    });
-    until("the hook ran", 20, || {
-        world.kept("deb", "waiter", "ran").contains("ready:input/8//etc/ready/deb/3").then_some(())
-    });
-    // Once.
-    assert_eq!(world.called("deb", "waiter").matches("ready").count(), 1);
-    world.wxc(&["stop", "-k", "deb"]).ok();
-}
-
-#[test]
-fn programs_of_the_host_run_where_lxc_runs_them() {
-    needs!(root, userns, busybox, cgroups);
-    let env = Env::new();
-    env.configure("[hooks.exec]\nenabled = true\n");
-    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
-        env.busybox(name, options);
-        let out = env.file(&format!("{name}.out"));
-        let set = |point: &str, line: &str| {
-            let line = serde_json::json!([line]).to_string();
-            env.wxc(["config", "set", name, &format!("hooks.exec.{point}"), &line]).ok();
-        };
-        let container = env.container(name).display().to_string();
-        set("pre-mount", "test ! -e $LXC_ROOTFS_MOUNT/etc && test -e /usr/share/doc #");
-        let mount = "mkdir -p $LXC_ROOTFS_MOUNT/srv/doc; mount --bind /usr/share/doc $LXC_ROOTFS_MOUNT/srv/doc; echo $(id -u) \"$@\" > $LXC_ROOTFS_MOUNT/etc/at-mount; true";
-        set("mount", mount);
-        set("autodev", "test ! -e $LXC_ROOTFS_MOUNT/dev/null && mkdir $LXC_ROOTFS_MOUNT/dev/net #");
-        set(
-            "start",
-            "echo $LXC_NAME $(id -u) $(grep -c . /etc/at-mount) > /etc/at-start; ls /usr/share/doc >> /etc/at-start; true",
-        );
-        set(
-            "stop",
-            &format!(
-                "echo \"$@\" $LXC_NET_NS >> {0}; readlink $(echo $* | tr ' ' '\\n' | sed -n s/^net://p) >> {0}; true",
-                out.display()
-            ),
-        );
-        set("clone", "echo $LXC_SRC_NAME \"$@\" > $LXC_ROOTFS_MOUNT/etc/cloned; true");
-        env.wxc(["start", name]).ok();
-        let seen = env.inside(name, "cat /etc/at-mount /etc/at-start; ls -d /srv/doc/* | head -n 1; ls -d /dev/net; readlink /proc/1/ns/net");
-        let lines: Vec<&str> = seen.lines().collect();
-        assert_eq!(lines[0], format!("0 {name} lxc mount"), "{seen}");
-        // Only the container's own documents: there are none.
-        assert_eq!(lines[1], format!("{name} 0 1"), "{seen}");
-        assert!(lines[2].starts_with("/srv/doc/") && lines[3] == "/dev/net", "{seen}");
-        let net = lines[4].to_owned();
-        // Nothing of it is on the host.
-        assert!(fs::read_dir(Path::new(&container).join("rootfs/srv/doc")).unwrap().next().is_none());
-        env.wxc(["stop", "-k", name]).ok();
-        until("the hook at its end ran", 20, || {
-            fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 2).then_some(())
-        });
-        let text = fs::read_to_string(&out).unwrap();
-        assert!(text.starts_with(&format!("{name} lxc stop ")) && text.contains(" mnt:/proc/"), "{text}");
-        assert_eq!(text.lines().last().unwrap(), net, "{text}");
-        let copied = format!("{name}-2");
-        env.wxc(["copy", name, &copied, "--", "one", "t w o"]).ok();
-        let cloned = fs::read_to_string(env.container(&copied).join("rootfs/etc/cloned")).unwrap();
-        assert_eq!(cloned.trim(), format!("{name} {copied} lxc clone one t w o"));
-
-        // A failure amid the mounts leaves nothing.
-        set("autodev", "echo not today; exit 4 #");
-        let said = env.wxc(["start", name]).fails(1);
-        assert!(said.contains("autodev") && said.contains("exit code 4: not today"), "{said}");
-        assert_eq!(env.state(name), "STOPPED");
-    }
 }

@@ -43,6 +43,12 @@ fn those_that_come_with_it_are_listed_and_shown() {
     let env = Env::new();
     let list = env.wxc(["plugin", "list"]).ok();
     for name in [
+        "hook-audit",
+        "hook-environment",
+        "hook-gpu",
+        "hook-mounts",
+        "hook-policy",
+        "hook-webhook",
         "storage-btrfs",
         "storage-dir",
         "storage-loop",

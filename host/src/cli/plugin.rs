@@ -10,10 +10,13 @@ use super::report::Failure;
 use super::table;
 use crate::config::hooks::EXEC;
 use crate::container::Error;
-use crate::container::plugins::kept_by;
+use crate::container::plugins::{kept_by, records};
 use crate::plugin::admin::{Listed, Shown};
 use crate::plugin::grants::Permission;
 use crate::plugin::{Kind, PluginError, Plugins};
+
+/// The permission to keep a log.
+const RECORDS: &str = "records";
 
 pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Failure> {
     let plugins = context.plugins();
@@ -22,7 +25,10 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             list(context, &plugins.list(), context::settings()?.hooks.exec.enabled, json)
         }
         Plugin::Show { name, json } => {
-            let shown = plugins.show(&name).map_err(failed)?;
+            let mut shown = plugins.show(&name).map_err(failed)?;
+            if shown.permissions.iter().any(|asked| asked.permission.subject() == RECORDS) {
+                shown.records = Some(records(&context.host()?, &shown.name));
+            }
             if json { context.out.json(&shown) } else { show(context, &shown) }
         }
         Plugin::Install { file, grant } => {
@@ -180,6 +186,9 @@ fn show(context: &Context, shown: &Shown) {
         if let Some(reason) = &permission.reason {
             out.line(format_args!("    reason: {}", plain(reason)));
         }
+    }
+    if let Some(records) = &shown.records {
+        out.line(format_args!("records:   {}", records.display()));
     }
     for setting in &shown.settings {
         let default =

@@ -186,6 +186,8 @@ pub static KEYS: &[Key] = &[
     row("mounts.#.nosuid", Flag, YES_NO, ["false", "true"], "lxc.mount.entry nosuid", "Set-user-id bits mean nothing."),
     row("mounts.#.nodev", Flag, YES_NO, ["false", "true"], "lxc.mount.entry nodev", "Device nodes mean nothing."),
     row("mounts.#.noexec", Flag, YES_NO, ["false", "true"], "lxc.mount.entry noexec", "Nothing can be executed."),
+    row("mounts.#.nosymfollow", Flag, YES_NO, ["false", "true"], "lxc.mount.entry nosymfollow", "Symbolic links on it lead nowhere."),
+    row("mounts.#.access-time", Text, "`inherit`, `noatime`, `nodiratime`, `relatime` or `strictatime`", [r#""inherit""#, r#""noatime""#], "lxc.mount.entry noatime", "When reading a file changes its time of access; unless told as where the mount comes from."),
 
     row("network.#.type", Text, "`empty`, `none` or `veth`", ["", r#""veth""#], "lxc.net.N.type", "Loopback alone, the host's network, or a pair of virtual devices."),
     row("network.#.name", Text, "a name of up to 15 characters", ["", r#""wan0""#], "lxc.net.N.name", "Name inside; `eth0`, `eth1`, ... when missing."),

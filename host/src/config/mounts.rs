@@ -44,6 +44,48 @@ pub struct Mount {
     pub nodev: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub noexec: bool,
+    /// Symbolic links on it lead nowhere.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nosymfollow: bool,
+    /// When reading a file changes its time of access.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access_time: AccessTime,
+}
+
+/// When reading changes the time of access, in the words of mount(8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessTime {
+    /// As where it comes from; of a new file system `relatime`.
+    #[default]
+    Inherit,
+    Noatime,
+    /// Not of directories.
+    Nodiratime,
+    Relatime,
+    Strictatime,
+}
+
+impl AccessTime {
+    /// The words there are besides `inherit`.
+    const WORDS: [(&str, Self); 4] = [
+        ("noatime", Self::Noatime),
+        ("nodiratime", Self::Nodiratime),
+        ("relatime", Self::Relatime),
+        ("strictatime", Self::Strictatime),
+    ];
+
+    /// What a word means.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, time)| *time)
+    }
+
+    /// The word for it, where something is said.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        Self::WORDS.iter().find(|(_, time)| *time == self).map(|(word, _)| *word)
+    }
 }
 
 /// What is made at a missing target.
@@ -92,6 +134,8 @@ impl Mount {
             nosuid: false,
             nodev: false,
             noexec: false,
+            nosymfollow: false,
+            access_time: AccessTime::Inherit,
         }
     }
 

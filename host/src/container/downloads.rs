@@ -55,7 +55,7 @@ fn blobs(host: &Host) -> Blobs {
     Blobs::new(host.layout.path.join(DOWNLOADS).join("blobs"))
 }
 
-fn documents(host: &Host) -> Documents {
+pub(super) fn documents(host: &Host) -> Documents {
     Documents::new(host.layout.path.join(DOWNLOADS).join("documents"))
 }
 
@@ -135,7 +135,7 @@ pub(super) fn spelled(address: &str) -> String {
 }
 
 /// How these servers are reached.
-fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
+pub(super) fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
     let wrong = |what: &str, why: String| Error::Invalid {
         message: format!("{what:?} cannot be asked: {why}"),
         hint: "a server is written as https://images.example".into(),

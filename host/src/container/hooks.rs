@@ -14,6 +14,8 @@
 mod act;
 /// Which hooks a container has.
 mod attached;
+/// What a hook reaches outside.
+pub(super) mod connect;
 /// What a hook is told.
 mod context;
 /// The end of an operation: complete, or not.

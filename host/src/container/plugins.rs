@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
 //! Plugins by the names that people use, with what the administrator set for them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::hooks::connect;
 use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
 use crate::plugin::{HookPlugin, PluginError, Progress, SettingValues, StoragePlugin, TemplatePlugin};
@@ -76,7 +77,16 @@ pub(super) fn load_hook(
     directory: &Path,
     progress: Arc<dyn Progress>,
 ) -> Result<HookPlugin, Error> {
-    Ok(host.plugins.hook(name, Some(directory), &settings_of(host, name), progress)?)
+    let mut hook = host.plugins.hook(name, Some(directory), &settings_of(host, name), progress)?;
+    connect::connect(host, &mut hook)?;
+    hook.record_in(records(host, name));
+    Ok(hook)
+}
+
+/// Where a plugin's own log is.
+#[must_use]
+pub fn records(host: &Host, name: &str) -> PathBuf {
+    host.layout.path.join(STATE).join(name).join("records.log")
 }
 
 /// A storage by name, with the containers' directory as its pool.

@@ -26,6 +26,9 @@ pub mod order;
 /// What went wrong.
 pub mod error;
 
+/// Messages to servers.
+mod post;
+
 /// Servers, mirrors, certificates and proxies: what holds for all downloads of a command.
 mod reach;
 
@@ -41,6 +44,9 @@ mod confine;
 /// Requests, answers, ranges, retries.
 mod transfer;
 
+/// The same for messages.
+mod posting;
+
 /// Names of servers.
 mod names;
 
@@ -52,6 +58,7 @@ pub use documents::{Document, DocumentRequest, Documents};
 pub use error::FetchError;
 pub use order::{Algorithm, Digest, Fetched, Patience, Progress};
 pub use origin::Origin;
+pub use post::{LONGEST_MESSAGE, Message, post};
 pub use reach::{Mirrors, Reach};
 pub use run::{ROLE, Session, Watch};
 pub use worker::dispatch;

@@ -118,6 +118,8 @@ pub(super) struct Order {
     pub validator: Option<String>,
     /// Whether it is a document: decoded where it was sent compressed, and good with every status.
     pub document: bool,
+    /// Whether the file is not written to but sent, and the answer's status is all that counts.
+    pub post: bool,
     pub patience: Patience,
 }
 

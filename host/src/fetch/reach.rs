@@ -68,6 +68,7 @@ impl Reach {
             have: 0,
             validator: None,
             document: false,
+            post: false,
             patience: self.patience,
         }
     }

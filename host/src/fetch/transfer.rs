@@ -21,7 +21,7 @@ use super::sink::Sink;
 use super::worker::Roots;
 
 /// Redirects in a row.
-const REDIRECTS: usize = 5;
+pub(super) const REDIRECTS: usize = 5;
 /// Attempts in all, also when each brings a few bytes.
 const MOST_ATTEMPTS: u32 = 100;
 const PIECE: usize = 128 << 10;
@@ -32,10 +32,10 @@ const DOCUMENT: Duration = Duration::from_secs(600);
 /// What an answer's headers may add up to.
 const HEADERS: usize = 32 << 10;
 
-type Tell<'a> = &'a mut dyn FnMut(Answer) -> Result<(), FetchError>;
+pub(super) type Tell<'a> = &'a mut dyn FnMut(Answer) -> Result<(), FetchError>;
 
 /// What to do about a failure.
-enum Failure {
+pub(super) enum Failure {
     /// The same again, after a pause.
     Again(FetchError),
     /// The next address.
@@ -104,7 +104,7 @@ impl Connections {
         Self { roots, agents: BTreeMap::new() }
     }
 
-    fn to(&mut self, origin: &Origin, order: &Order) -> Result<Agent, FetchError> {
+    pub(super) fn to(&mut self, origin: &Origin, order: &Order) -> Result<Agent, FetchError> {
         if let Some(known) = self.agents.get(origin) {
             return Ok(known.clone());
         }
@@ -190,10 +190,10 @@ impl Job<'_> {
 
     /// Asks, and follows where it is sent, as long as that is to a server that may be asked.
     fn ask(&self, url: &str, have: u64) -> Result<(String, Response<Body>), Failure> {
-        let first = self.check(url)?;
+        let first = check(self.order, url)?;
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
-            let origin = self.check(&url)?;
+            let origin = check(self.order, &url)?;
             let agent = self.connections.borrow_mut().to(&origin, self.order)?;
             let mut request = agent.get(&url);
             for (name, value) in &self.order.headers {
@@ -225,15 +225,6 @@ impl Job<'_> {
         }
         let why = format!("it leads elsewhere more than {REDIRECTS} times");
         Err(Failure::Elsewhere(FetchError::Refused { url, why }))
-    }
-
-    fn check(&self, url: &str) -> Result<Origin, Failure> {
-        let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: cut(url), why });
-        let origin = Origin::of(url).map_err(refuse)?;
-        if self.order.origins.contains(&origin) {
-            return Ok(origin);
-        }
-        Err(refuse(format!("{origin} is none of the servers that may be asked")))
     }
 
     /// What an answer's status means for what the file has already.
@@ -326,6 +317,16 @@ impl Job<'_> {
     }
 }
 
+/// Whether an address may be asked for: also the one that a redirect leads to.
+pub(super) fn check(order: &Order, url: &str) -> Result<Origin, Failure> {
+    let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: cut(url), why });
+    let origin = Origin::of(url).map_err(refuse)?;
+    if order.origins.contains(&origin) {
+        return Ok(origin);
+    }
+    Err(refuse(format!("{origin} is none of the servers that may be asked")))
+}
+
 /// Whether a server sends as much as one that means it: one that sends a byte now and then would hold a command for ever.
 struct Pace {
     begun: Instant,
@@ -394,7 +395,7 @@ fn headers(answer: &Response<Body>) -> Vec<(String, String)> {
 }
 
 /// Whether it makes sense to try the same again.
-fn of_ureq(url: &str, error: &ureq::Error) -> Failure {
+pub(super) fn of_ureq(url: &str, error: &ureq::Error) -> Failure {
     let why = match error {
         ureq::Error::HostNotFound => "there is no server of this name".to_owned(),
         ureq::Error::Timeout(_) => "the server does not answer in time".to_owned(),
@@ -424,6 +425,6 @@ fn explained(why: &str) -> String {
 }
 
 /// What a server says, for a message.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -15,7 +15,7 @@ use super::error::FetchError;
 use super::order::{Answer, Fetched, Order};
 use super::origin::Origin;
 use super::transfer::Connections;
-use super::{run, transfer};
+use super::{posting, run, transfer};
 use crate::sys::leave::close_inherited;
 use crate::sys::packets::{receive_handles, send};
 
@@ -80,6 +80,9 @@ fn work(
         // A caller that is gone does not want the rest.
         send(socket, &answer, &[]).map_err(|_| FetchError::Cancelled)
     };
+    if order.post {
+        return posting::send(order, connections, &target, &mut tell);
+    }
     transfer::fetch(order, connections, &target, &mut tell)
 }
 

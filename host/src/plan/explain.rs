@@ -224,8 +224,10 @@ fn attributes(attributes: MountAttributes) -> String {
         (attributes.nosuid, "nosuid"),
         (attributes.nodev, "nodev"),
         (attributes.noexec, "noexec"),
+        (attributes.nosymfollow, "nosymfollow"),
     ];
-    let words: Vec<&str> = words.into_iter().filter(|(given, _)| *given).map(|(_, word)| word).collect();
+    let words = words.into_iter().filter(|(given, _)| *given).map(|(_, word)| word);
+    let words: Vec<&str> = words.chain(attributes.access_time.word()).collect();
     if words.is_empty() { String::new() } else { format!(", {}", words.join(" ")) }
 }
 

@@ -198,6 +198,10 @@ pub struct MountAttributes {
     pub nosuid: bool,
     pub nodev: bool,
     pub noexec: bool,
+    #[serde(default, skip_serializing_if = "crate::config::is_default")]
+    pub nosymfollow: bool,
+    #[serde(default, skip_serializing_if = "crate::config::is_default")]
+    pub access_time: crate::config::mounts::AccessTime,
     /// Of the mounts that came along with a recursive source, too; else of the top one alone.
     pub recursive: bool,
 }

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Container;
-use crate::config::mounts::{Create, Mount, normalized};
+use crate::config::mounts::{AccessTime, Create, Mount, normalized};
 use crate::config::namespaces::Choice;
 
 use super::namespaces::shares_network;
@@ -51,8 +51,15 @@ enum Source {
     Inside(&'static str),
 }
 
-const PLAIN: MountAttributes =
-    MountAttributes { read_only: false, nosuid: false, nodev: false, noexec: false, recursive: false };
+const PLAIN: MountAttributes = MountAttributes {
+    read_only: false,
+    nosuid: false,
+    nodev: false,
+    noexec: false,
+    nosymfollow: false,
+    access_time: AccessTime::Inherit,
+    recursive: false,
+};
 /// Of everything that holds no programs and no devices.
 const INERT: MountAttributes = MountAttributes { nosuid: true, nodev: true, noexec: true, ..PLAIN };
 const INERT_READ_ONLY: MountAttributes = MountAttributes { read_only: true, ..INERT };
@@ -271,6 +278,8 @@ fn from_configuration(
             nosuid: mount.nosuid,
             nodev: mount.nodev,
             noexec: mount.noexec,
+            nosymfollow: mount.nosymfollow,
+            access_time: mount.access_time,
             recursive: mount.is_bind() && mount.recursive,
         },
         create: match mount.create {

@@ -74,6 +74,8 @@ pub struct Shown {
     pub permissions: Vec<ShownPermission>,
     /// Imports that this wxc does not offer: the plugin cannot be used with it.
     pub not_offered: Vec<String>,
+    /// The file its records go to, where it keeps some and somebody knows where containers are.
+    pub records: Option<PathBuf>,
     /// Keys it can be configured with.
     pub settings: Vec<ShownSetting>,
     /// MiB of memory and milliseconds it asks for above the usual.
@@ -316,6 +318,7 @@ impl Plugins {
             abilities: known.facts.exports.iter().map(|e| ability(e)).collect(),
             permissions: grants::asked(&known.facts, manifest).into_iter().map(permission).collect(),
             not_offered: known.facts.imports.iter().filter(|i| !linking::offered(i)).cloned().collect(),
+            records: None,
             settings: manifest.settings.iter().map(setting).collect(),
             memory: manifest.limits.memory,
             time: manifest.limits.time,
@@ -357,7 +360,8 @@ fn reason(manifest: &Manifest, permission: &Permission) -> Option<String> {
         "command" => Some(manifest.commands.get(named()?)?.reason.clone()),
         "device" => Some(manifest.devices.get(named()?)?.reason.clone()),
         "share" => Some(manifest.shares.get(named()?)?.reason.clone()),
-        "fetch" | "origin" | "origin-of" => Some(manifest.fetch.as_ref()?.reason.clone()),
+        "fetch" | "origin" | "origin-of" | "origin-setting" => Some(manifest.fetch.as_ref()?.reason.clone()),
+        "notify" | "notify-origin" | "notify-setting" => Some(manifest.notify.as_ref()?.reason.clone()),
         "trust" | "keyring" => Some(manifest.trust.as_ref()?.reason.clone()),
         "host-system" | "host-directory" => Some(manifest.host_system.as_ref()?.reason.clone()),
         "bootstrap" | "bootstrap-network" => Some(manifest.bootstrap.as_ref()?.reason.clone()),

@@ -34,6 +34,8 @@ pub(super) mod host {
                 import wxc:host/trust@0.1.0;
                 import wxc:host/rootfs@0.1.0;
                 import wxc:host/run-inside@0.1.0;
+                import wxc:host/notify@0.1.0;
+                import wxc:host/records@0.1.0;
                 import wxc:storage/scope@0.1.0;
                 import wxc:template/inputs@0.1.0;
                 import wxc:template/host-system@0.1.0;
@@ -51,6 +53,7 @@ pub(super) mod host {
             "wxc:host/run-inside.program": crate::plugin::host::run_inside::Program,
             "wxc:host/commands.command": crate::plugin::host::commands::Command,
             "wxc:host/fetch.request": crate::plugin::host::fetch::Request,
+            "wxc:host/notify.message": crate::plugin::host::notify::Message,
             "wxc:host/fetch.response": crate::plugin::host::fetch::Response,
         },
     });

@@ -2,7 +2,7 @@
 //! What one call of a plugin may use up. A guest that reaches a limit is stopped, and the error names it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
@@ -20,6 +20,8 @@ pub struct Budget {
     pub time: Duration,
     /// Processor time altogether.
     pub total_time: Duration,
+    /// Time of the clock for the whole call, where somebody waits for it: what the host does for the guest takes no longer.
+    pub clock: Option<Duration>,
     /// Calls of host functions.
     pub host_calls: u64,
     /// Handles held at the same time.
@@ -37,6 +39,7 @@ impl Default for Budget {
             memory: 64 << 20,
             time: Duration::from_secs(5),
             total_time: Duration::from_secs(60),
+            clock: None,
             host_calls: 1_000_000,
             handles: 1_000,
             result: 16 << 20,
@@ -102,6 +105,7 @@ impl std::error::Error for Limit {}
 #[derive(Debug)]
 pub struct Meter {
     budget: Budget,
+    begun: Instant,
     memory: usize,
     calls: u64,
     lines: u32,
@@ -119,13 +123,19 @@ impl Meter {
     /// Nothing used yet.
     #[must_use]
     pub fn new(budget: Budget) -> Self {
-        Self { budget, memory: 0, calls: 0, lines: 0, ticks: [0; 3] }
+        Self { budget, begun: Instant::now(), memory: 0, calls: 0, lines: 0, ticks: [0; 3] }
     }
 
     /// The limits.
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// What is left of the clock; `None` where nobody waits.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.budget.clock.map(|clock| clock.saturating_sub(self.begun.elapsed()))
     }
 
     /// Counts one call of a host function.
@@ -217,6 +227,18 @@ mod tests {
         let seen: Vec<_> = (0..5).map(|_| meter.log_line()).collect();
         let expected = [LogLine::Write, LogLine::Write, LogLine::SayFull, LogLine::Drop, LogLine::Drop];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_left_of_the_clock_gets_less_and_never_more() {
+        assert_eq!(Meter::new(Budget::default()).remaining(), None);
+        let clock = Some(Duration::from_millis(20));
+        let meter = Meter::new(Budget { clock, ..Budget::default() });
+        let first = meter.remaining().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(meter.remaining().unwrap() < first);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(meter.remaining(), Some(Duration::ZERO));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Ready {
     ) -> Result<R, PluginError> {
         let mut budget = self.budget;
         if let Some(time) = time {
+            budget.clock = Some(time);
             (budget.time, budget.total_time) = (time.min(budget.time), time.min(budget.total_time));
         }
         self.run_within(budget, name, scope, progress, body)?.map_err(|error| PluginError::Failed {

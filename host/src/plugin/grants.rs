@@ -51,6 +51,15 @@ impl Permission {
             ("fetch", None) => "download small documents from the servers listed here".into(),
             ("origin", Some(origin)) => format!("download from {origin}"),
             ("origin-of", Some(name)) => format!("download from the server that you name with --{name}"),
+            ("notify", None) => "send small messages to the servers listed here".into(),
+            ("notify-origin", Some(origin)) => format!("send messages to {origin}"),
+            ("notify-setting", Some(name)) => {
+                format!("send messages to the server that wxc.toml names with its setting {name}")
+            }
+            ("origin-setting", Some(name)) => {
+                format!("download from the server that wxc.toml names with its setting {name}")
+            }
+            ("records", None) => "keep a log of its own, about all containers".into(),
             ("trust", None) => "have signatures checked with your keys (it never sees a key)".into(),
             ("rootfs", None) => "read and write files inside a container's root file system".into(),
             ("run-inside", None) => "run programs inside a container".into(),
@@ -127,6 +136,13 @@ pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
         parts.extend(manifest.fetch.iter().flat_map(|f| &f.origins).map(|o| format!("origin:{o}")));
         let named = manifest.fetch.iter().flat_map(|f| &f.from_parameters);
         parts.extend(named.map(|name| format!("origin-of:{name}")));
+        let set = manifest.fetch.iter().flat_map(|f| &f.from_settings);
+        parts.extend(set.map(|name| format!("origin-setting:{name}")));
+    }
+    if has(&asked, "notify") {
+        let notify = manifest.notify.iter();
+        parts.extend(notify.clone().flat_map(|n| &n.origins).map(|o| format!("notify-origin:{o}")));
+        parts.extend(notify.flat_map(|n| &n.from_settings).map(|name| format!("notify-setting:{name}")));
     }
     if has(&asked, "host-system") {
         let directories = manifest.host_system.iter().flat_map(|h| &h.directories);
@@ -327,6 +343,28 @@ mod tests {
         assert!(asked(&facts(&["wxc:host/log@0.1.0"]), &manifest(text)).is_empty());
         let asked = asked(&facts(&["wxc:host/commands@0.1.0", "wxc:host/fetch@0.1.0"]), &manifest(text));
         assert_eq!(words(&asked), ["command:c: ls -l \"a b\"", "commands", "fetch", "origin:https://a"]);
+    }
+
+    #[test]
+    fn messages_and_downloads_are_asked_for_by_where_they_go() {
+        let text = "name = \"hook-x\"\nkind = \"hook\"\nversion = \"1\"\napi = \"0.1\"\ndescription = \"\"\n\
+            [settings.url]\ntype = \"url\"\ndoc = \"\"\n[fetch]\nfrom-settings = [\"url\"]\nreason = \"\"\n\
+            [notify]\norigins = [\"https://a\"]\nfrom-settings = [\"url\"]\nreason = \"\"\n";
+        let hook = Manifest::parse(text).unwrap();
+        let imports = ["wxc:host/fetch@0.1.0", "wxc:host/notify@0.1.0", "wxc:host/records@0.1.0"];
+        let all = asked(&facts(&imports), &hook);
+        let wanted = [
+            "fetch",
+            "notify",
+            "notify-origin:https://a",
+            "notify-setting:url",
+            "origin-setting:url",
+            "records",
+        ];
+        assert_eq!(words(&all), wanted);
+        assert!(all.iter().all(|permission| !permission.explain().starts_with("use ")));
+        // Who only downloads sends nothing.
+        assert_eq!(words(&asked(&facts(&imports[..1]), &hook)), ["fetch", "origin-setting:url"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -17,8 +17,9 @@ use super::bindings::host::wxc::host::types::{Error as WitError, ErrorKind};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::host::place::parts;
-use super::host::{Enter, Root, Scope, State};
-use super::manifest::{Changes, Manifest};
+use super::host::{Enter, Fetcher, Root, Scope, State, Verifier};
+use super::manifest::{Changes, Manifest, device_matches};
+use crate::fetch::Reach;
 
 /// The records of `wxc:hook`, as `wit/hook/types.wit` describes them.
 pub mod types {
@@ -76,6 +77,16 @@ pub struct HookPlugin {
     pub(super) state: Option<PathBuf>,
     pub(super) settings: super::Settings,
     pub(super) progress: super::Watcher,
+    pub(super) outside: Outside,
+}
+
+/// What a hook may do outside when it acts; nothing of it in calls that have to be repeatable.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outside {
+    fetcher: Option<Arc<Fetcher>>,
+    courier: Option<Arc<Reach>>,
+    verifier: Option<Arc<Verifier>>,
+    records: Option<PathBuf>,
 }
 
 const MOST_SUBSCRIPTIONS: usize = 256;
@@ -154,7 +165,52 @@ impl HookPlugin {
     /// Whether its manifest, which was granted, lets containers write to a share.
     #[must_use]
     pub fn may_write(&self, share: &str) -> bool {
-        self.ready.manifest.shares.get(share).is_some_and(|share| share.read_only == Some(false))
+        self.ready.manifest.share(share).is_some_and(|share| share.read_only == Some(false))
+    }
+
+    /// The servers that it may download from: those of its manifest, and those that the administrator named with its settings.
+    #[must_use]
+    pub fn servers(&self) -> Vec<String> {
+        let fetch = self.ready.manifest.fetch.as_ref();
+        fetch.map_or_else(Vec::new, |fetch| self.named(&fetch.origins, &fetch.from_settings))
+    }
+
+    /// The servers that it may send messages to.
+    #[must_use]
+    pub fn told_servers(&self) -> Vec<String> {
+        let notify = self.ready.manifest.notify.as_ref();
+        notify.map_or_else(Vec::new, |notify| self.named(&notify.origins, &notify.from_settings))
+    }
+
+    fn named(&self, origins: &[String], settings: &[String]) -> Vec<String> {
+        let set = settings.iter().filter_map(|name| self.settings.0.get(name).cloned().flatten());
+        origins.iter().cloned().chain(set).collect()
+    }
+
+    /// The key rings that its manifest declares.
+    #[must_use]
+    pub fn declared_keyrings(&self) -> &[String] {
+        self.ready.manifest.trust.as_ref().map_or(&[], |trust| &trust.keyrings)
+    }
+
+    /// From now on it may download from these servers.
+    pub fn reach_through(&mut self, fetcher: Fetcher) {
+        self.outside.fetcher = Some(Arc::new(fetcher));
+    }
+
+    /// From now on it may send messages to these servers.
+    pub fn tell_through(&mut self, reach: Reach) {
+        self.outside.courier = Some(Arc::new(reach));
+    }
+
+    /// From now on it may have signatures checked.
+    pub fn trust_through(&mut self, verifier: Verifier) {
+        self.outside.verifier = Some(Arc::new(verifier));
+    }
+
+    /// From now on its records go into this file.
+    pub fn record_in(&mut self, file: PathBuf) {
+        self.outside.records = Some(file);
     }
 
     /// Whether it works on the files of containers.
@@ -187,15 +243,20 @@ impl HookPlugin {
             let message = format!("the container's files cannot be had: {why}");
             WitError { kind: ErrorKind::Failed, message }
         };
+        let Outside { fetcher, courier, verifier, records } =
+            if pure { Outside::default() } else { self.outside.clone() };
         let scope = Scope {
             root: within.root.map(|root| root.map_err(unreachable)),
             running: within.running,
-            until: budget.map(|budget| Instant::now() + budget),
             // What is pure can be repeated, and running a program may not be.
             commands: if pure { Arc::default() } else { Arc::clone(&self.ready.commands) },
             settings: Arc::clone(&self.settings.0),
             store: self.state.clone(),
             store_is_fixed: pure,
+            fetcher,
+            courier,
+            verifier,
+            records,
             ..Scope::default()
         };
         self.ready.call_within(budget, name, scope, &self.progress.0, body)
@@ -230,14 +291,14 @@ fn check_patches(manifest: &Manifest, patches: &[Patch]) -> Result<(), String> {
             Patch::AddMount(mount) => {
                 check_target(&mount.target)?;
                 match &mount.source {
-                    MountSource::Share(name) if !manifest.shares.contains_key(name) => {
+                    MountSource::Share(name) if manifest.share(name).is_none() => {
                         return Err(format!("its manifest has no [shares.{name}]"));
                     }
                     MountSource::Other(_) => return Err("a change cannot add a mount of the host's".into()),
                     _ => {}
                 }
             }
-            Patch::AddDevice(device) if !declared.devices.contains(&device.name) => {
+            Patch::AddDevice(device) if !declared.devices.iter().any(|d| device_matches(d, &device.name)) => {
                 return Err(format!("its manifest does not declare the device {:?}", device.name));
             }
             Patch::SetKey(pair) if !declared.keys.iter().any(|k| key_matches(k, &pair.name)) => {
@@ -328,6 +389,12 @@ mod tests {
         assert!(check_patches(&declared, &[mount(MountSource::Memory(1), "/run/../x")]).is_err());
         assert!(check_patches(&declared, &[mount(MountSource::Share("a".into()), "/x")]).is_err());
         assert!(check_patches(&declared, &[mount(MountSource::Other("/".into()), "/x")]).is_err());
+        let shares = "[shares.\"*\"]\nreason = \"\"\nread-only = false\n[shares.b]\nreason = \"\"\n";
+        let any = manifest(&format!("[changes]\npatches = [\"add-mount\"]\nreason = \"\"\n{shares}"));
+        assert!(check_patches(&any, &[mount(MountSource::Share("a".into()), "/x")]).is_ok());
+        // One that is named for itself is what it says.
+        let only_read = |name: &str| any.share(name).unwrap().read_only != Some(false);
+        assert!(only_read("b") && !only_read("a"));
         let lines = Patch::SetLabel(Pair { name: "a".into(), value: "b\nc".into() });
         assert!(check_patches(&declared, &[lines]).is_err());
     }

@@ -11,6 +11,13 @@ use serde::Deserialize;
 
 use super::command_line::CommandLine;
 use super::registry::Kind;
+use crate::fetch::Origin;
+
+mod devices;
+mod outside;
+
+pub use devices::device_matches;
+pub use outside::Notify;
 
 /// The version of the contract that this wxc offers: a 0.x is its own major version.
 const API: &str = "0.1";
@@ -71,6 +78,8 @@ pub struct Manifest {
     pub devices: BTreeMap<String, Device>,
     /// Servers it can reach.
     pub fetch: Option<Fetch>,
+    /// Servers it can send messages to.
+    pub notify: Option<Notify>,
     /// Key rings it can have signatures checked with.
     pub trust: Option<Trust>,
     /// Files of the host that a parameter means when the user says nothing, by the parameter.
@@ -134,6 +143,8 @@ pub enum SettingKind {
     Boolean,
     /// One of `choices`.
     Choice,
+    /// An address of `https` or `http`.
+    Url,
 }
 
 /// A command template under `[commands.NAME]`.
@@ -179,6 +190,9 @@ pub struct Fetch {
     /// Parameters with which the user names a further server.
     #[serde(default)]
     pub from_parameters: Vec<String>,
+    /// Settings with which the administrator names a further server, of a hook.
+    #[serde(default)]
+    pub from_settings: Vec<String>,
     /// Of those, the one whose default is where this machine's own apt gets Debian's or Ubuntu's packages from.
     pub apt_sources: Option<String>,
     /// Of those, the one whose default is where it gets security updates from; without `apt_sources` said by the user it has none.
@@ -252,7 +266,7 @@ pub struct Changes {
     /// The keys for `set-key`.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// The names for `add-device`.
+    /// The names for `add-device`; a star stands for any letters but a slash.
     #[serde(default)]
     pub devices: Vec<String>,
     /// What it is for.
@@ -275,6 +289,12 @@ pub const SHOWN_AT_MOST: &[&str] =
     &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/etc/alternatives"];
 
 impl Manifest {
+    /// What it says of a share; `*` stands for every name that has no table of its own.
+    #[must_use]
+    pub fn share(&self, name: &str) -> Option<&Share> {
+        self.shares.get(name).or_else(|| self.shares.get("*"))
+    }
+
     /// Reads and checks a manifest.
     ///
     /// # Errors
@@ -378,18 +398,8 @@ impl Manifest {
                 return bad(&format!("inputs.{name}"), why);
             }
         }
-        for origin in self.fetch.iter().flat_map(|f| &f.origins) {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            if host.is_none_or(|host| host.is_empty() || host.contains(['/', '@', '?', '#', ' '])) {
-                return bad(
-                    "fetch",
-                    format!("{origin:?} is not an origin such as https://images.example.org"),
-                );
-            }
-        }
-        if let Some(name) = self.fetch.iter().flat_map(|f| &f.from_parameters).find(|name| !is_name(name)) {
-            return bad("fetch.from-parameters", format!("{name:?} is not the name of a parameter"));
-        }
+        self.check_servers()?;
+        self.check_device_names()?;
         if let Some(fetch) = &self.fetch {
             for (key, name) in [("apt-sources", &fetch.apt_sources), ("apt-security", &fetch.apt_security)] {
                 if let Some(name) = name.as_ref().filter(|name| !fetch.from_parameters.contains(name)) {
@@ -427,6 +437,7 @@ impl Manifest {
             .iter()
             .flat_map(|(n, d)| [&d.path, &d.reason].map(|t| (format!("devices.{n}"), t.as_str())));
         let lists = self.fetch.iter().flat_map(|f| f.origins.iter().chain([&f.reason]));
+        let lists = lists.chain(self.notify.iter().flat_map(|n| n.origins.iter().chain([&n.reason])));
         let lists = lists.chain(self.trust.iter().flat_map(|t| t.keyrings.iter().chain([&t.reason])));
         let lists =
             lists.chain(self.host_system.iter().flat_map(|h| h.directories.iter().chain([&h.reason])));
@@ -459,6 +470,10 @@ impl Setting {
                 let bytes = size(value).ok_or_else(|| format!("{value:?} is not a size such as 512M"))?;
                 Ok(bytes.to_string())
             }
+            SettingKind::Url => match Origin::of(value) {
+                Ok(_) => Ok(value.to_owned()),
+                Err(why) => Err(format!("{value:?} is not a url: {why}")),
+            },
             SettingKind::Choice => {
                 let what = format!("is none of {}", self.choices.join(", "));
                 same(self.choices.iter().any(|c| c == value), &what)

@@ -177,7 +177,8 @@ impl Plugins {
         let ready = self.load(Kind::Hook, name)?;
         let settings = ready_settings(&ready, settings)?;
         let state = container.map(|dir| dir.join(".plugin-state").join(name));
-        Ok(HookPlugin { ready, state, settings, progress: Watcher(progress) })
+        let outside = hook::Outside::default();
+        Ok(HookPlugin { ready, state, settings, progress: Watcher(progress), outside })
     }
 
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no

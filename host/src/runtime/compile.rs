@@ -15,7 +15,7 @@ use super::caps::{self, CapabilitySet};
 use super::idmap;
 use super::program::{Builder, Compiled};
 use super::seccomp;
-use super::sources::{Layers, Root, Source, Sources, attribute_bits};
+use super::sources::{Layers, Root, Source, Sources, attribute_bits, cleared_bits};
 use crate::plan::{
     DeviceNode, MountSource, MountStep, Namespace, NamespaceAction, NodeKind, Plan, RootSource,
 };
@@ -303,7 +303,12 @@ impl Compiler<'_> {
                 let label = format!("bind {} on /{place}", path.display());
                 let recursive = *recursive;
                 let ops = [
-                    Op::Attributes { mount, set: attributes, clear: 0, recursive },
+                    Op::Attributes {
+                        mount,
+                        set: attributes,
+                        clear: cleared_bits(step.attributes),
+                        recursive,
+                    },
                     Op::Attach { mount, target, create },
                 ];
                 // The monitor's own mounts have their attributes already.

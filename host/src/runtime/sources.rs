@@ -22,6 +22,7 @@ use rustix::mount::{
 
 use super::RuntimeError;
 use crate::config::ids::{IdMap, IdRange};
+use crate::config::mounts::AccessTime;
 use crate::plan::{DeviceNode, MountAttributes, MountSource, Plan, RootSource, Setting};
 use crate::sys::disk::{self, Manner};
 use crate::sys::mount::{self, Change};
@@ -153,10 +154,19 @@ pub(super) fn attribute_bits(attributes: MountAttributes) -> u64 {
         (attributes.nosuid, mount::NOSUID),
         (attributes.nodev, mount::NODEV),
         (attributes.noexec, mount::NOEXEC),
+        (attributes.nosymfollow, mount::NOSYMFOLLOW),
+        (attributes.access_time == AccessTime::Noatime, mount::NOATIME),
+        (attributes.access_time == AccessTime::Strictatime, mount::STRICTATIME),
+        (attributes.access_time == AccessTime::Nodiratime, mount::NODIRATIME),
     ]
     .into_iter()
     .filter_map(|(set, bit)| set.then_some(bit))
     .sum()
+}
+
+/// What has to be cleared for them: of the times of access one holds.
+pub(super) fn cleared_bits(attributes: MountAttributes) -> u64 {
+    if attributes.access_time == AccessTime::Inherit { 0 } else { mount::ATIME | mount::NODIRATIME }
 }
 
 fn optional(
@@ -362,8 +372,9 @@ fn bind(
     // Slaves: what the host mounts below later does appear, never the other way round.
     let fd = clone(source.as_fd(), recursive, &what, libc::MS_SLAVE)?;
     let set = attribute_bits(attributes);
-    if set != 0 {
-        let change = Change { set, recursive, ..Change::default() };
+    let clear = cleared_bits(attributes);
+    if set != 0 || clear != 0 {
+        let change = Change { set, clear, recursive, ..Change::default() };
         mount::set_attributes(fd.as_fd(), change).map_err(fail)?;
     }
     Ok(Tree { fd, idmapped, recursive, what })

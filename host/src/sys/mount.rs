@@ -7,6 +7,12 @@ pub const RDONLY: u64 = 0x01;
 pub const NOSUID: u64 = 0x02;
 pub const NODEV: u64 = 0x04;
 pub const NOEXEC: u64 = 0x08;
+pub const NOATIME: u64 = 0x10;
+pub const STRICTATIME: u64 = 0x20;
+pub const NODIRATIME: u64 = 0x80;
+pub const NOSYMFOLLOW: u64 = 0x0020_0000;
+/// The bits of which one is chosen; none of them is `relatime`.
+pub const ATIME: u64 = 0x70;
 const IDMAP: u64 = 0x0010_0000;
 
 /// `struct mount_attr` of mount_setattr(2).
@@ -24,6 +30,8 @@ struct MountAttr {
 pub struct Change<'a> {
     /// Attributes to set: [`RDONLY`] and the like.
     pub set: u64,
+    /// Attributes to clear before that.
+    pub clear: u64,
     /// `MS_PRIVATE`, `MS_SLAVE`, ... of mount(2), 0 for no change.
     pub propagation: u64,
     /// Show the files' owners through the maps of this user namespace.
@@ -37,8 +45,12 @@ pub struct Change<'a> {
 /// # Errors
 /// As mount_setattr(2).
 pub fn set_attributes(mount: BorrowedFd<'_>, change: Change<'_>) -> io::Result<()> {
-    let mut attributes =
-        MountAttr { set: change.set, propagation: change.propagation, ..MountAttr::default() };
+    let mut attributes = MountAttr {
+        set: change.set,
+        clear: change.clear,
+        propagation: change.propagation,
+        ..MountAttr::default()
+    };
     if let Some(userns) = change.userns {
         attributes.set |= IDMAP;
         attributes.userns = u64::from(userns.as_raw_fd().cast_unsigned());

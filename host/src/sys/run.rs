@@ -92,7 +92,7 @@ pub fn run(invocation: &Invocation<'_>, cancelled: &dyn Fn() -> bool) -> io::Res
             return Err(error);
         }
     };
-    let how = running.to_the_end(invocation.deadline, cancelled);
+    let how = running.follow_to_the_end(invocation.deadline, cancelled);
     let status = child.wait()?;
     Ok(running.ended(how?.unwrap_or_else(|| How::Itself(code(status)))))
 }
@@ -109,7 +109,7 @@ pub fn follow(
     cancelled: &dyn Fn() -> bool,
 ) -> io::Result<Ended> {
     let mut running = Running::new(process, None, outputs.map(Some), capture)?;
-    let how = running.to_the_end(deadline, cancelled);
+    let how = running.follow_to_the_end(deadline, cancelled);
     let wait = || waitid(WaitId::PidFd(running.process.as_fd()), WaitIdOptions::EXITED);
     let status = rustix::io::retry_on_intr(wait)?.ok_or(Errno::CHILD)?;
     let signal = || status.terminating_signal().map_or(0, |signal| 128 + signal);
@@ -210,7 +210,11 @@ impl Running {
     }
 
     /// Follows it, and ends what it has left of its group.
-    fn to_the_end(&mut self, deadline: Duration, cancelled: &dyn Fn() -> bool) -> io::Result<Option<How>> {
+    fn follow_to_the_end(
+        &mut self,
+        deadline: Duration,
+        cancelled: &dyn Fn() -> bool,
+    ) -> io::Result<Option<How>> {
         let how = self.follow(deadline, cancelled);
         // Before it is waited for: until then the number of its group cannot be somebody else's.
         self.signal(Signal::KILL);

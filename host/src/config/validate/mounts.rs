@@ -27,7 +27,7 @@ pub(super) fn one(key: &str, mount: &Mount, container: &Container, rules: &mut R
             mount.options.is_empty(),
             &at("options"),
             "a bind has no options of a file system",
-            "use `read-only`, `nosuid`, `nodev`, `noexec` and `recursive`",
+            "use `read-only`, `nosuid`, `nodev`, `noexec`, `nosymfollow`, `access-time` and `recursive`",
         );
     } else {
         rules.must(

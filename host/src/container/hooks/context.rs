@@ -77,7 +77,9 @@ fn mount(step: &MountStep) -> Mount {
         }
         Source::Filesystem { fstype, .. } => MountSource::Other(fstype.clone()),
     };
-    Mount { source, target: format!("/{}", step.target.display()), options: options(step.attributes) }
+    let idmapped = matches!(step.source, Source::Bind { idmapped: true, .. });
+    let options = options(step.attributes).into_iter().chain(idmapped.then(|| "idmap".to_owned()));
+    Mount { source, target: format!("/{}", step.target.display()), options: options.collect() }
 }
 
 fn options(attributes: MountAttributes) -> Vec<String> {
@@ -86,8 +88,10 @@ fn options(attributes: MountAttributes) -> Vec<String> {
         (attributes.nosuid, "nosuid"),
         (attributes.nodev, "nodev"),
         (attributes.noexec, "noexec"),
+        (attributes.nosymfollow, "nosymfollow"),
     ];
-    words.into_iter().filter(|(given, _)| *given).map(|(_, word)| word.to_owned()).collect()
+    let words = words.into_iter().filter(|(given, _)| *given).map(|(_, word)| word);
+    words.chain(attributes.access_time.word()).map(str::to_owned).collect()
 }
 
 /// The nodes that every container has, and those that are shown to it.

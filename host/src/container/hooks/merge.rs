@@ -6,6 +6,10 @@
 
 /// One change, made in the configuration.
 mod apply;
+/// Which devices a name means.
+mod devices;
+/// The words of a mount.
+mod options;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -100,7 +100,11 @@ impl State {
             return Ok(Err(failure(ErrorKind::Unsupported, message)));
         };
         let inherit: Vec<_> = command.files.iter().map(|file| file.as_fd()).collect();
-        let (deadline, capture) = (template.deadline, template.capture);
+        let left = match self.time_left() {
+            Ok(left) => left.unwrap_or(template.deadline),
+            Err(error) => return Ok(Err(error)),
+        };
+        let (deadline, capture) = (template.deadline.min(left), template.capture);
         let invocation = Invocation {
             program: &path,
             argv: &argv,
@@ -115,13 +119,13 @@ impl State {
             .and_then(|ended| failpoint::pass("commands.ran").map(|()| ended));
         Ok(match ended {
             Err(error) => Err(failure(ErrorKind::Failed, format!("cannot run {program}: {error}"))),
-            Ok(ended) => outcome(&program, template, ended),
+            Ok(ended) => outcome(&program, template, deadline, ended),
         })
     }
 }
 
 /// What the guest is told of it.
-fn outcome(program: &str, template: &Template, ended: Ended) -> Result<Outcome, Error> {
+fn outcome(program: &str, template: &Template, deadline: Duration, ended: Ended) -> Result<Outcome, Error> {
     match ended.how {
         How::Itself(status) if template.success.contains(&status) => {
             Ok(Outcome { status, stdout: ended.stdout, stderr: ended.stderr })
@@ -138,7 +142,11 @@ fn outcome(program: &str, template: &Template, ended: Ended) -> Result<Outcome, 
             Err(failure(ErrorKind::Failed, format!("{program} {how}: {said}")))
         }
         How::Late => {
-            let message = format!("{program} was stopped after its {} seconds", template.deadline.as_secs());
+            let message = if deadline < template.deadline {
+                format!("{program} was stopped when the time of this call was used up")
+            } else {
+                format!("{program} was stopped after its {} seconds", template.deadline.as_secs())
+            };
             Err(failure(ErrorKind::Exhausted, message))
         }
         How::Cancelled => Err(failure(ErrorKind::Cancelled, format!("{program} was stopped"))),

@@ -5,14 +5,14 @@
 //! below ([`crate::fetch`]), by what whoever made the call allowed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
 
-use super::State;
 use super::failure::failure;
 use super::log::printable;
 use super::progress::Progress;
+use super::{OUT_OF_TIME, State};
 use crate::fetch::{Digest, Document, DocumentRequest, Documents, FetchError, Reach, Watch};
 use crate::plugin::bindings::host::wxc::host::fetch::{Host, HostRequest, HostResponse};
 use crate::plugin::bindings::host::wxc::host::types;
@@ -175,11 +175,11 @@ impl State {
             return Err(failure(ErrorKind::Denied, format!("cannot fetch {url}: {why}")));
         }
         tracing::debug!(plugin = %self.plugin, url = request.url, "fetching");
-        let mut watch = Watching(Arc::clone(&self.progress));
+        let mut watch = Watching::new(self)?;
         let mut request = request.clone();
         request.fresh = fetcher.fresh;
-        let document =
-            fetcher.documents.get(&request, &fetcher.reach, &mut watch).map_err(|error| told(&error))?;
+        let got = fetcher.documents.get(&request, &fetcher.reach, &mut watch);
+        let document = got.map_err(|error| watch.told(&error))?;
         if let Some(age) = document.stale {
             let (url, hours) = (printable(&request.url), age.as_secs() / 3600);
             self.progress.note(&format!("{url} cannot be reached; what it said {hours} hours ago is used"));
@@ -188,8 +188,42 @@ impl State {
     }
 }
 
-/// A document is small: only whether somebody wants it any more counts.
-struct Watching(Arc<dyn Progress>);
+/// What is asked is small: only whether somebody wants it any more counts.
+pub(super) struct Watching {
+    progress: Arc<dyn Progress>,
+    /// When nobody waits any longer.
+    end: Option<Instant>,
+}
+
+impl Watching {
+    /// For one request of a call.
+    ///
+    /// # Errors
+    /// Its time is used up already.
+    pub(super) fn new(state: &State) -> Result<Self, Error> {
+        let end = state.time_left()?.map(|left| Instant::now() + left);
+        Ok(Self { progress: Arc::clone(&state.progress), end })
+    }
+
+    fn is_late(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// In the words of the contract.
+    pub(super) fn told(&self, error: &FetchError) -> Error {
+        let kind = match error {
+            FetchError::Refused { .. } => ErrorKind::Denied,
+            FetchError::TooBig { .. } => ErrorKind::Exhausted,
+            FetchError::Digest { .. } | FetchError::Size { .. } => ErrorKind::Integrity,
+            FetchError::Cancelled if self.is_late() && !self.progress.cancelled() => {
+                return failure(ErrorKind::Exhausted, OUT_OF_TIME);
+            }
+            FetchError::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Failed,
+        };
+        failure(kind, printable(&error.to_string()).to_string())
+    }
+}
 
 impl Watch for Watching {
     fn progress(&mut self, _: crate::fetch::Progress) {}
@@ -201,18 +235,6 @@ impl Watch for Watching {
     fn begins(&mut self, _: Option<&str>) {}
 
     fn cancelled(&self) -> bool {
-        self.0.cancelled()
+        self.progress.cancelled() || self.is_late()
     }
-}
-
-/// In the words of the contract.
-fn told(error: &FetchError) -> Error {
-    let kind = match error {
-        FetchError::Refused { .. } => ErrorKind::Denied,
-        FetchError::TooBig { .. } => ErrorKind::Exhausted,
-        FetchError::Digest { .. } | FetchError::Size { .. } => ErrorKind::Integrity,
-        FetchError::Cancelled => ErrorKind::Cancelled,
-        _ => ErrorKind::Failed,
-    };
-    failure(kind, printable(&error.to_string()).to_string())
 }

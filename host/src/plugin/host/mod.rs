@@ -12,7 +12,8 @@
 //! - [`hook_scope`]: the same for a hook
 //! - [`rootfs`], [`run_inside`]: files of one container, and programs in it
 //! - [`store`]: small durable state
-//! - [`fetch`]: documents of declared servers
+//! - [`fetch`]: documents of declared servers · [`notify`]: messages to them
+//! - [`records`]: a log that outlives containers
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
 //! - [`failure`]: errors of the kernel in the words of the contract
@@ -30,9 +31,11 @@ pub(super) mod linking;
 mod log;
 mod loop_devices;
 mod measure;
+pub(super) mod notify;
 pub(super) mod place;
 mod progress;
 mod quota;
+mod records;
 pub(super) mod rootfs;
 pub(super) mod run_inside;
 mod scope;
@@ -46,13 +49,14 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 
-use super::bindings::host::wxc::host::types::Error;
 use super::budget::{Budget, Limit, Meter};
 use super::error::Identity;
+use crate::fetch::Reach;
+use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 pub use fetch::Fetcher;
 pub use inputs::{InputError, Inputs};
 pub use interruption::{Interruption, Strike};
@@ -61,6 +65,9 @@ pub use progress::{Progress, Quiet, Unit};
 pub use rootfs::Root;
 pub use run_inside::{Enter, Request as InsideRequest};
 pub use trust::Verifier;
+
+/// What a guest is told of whose call somebody no longer waits.
+const OUT_OF_TIME: &str = "the time of this call is used up";
 
 /// What one call of one plugin has at hand: made for the call, dropped with it.
 pub(super) struct State {
@@ -94,14 +101,16 @@ pub(super) struct Scope {
     pub(super) inputs: Option<Arc<dyn Inputs>>,
     /// The key rings with which signatures are checked, in a call that may.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// How messages are sent, in a call that may.
+    pub(super) courier: Option<Arc<Reach>>,
+    /// The file that its records go to, in a call that may write any.
+    pub(super) records: Option<PathBuf>,
     /// What this call writes is made durable by the host, together with everything else of the volume that it makes.
     pub(super) durable_later: bool,
     /// The root file system of the container, or why there is none, in a call that is about one.
     pub(super) root: Option<Result<Arc<Root>, Error>>,
     /// The container, in a call during which it runs.
     pub(super) running: Option<Arc<dyn Enter>>,
-    /// When the time of this call is over, for what it waits for.
-    pub(super) until: Option<Instant>,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
 }
@@ -125,6 +134,17 @@ impl State {
             interruption.enter()?;
         }
         Ok(())
+    }
+
+    /// What is left of the time of this call, where somebody waits for it.
+    ///
+    /// # Errors
+    /// Nothing is.
+    fn time_left(&self) -> Result<Option<Duration>, Error> {
+        match self.meter.remaining() {
+            Some(Duration::ZERO) => Err(failure::failure(ErrorKind::Exhausted, OUT_OF_TIME)),
+            left => Ok(left),
+        }
     }
 
     fn handles_used_up(&self) -> wasmtime::Error {

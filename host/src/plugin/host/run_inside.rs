@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::component::Resource;
 
@@ -96,8 +96,10 @@ impl State {
         if let Err(why) = check(&request) {
             return Ok(Err(failure(ErrorKind::Invalid, why)));
         }
-        let left = |until: Instant| until.saturating_duration_since(Instant::now());
-        let deadline = self.scope.until.map_or(DEADLINE, left);
+        let deadline = match self.time_left() {
+            Ok(left) => left.unwrap_or(DEADLINE),
+            Err(error) => return Ok(Err(error)),
+        };
         let name = request.argv.first().cloned().unwrap_or_default();
         tracing::debug!(plugin = %self.plugin, argv = ?request.argv, "running inside");
         let ended = container.run(&request, deadline, &|| self.progress.cancelled());

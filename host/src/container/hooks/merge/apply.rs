@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, major, minor, stat};
 
 use super::Merge;
+use super::devices;
+use super::options::{Terms, option};
 use crate::config::capability::Capability;
 use crate::config::mounts::{Create, Mount, normalized};
 use crate::config::{edit, toml};
@@ -97,7 +99,11 @@ impl Merge<'_> {
                     return Err(self.refuse(hook, patch, why));
                 }
             }
-            Patch::AddDevice(device) => self.add_device(hook, patch, device)?,
+            Patch::AddDevice(device) => {
+                for name in devices::named(&device.name) {
+                    self.add_device(hook, patch, &types::Device { name, ..device.clone() })?;
+                }
+            }
             Patch::RemoveDevice(name) => {
                 let target = Path::new("dev").join(name);
                 container.mounts.retain(|mount| normalized(&mount.target).as_ref() != Some(&target));
@@ -172,13 +178,10 @@ impl Merge<'_> {
             MountSource::Other(_) => return Err(self.refuse(hook, patch, "it is no share and no memory")),
         };
         (mount.create, mount.nosuid, mount.nodev) = (Create::Dir, true, true);
-        for option in &wanted.options {
-            match option.as_str() {
-                "ro" => mount.read_only = true,
-                "noexec" => mount.noexec = true,
-                "nosuid" | "nodev" => {}
-                other => return Err(self.refuse(hook, patch, format!("there is no option {other} here"))),
-            }
+        let own_ids = !self.container.privileged;
+        let terms = Terms { writable: !mount.read_only, share: mount.is_bind(), own_ids };
+        for word in &wanted.options {
+            option(&mut mount, word, terms).map_err(|why| self.refuse(hook, patch, why))?;
         }
         Ok(mount)
     }
@@ -205,12 +208,19 @@ impl Merge<'_> {
         }
         let rule = format!("{numbers} {}", access(device.read, device.write));
         let rule = rule.parse().map_err(|why| self.refuse(hook, patch, why))?;
-        self.container.cgroup.devices.allow.push(rule);
+        let allow = &mut self.container.cgroup.devices.allow;
+        // One that stays, or that fits two patterns, is there already.
+        if !allow.contains(&rule) {
+            allow.push(rule);
+        }
         // Every container has these.
         if node_reason(&device.name).is_empty() {
             let path = Path::new("/dev").join(&device.name);
             let node = Mount { recursive: false, nosuid: true, noexec: true, ..Mount::bind(&path, &path) };
-            self.container.mounts.push(Mount { create: Create::File, ..node });
+            let node = Mount { create: Create::File, ..node };
+            if !self.container.mounts.contains(&node) {
+                self.container.mounts.push(node);
+            }
         }
         Ok(())
     }

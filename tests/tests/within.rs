@@ -1,0 +1,132 @@
+//! Hooks in a container: its files through handles, programs in it, and the word of its init.
+
+use std::fs;
+
+use wxc_tests::{needs, until};
+
+use crate::hooks::World;
+
+#[test]
+fn a_hook_works_on_files_through_handles_and_no_further_than_the_containers_own() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["handy"]);
+    let shown = world.env.file("shown");
+    fs::create_dir(&shown).unwrap();
+    fs::set_permissions(&shown, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
+        world.env.busybox(name, options);
+        let bind = format!("[[mounts]]\nsource = {shown:?}\ntarget = \"/shown\"\ncreate = \"dir\"\n");
+        let config = world.env.container(name).join("container.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text + &bind).unwrap();
+        let all = [
+            "pre-start",
+            "pre-mount",
+            "mount",
+            "autodev",
+            "start",
+            "start-host",
+            "started",
+            "stop",
+            "post-stop",
+        ];
+        let files: Vec<(String, &str)> = all.iter().map(|event| (format!("at-{event}"), "files")).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        world.attach(name, "handy", &files);
+        world.wxc(&["start", name]).ok();
+        let inside = world
+            .env
+            .inside(name, "stat -c %n:%u:%g:%a /etc/at-*; ls -d /dev/at/*; readlink /etc/link-mount");
+        for event in ["mount", "autodev", "start", "start-host", "started"] {
+            assert!(inside.contains(&format!("/etc/at-{event}:7:7:640")), "{inside}");
+        }
+        assert!(inside.contains("/dev/at/mount") && inside.contains("/dev/at/start-host"), "{inside}");
+        // A guest that runs mounts what it likes, so nothing mounted is its root any more.
+        assert!(!inside.contains("/dev/at/started") && inside.contains("/etc/passwd"), "{inside}");
+        world.wxc(&["stop", "-k", name]).ok();
+        until("its end was told", 20, || {
+            world.kept(name, "handy", "called").contains("post-stop").then_some(())
+        });
+        let kept = world.kept(name, "handy", "files");
+        let own = "ok,ok,ok,ok,ok,denied,notfound,denied,denied";
+        let far = if name == "boss" { "ok" } else { "invalid" };
+        let expected = [
+            "pre-start:unsupported".to_owned(),
+            "pre-mount:unsupported".to_owned(),
+            format!("mount:{own},{far},notfound"),
+            format!("autodev:{own},{far},notfound"),
+            format!("start:{own},{far},notfound"),
+            format!("start-host:{own},{far},notfound"),
+            format!("started:ok,denied,ok,ok,ok,denied,denied,denied,denied,{far},notfound"),
+        ];
+        for line in &expected {
+            assert!(kept.contains(line), "{line}\n{kept}");
+        }
+        assert!(kept.contains("stop:ok,") && kept.contains("post-stop:unsupported"), "{kept}");
+        assert_eq!(fs::read_dir(&shown).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_hook_runs_programs_as_the_container_may_and_they_end_with_the_call() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["runner"]);
+    world.env.configure("[plugins.hook-runner]\nbudget = 3000\n");
+    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
+        world.env.busybox(name, options);
+        world.attach(
+            name,
+            "runner",
+            &[
+                ("at-start", "run"),
+                ("at-started", "inside-out"),
+                ("at-freeze", "run"),
+                ("at-stopping", "run"),
+                ("at-mount", "run"),
+            ],
+        );
+        world.wxc(&["start", name]).ok();
+        let ran = world.kept(name, "runner", "ran");
+        assert!(ran.contains("mount:unsupported"), "{ran}");
+        assert!(ran.contains(&format!("start:input/8//etc/start/{name}/3/true")), "{ran}");
+        let nobody = if name == "boss" { "ok" } else { "failed" };
+        assert!(ran.contains(&format!("{nobody},failed,invalid,65536")), "{ran}");
+        world.wxc(&["config", "set", name, "hooks.runner.settings.at-started", "linger"]).ok();
+        world.wxc(&["stop", "-t", "1", name]).run();
+        world.wxc(&["stop", "-k", name]).run();
+        until("it is stopped", 20, || (world.env.state(name) == "STOPPED").then_some(()));
+        let ran = world.kept(name, "runner", "ran");
+        assert!(ran.contains(&format!("stopping:input/8//etc/stopping/{name}/3/true")), "{ran}");
+
+        // What outlives its parent and its session does not outlive the call.
+        let said = world.wxc(&["start", name]).run();
+        assert!(said.status.success(), "{}", said.told());
+        assert!(said.stderr.contains("was ended in the container after"), "{}", said.told());
+        let left = world.env.inside(name, "ps");
+        assert!(!left.contains("sleep 9876"), "{left}");
+        world.wxc(&["stop", "-k", name]).ok();
+    }
+}
+
+#[test]
+fn a_hook_hears_from_a_systemd_that_the_system_is_up() {
+    needs!(root, userns, cgroups, debian, wasm_target);
+    let world = World::new(&["waiter"]);
+    world.env.configure("[plugins.hook-waiter]\nalso = \"ready\"\nbudget = 5000\n");
+    let archive = wxc_tests::fixtures::debian().expect("needs!(debian)");
+    let create = ["create", "deb", "-t", "local", "--", "--tarball", archive.to_str().unwrap()];
+    world.env.wxc(create).within(240).ok();
+    world.attach("deb", "waiter", &[("at-ready", "run")]);
+    let plan = world.wxc(&["start", "deb", "--plan"]).ok();
+    assert!(plan.contains("NOTIFY_SOCKET"), "{plan}");
+    world.wxc(&["start", "deb"]).ok();
+    until("systemd said that it is ready", 120, || {
+        world.called("deb", "waiter").contains("ready").then_some(())
+    });
+    until("the hook ran", 20, || {
+        world.kept("deb", "waiter", "ran").contains("ready:input/8//etc/ready/deb/3").then_some(())
+    });
+    // Once.
+    assert_eq!(world.called("deb", "waiter").matches("ready").count(), 1);
+    world.wxc(&["stop", "-k", "deb"]).ok();
+}
