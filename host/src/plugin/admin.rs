@@ -202,6 +202,7 @@ impl Plugins {
         }
         let given: Vec<Permission> =
             if permissions.is_empty() { asked.into_iter().collect() } else { permissions.to_vec() };
+        let _alone = Grants::alone(&self.places.grants)?;
         let mut grants = Grants::load(&self.places.grants)?;
         grants.add(name, &known.facts.digest, given.iter().cloned());
         grants.save()?;
@@ -214,6 +215,7 @@ impl Plugins {
     /// # Errors
     /// When the grants file cannot be written.
     pub fn revoke(&self, name: &str, permissions: &[Permission]) -> Result<(), PluginError> {
+        let _alone = Grants::alone(&self.places.grants)?;
         let mut grants = Grants::load(&self.places.grants)?;
         grants.take(name, permissions);
         grants.save()
@@ -236,6 +238,7 @@ impl Plugins {
             io::ErrorKind::NotFound => PluginError::NotInstalled(name.to_owned()),
             _ => PluginError::Io { doing: "remove", path: path.clone(), source },
         })?;
+        let _alone = Grants::alone(&self.places.grants)?;
         let mut grants = Grants::load(&self.places.grants)?;
         grants.forget(name);
         grants.save()?;

@@ -8,9 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use wxc_engine::{Digest, Facts};
 
@@ -215,6 +218,23 @@ pub struct Grants {
 const MAX_FILE: u64 = 4 << 20;
 
 impl Grants {
+    /// Waits until nobody else changes the file, and keeps it so: two that read, change and write it at once would
+    /// lose what one of them granted, or bring back what the other revoked.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn alone(path: &Path) -> Result<File, PluginError> {
+        let lock = path.with_extension("lock");
+        let fail = |source| PluginError::Io { doing: "lock", path: lock.clone(), source };
+        super::files::make_directories(path.parent().unwrap_or(path))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(libc::O_NOFOLLOW).open(&lock).map_err(fail)?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
+            .map_err(|error| fail(error.into()))?;
+        Ok(file)
+    }
+
     /// Reads the file; none grants nothing.
     ///
     /// # Errors
@@ -384,6 +404,27 @@ mod tests {
         assert_eq!(words(&grants.of("x", &old)), ["origin:https://a b"]);
         grants.take("x", &[]);
         assert!(grants.of("x", &old).is_empty());
+    }
+
+    #[test]
+    fn grants_at_the_same_time_are_all_there_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("grants.toml");
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let _alone = Grants::alone(path).unwrap();
+                    let mut grants = Grants::load(path).unwrap();
+                    grants.add(&format!("p{n}"), &Digest::of(b"x"), ["tree".parse().unwrap()]);
+                    // Long enough for everybody else to read the old one.
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    std::fs::write(path, toml_edit::ser::to_string(&grants.text).unwrap()).unwrap();
+                });
+            }
+        });
+        let grants = Grants::load(&path).unwrap();
+        assert!((0..8).all(|n| grants.knows(&format!("p{n}"))));
     }
 
     #[test]

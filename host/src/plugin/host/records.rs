@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn lines_of_several_writers_are_whole_and_none_is_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("records.log");
+        let file = dir.path().join("hook-x/records.log");
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let file = &file;
@@ -155,7 +155,8 @@ mod tests {
             }
         });
         let names = ["records.log", "records.log.1", "records.log.2", "records.log.3"];
-        let all = names.map(|name| fs::read_to_string(dir.path().join(name)).unwrap_or_default()).concat();
+        let all =
+            names.map(|name| fs::read_to_string(file.with_file_name(name)).unwrap_or_default()).concat();
         let lines: std::collections::BTreeSet<&str> = all.lines().collect();
         assert_eq!(lines.len(), 400);
         assert!(lines.iter().all(|line| line.starts_with("writer ") && line.len() == 78), "{all}");
@@ -176,10 +177,12 @@ mod tests {
     #[test]
     fn a_link_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hook-x/records.log");
+        append(&file, "x\n", LARGEST).unwrap();
         let target = dir.path().join("target");
-        fs::write(&target, "mine").unwrap();
-        std::os::unix::fs::symlink(&target, dir.path().join("records.log")).unwrap();
-        append(&dir.path().join("records.log"), "x\n", LARGEST).unwrap_err();
-        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        fs::rename(&file, &target).unwrap();
+        std::os::unix::fs::symlink(&target, &file).unwrap();
+        append(&file, "y\n", LARGEST).unwrap_err();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "x\n");
     }
 }
