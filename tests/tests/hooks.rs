@@ -123,6 +123,16 @@ fn variables_come_from_a_hook_and_the_plan_says_whose_they_are() {
     let all = env.inside("web", "tr '\\0' '\\n' < /proc/1/environ");
     assert!(all.contains("LANG=C.UTF-8") && all.contains("TIER=all"), "{all}");
     assert!(env.wxc(["info", "web"]).ok().contains("hook-environment"));
+    // A profile stands between all containers and this one.
+    let both = "[hooks.environment.settings]\nTIER = \"all\"\nLANG = \"de\"\n[profiles.shop.hooks.environment.settings]\nTIER = \"shop\"\nLANG = \"fr\"\n";
+    env.configure(both);
+    env.wxc(["config", "set", "web", "profiles", "[\"shop\"]"]).ok();
+    let plan = env.wxc(["start", "web", "--plan"]).ok();
+    assert!(plan.contains("TIER=shop") && plan.contains("LANG=C.UTF-8"), "{plan}");
+    env.wxc(["config", "set", "web", "profiles", "[\"shop\", \"bank\"]"]).ok();
+    let said = env.wxc(["start", "web", "--plan"]).fails(1);
+    assert!(said.contains("the profile \"bank\"") && said.contains("has shop"), "{said}");
+    env.wxc(["config", "unset", "web", "profiles"]).ok();
     // Nothing of it is in the file.
     env.wxc(["stop", "-k", "web"]).ok();
     env.wxc(["config", "set", "web", "hooks.environment.enabled", "false"]).ok();

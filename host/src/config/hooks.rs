@@ -126,6 +126,18 @@ impl Exec {
     }
 }
 
+/// What several containers have in common: `[profiles.NAME]` of `wxc.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    pub hooks: Hooks<NoPrograms>,
+}
+
+/// Programs of the host belong to one container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoPrograms {}
+
 /// Whether containers may name programs of the host: `[hooks.exec]` of `wxc.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -226,5 +238,8 @@ mod tests {
         let permit: Hooks<ExecPermit> = toml_edit::de::from_str("exec.enabled = true").unwrap();
         assert!(permit.exec.enabled);
         assert!(toml_edit::de::from_str::<Hooks<ExecPermit>>("exec.stop = [\"x\"]").is_err());
+        let profile: Profile = toml_edit::de::from_str("[hooks.policy]\norder = 3").unwrap();
+        assert_eq!(profile.hooks.plugins["policy"].order, Some(3));
+        assert!(toml_edit::de::from_str::<Profile>("hooks.exec.stop = [\"x\"]").is_err());
     }
 }

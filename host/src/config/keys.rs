@@ -70,6 +70,7 @@ pub static KEYS: &[Key] = &[
     row("hostname", Text, "a host name", ["", r#""web.example""#], "lxc.uts.name", "Host name inside; the container's name when missing."),
     row("arch", Text, "`x86_64`, `i686`, `aarch64`, `armv7l`, `riscv64`, `ppc64le` or `s390x`", ["", r#""i686""#], "lxc.arch", "The architecture of the guest; matters for 32-bit guests, which then see a 32-bit machine."),
     row("privileged", Flag, YES_NO, ["false", "true"], "lxc.idmap (absent)", "Root inside is root of the host: no user namespace."),
+    row("profiles", Texts, "a list of names", ["[]", r#"["web", "gpu"]"#], "", "Profiles of wxc.toml whose hooks the container has, too; a later one is stronger, and the container's own are strongest."),
     row("ephemeral", Flag, YES_NO, ["false", "true"], "lxc.ephemeral", "Destroy the container when it stops, but not when it reboots."),
 
     row("template.name", Text, "a name", ["", r#""local""#], "", "The template that made the container. For information only, as all of `template`."),

@@ -112,6 +112,9 @@ pub struct Container {
     pub stop: stop::Stop,
     #[serde(skip_serializing_if = "is_default")]
     pub autostart: autostart::Autostart,
+    /// Profiles of `wxc.toml` whose hooks it has, too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub profiles: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: hooks::Hooks<hooks::Exec>,
     /// Words that people and hooks tell containers apart by.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, Problem};
-use super::hooks::{ExecPermit, Hooks};
+use super::hooks::{ExecPermit, Hooks, Profile};
 use super::idpool::HostRange;
 use super::{Container, is_default, suggest, toml};
 
@@ -39,6 +39,9 @@ pub struct Settings {
     /// Hooks of all containers.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks<ExecPermit>,
+    /// Hooks of the containers that name a profile.
+    #[serde(skip_serializing_if = "is_default")]
+    pub profiles: BTreeMap<String, Profile>,
     /// Directories of the host that hooks can mount into containers: by the plugin's name, then by the name it has for each.
     #[serde(skip_serializing_if = "is_default")]
     pub shares: BTreeMap<String, BTreeMap<String, PathBuf>>,
@@ -94,7 +97,8 @@ pub enum SystemError {
 }
 
 /// Top-level keys of `wxc.toml`, for suggestions.
-const KEYS: [&str; 8] = ["path", "storage", "ids", "remotes", "keyrings", "hooks", "shares", "plugins"];
+const KEYS: [&str; 9] =
+    ["path", "storage", "ids", "remotes", "keyrings", "hooks", "profiles", "shares", "plugins"];
 
 /// Keys of `default.toml` that would be the same in every container, and may not be.
 const ONE_CONTAINERS: [&str; 4] = ["hostname", "ids", "template", "rootfs.volume"];

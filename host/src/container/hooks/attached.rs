@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::can_abort;
 use super::event;
-use crate::config::hooks::{EXEC, Hook, Word};
+use crate::config::hooks::{EXEC, Hook, Profile, Word};
 use crate::config::{Container, Name};
 use crate::container::{Error, Host, plugins, store};
 use crate::plan::hooks::{HookCall, HookTarget};
@@ -45,6 +45,7 @@ impl Wanted<'_> {
 /// Whether there is anything to do at all: a container without hooks pays for this and no more.
 pub(super) fn any(host: &Host, container: &Container) -> bool {
     !container.hooks.plugins.is_empty()
+        || !container.profiles.is_empty()
         || !host.settings.hooks.plugins.is_empty()
         || container.hooks.exec.points().any(|(_, lines)| !lines.is_empty())
 }
@@ -52,12 +53,15 @@ pub(super) fn any(host: &Host, container: &Container) -> bool {
 /// The same without reading the configuration: where this says no, there are none.
 pub(super) fn perhaps(host: &Host, name: &Name) -> bool {
     !host.settings.hooks.plugins.is_empty()
-        || store::text(host, name).is_ok_and(|text| text.contains("hooks"))
+        || store::text(host, name).is_ok_and(|text| text.contains("hooks") || text.contains("profiles"))
 }
 
 /// What a container has that is switched on, by full name.
 pub(super) fn names(host: &Host, container: &Container) -> Vec<String> {
-    let all = merged(&host.settings.hooks.plugins, &container.hooks.plugins);
+    // A profile that there is not is an error when somebody wants to use the container.
+    let profiles = container.profiles.iter().filter_map(|name| host.settings.profiles.get(name));
+    let layers = layers(host, profiles, container);
+    let all = merged(&layers);
     let on = all.into_iter().filter(|(_, hook)| hook.enabled != Some(false)).map(|(name, _)| name);
     let exec = &container.hooks.exec;
     let programs = exec.enabled && exec.points().any(|(_, lines)| !lines.is_empty());
@@ -71,7 +75,12 @@ pub(super) fn names(host: &Host, container: &Container) -> Vec<String> {
 pub(super) fn load(host: &Host, name: &Name, container: &Container) -> Result<Vec<Attached>, Error> {
     let directory = host.layout.directory(name);
     let mut all = Vec::new();
-    for (plugin, hook) in merged(&host.settings.hooks.plugins, &container.hooks.plugins) {
+    let profiles = container
+        .profiles
+        .iter()
+        .map(|profile| host.settings.profiles.get(profile).ok_or_else(|| no_profile(host, name, profile)));
+    let profiles: Vec<&Profile> = profiles.collect::<Result<_, _>>()?;
+    for (plugin, hook) in merged(&layers(host, profiles.into_iter(), container)) {
         if hook.enabled == Some(false) {
             continue;
         }
@@ -83,11 +92,31 @@ pub(super) fn load(host: &Host, name: &Name, container: &Container) -> Result<Ve
     Ok(all)
 }
 
+fn no_profile(host: &Host, name: &Name, profile: &str) -> Error {
+    let known: Vec<&str> = host.settings.profiles.keys().map(String::as_str).collect();
+    let file = host.defaults.join("wxc.toml");
+    let hint = match known.is_empty() {
+        true => format!("write it as `[profiles.{profile}.hooks.NAME]` in {}", file.display()),
+        false => format!("{} has {}", file.display(), known.join(", ")),
+    };
+    Error::Invalid { message: format!("{name} has the profile {profile:?}, and there is none"), hint }
+}
+
+/// What says something about hooks, weakest first.
+fn layers<'a>(
+    host: &'a Host,
+    profiles: impl Iterator<Item = &'a Profile>,
+    container: &'a Container,
+) -> Vec<&'a BTreeMap<String, Hook>> {
+    let profiles = profiles.map(|profile| &profile.hooks.plugins);
+    std::iter::once(&host.settings.hooks.plugins).chain(profiles).chain([&container.hooks.plugins]).collect()
+}
+
 /// The full names, each with what holds for it.
-fn merged(global: &BTreeMap<String, Hook>, own: &BTreeMap<String, Hook>) -> BTreeMap<String, Hook> {
+fn merged(layers: &[&BTreeMap<String, Hook>]) -> BTreeMap<String, Hook> {
     let full = |(name, hook): (&String, &Hook)| (plugins::prefixed("hook", name), hook.clone());
-    let mut all: BTreeMap<String, Hook> = global.iter().map(full).collect();
-    for (name, hook) in own.iter().map(full) {
+    let mut all: BTreeMap<String, Hook> = BTreeMap::new();
+    for (name, hook) in layers.iter().copied().flatten().map(full) {
         let held = all.entry(name).or_default();
         held.enabled = hook.enabled.or(held.enabled);
         held.order = hook.order.or(held.order);
@@ -182,8 +211,10 @@ mod tests {
             ("hook-policy".to_owned(), hook(Some(false), None, &[("b", "2")])),
             ("quiet".to_owned(), hook(Some(true), None, &[])),
         ]);
-        let all = merged(&global, &own);
-        assert_eq!(all["hook-policy"], hook(Some(false), Some(5), &[("a", "1"), ("b", "2")]));
+        let profile =
+            BTreeMap::from([("policy".to_owned(), hook(Some(true), None, &[("a", "3"), ("b", "3")]))]);
+        let all = merged(&[&global, &profile, &own]);
+        assert_eq!(all["hook-policy"], hook(Some(false), Some(5), &[("a", "3"), ("b", "2")]));
         assert_eq!(all["hook-quiet"].enabled, Some(true));
     }
 }
