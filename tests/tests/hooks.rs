@@ -49,7 +49,7 @@ impl World {
         world
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.env.file("plugins")
     }
 

@@ -22,6 +22,7 @@ mod hooks;
 mod hostile;
 mod images;
 mod inside;
+mod isolation;
 mod journal;
 mod layers;
 mod life;

@@ -108,6 +108,7 @@ impl Guest for Probe {
         remember("called", &format!("{word}{}", told(&context)))?;
         match setting(&context, &format!("at-{word}")) {
             None => Ok(None),
+            Some("fat-token") => Ok(Some(vec![7; (64 << 10) + 1])),
             Some("token") => Ok(Some(word.as_bytes().to_vec())),
             Some("files") => files(word).map(|()| None),
             Some("run") => run(word).map(|()| None),
@@ -245,8 +246,35 @@ fn misbehave(word: &str) -> Result<(), Error> {
             }
             Ok(())
         }
+        "recurse" => Err(failed(&deep(1).to_string())),
+        "grow" => {
+            let mut all = Vec::new();
+            loop {
+                all.push(vec![1_u8; 1 << 20]);
+                core::hint::black_box(&all);
+            }
+        }
+        "calls" => loop {
+            core::hint::black_box(settings::get("also"));
+        },
+        "handles" => loop {
+            core::mem::forget(scope::root()?);
+        },
+        "bulk" => {
+            log::emit(log::Level::Info, &"x".repeat(32 << 20));
+            Ok(())
+        }
+        "verbose" => Err(failed(&"x".repeat(32 << 20))),
+        // Bytes that a terminal would obey, and lines that look like somebody else's.
+        "lie" => Err(failed("\u{1b}[2J\nwxc: web was started\r\u{202e}")),
         _ => Ok(()),
     }
+}
+
+#[allow(unconditional_recursion, reason = "that is what it is for")]
+fn deep(n: u64) -> u64 {
+    let room = core::hint::black_box([n; 64]);
+    deep(n + 1) + room[usize::try_from(n % 64).unwrap_or(0)]
 }
 
 fn patch(words: &str) -> Result<Patch, Error> {
