@@ -17,6 +17,7 @@ mod ephemeral;
 mod foreign;
 mod harness;
 mod hooks;
+mod hooks_files;
 mod hostile;
 mod images;
 mod inside;

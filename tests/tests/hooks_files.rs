@@ -1,0 +1,132 @@
+//! The bundled hooks that work on the files of containers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wxc_tests::{Env, Run, fixtures, needs};
+
+/// A tree of busybox with more files, which a test may change.
+fn tree(env: &Env, files: &[(&str, &str)]) -> PathBuf {
+    let tree = env.file("tree");
+    Run::host("cp", ["-a".as_ref(), fixtures::busybox().as_os_str(), tree.as_os_str()]).ok();
+    for (path, text) in files {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    tree
+}
+
+/// Puts a program of this machine into a tree, with its libraries.
+fn install(tree: &Path, program: &str) {
+    let libraries = Run::host("ldd", [program]).ok();
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in paths.chain([program]) {
+        let place = tree.join(path.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(path, place).unwrap();
+    }
+}
+
+fn create(env: &Env, name: &str, options: &[&str], tree: &Path) {
+    let mut words = vec!["create", name, "-t", "local"];
+    words.extend(options);
+    words.extend(["--", "--directory", tree.to_str().unwrap()]);
+    env.wxc(words).ok();
+}
+
+fn set(env: &Env, name: &str, key: &str, value: &str) {
+    env.wxc(["config", "set", name, &format!("hooks.{key}"), value]).ok();
+}
+
+fn stop(env: &Env, name: &str) {
+    env.wxc(["stop", "-k", name]).ok();
+}
+
+#[test]
+fn a_copy_has_host_keys_of_its_own_and_none_of_the_originals() {
+    needs!(root, userns, busybox, cgroups, ssh_keygen);
+    let env = Env::new();
+    let tree =
+        tree(&env, &[("usr/sbin/sshd", ""), ("etc/ssh/sshd_config", "Port 22\n"), ("etc/app/id-1", "x")]);
+    install(&tree, "/usr/bin/ssh-keygen");
+    for storage in ["dir", "overlay"] {
+        let (web, copied) = (format!("web-{storage}"), format!("copied-{storage}"));
+        create(&env, &web, &["-B", storage], &tree);
+        let settings = [("enabled", "true"), ("settings.remove", "/etc/app/id-* /nowhere/at-all")];
+        for (key, value) in settings {
+            set(&env, &web, &format!("identity.{key}"), value);
+        }
+        // A server without any key gets them, before the first process runs.
+        env.wxc(["start", &web]).ok();
+        let list = "cd /etc/ssh; ls; cat ssh_host_*_key.pub | cut -d' ' -f1,2";
+        let first = env.inside(&web, list);
+        for kind in ["rsa", "ecdsa", "ed25519"] {
+            assert!(first.contains(&format!("ssh_host_{kind}_key\n")), "{first}");
+        }
+        // As whoever prefers one type alone has it; with a certificate.
+        env.inside(
+            &web,
+            "cd /etc/ssh; rm ssh_host_rsa_key* ssh_host_ecdsa_key*; touch ssh_host_ed25519_key-cert.pub",
+        );
+        let own = env.inside(&web, list);
+        stop(&env, &web);
+
+        env.wxc(["copy", &web, &copied]).ok();
+        let log = fs::read_to_string(env.container(&copied).join("hooks.log")).unwrap();
+        assert!(log.contains("removed /etc/ssh/ssh_host_ed25519_key\n"), "{log}");
+        assert!(log.contains("removed /etc/app/id-1"), "{log}");
+        env.wxc(["start", &copied]).ok();
+        let renewed = env.inside(&copied, list);
+        let files = "ssh_host_ed25519_key\nssh_host_ed25519_key.pub\nsshd_config\nssh-ed25519 ";
+        assert!(renewed.starts_with(files), "{renewed}");
+        assert_ne!(renewed.lines().last(), own.lines().last());
+        assert_eq!(env.inside(&copied, "stat -c %a:%u /etc/ssh/ssh_host_ed25519_key; ls /etc/app"), "600:0");
+        // The public key is the private one's, and both stay at the next start.
+        assert!(renewed.ends_with(
+            &env.inside(&copied, "ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key | cut -d' ' -f1,2")
+        ));
+        stop(&env, &copied);
+        env.wxc(["start", &copied]).ok();
+        assert_eq!(env.inside(&copied, list), renewed);
+        stop(&env, &copied);
+        // What they share is as it was.
+        env.wxc(["start", &web]).ok();
+        assert_eq!(env.inside(&web, list), own);
+        assert_eq!(env.inside(&web, "ls /etc/app"), "id-1");
+        stop(&env, &web);
+    }
+}
+
+#[test]
+fn settings_of_the_identity_are_checked_when_they_are_made_and_keys_can_be_kept() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    let tree =
+        tree(&env, &[("etc/ssh/ssh_host_rsa_key", "secret"), ("etc/dropbear/dropbear_rsa_host_key", "s")]);
+    create(&env, "web", &[], &tree);
+    set(&env, "web", "identity.enabled", "true");
+    for (key, value, word) in [
+        ("remove", "etc/x", "does not begin with a /"),
+        ("ssh-keys", "maybe", "true or false"),
+        ("key", "x", "no setting"),
+    ] {
+        let said =
+            env.wxc(["config", "set", "web", &format!("hooks.identity.settings.{key}"), value]).fails(1);
+        assert!(said.contains("hook-identity") && said.contains(word), "{said}");
+    }
+    // Without the tools it starts all the same.
+    env.wxc(["copy", "web", "copied"]).ok();
+    assert!(!env.container("copied").join("rootfs/etc/ssh/ssh_host_rsa_key").exists());
+    env.wxc(["start", "copied"]).ok();
+    let log = fs::read_to_string(env.container("copied").join("hooks.log")).unwrap();
+    assert!(log.contains("host keys of the copy were not made") && log.contains("dropbearkey"), "{log}");
+    stop(&env, "copied");
+
+    set(&env, "web", "identity.settings.ssh-keys", "false");
+    env.wxc(["copy", "web", "kept"]).ok();
+    assert_eq!(
+        fs::read_to_string(env.container("kept").join("rootfs/etc/ssh/ssh_host_rsa_key")).unwrap(),
+        "secret"
+    );
+}
