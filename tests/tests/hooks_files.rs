@@ -1,6 +1,7 @@
 //! The bundled hooks that work on the files of containers.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use wxc_tests::{Env, Run, fixtures, needs};
@@ -129,4 +130,68 @@ fn settings_of_the_identity_are_checked_when_they_are_made_and_keys_can_be_kept(
         fs::read_to_string(env.container("kept").join("rootfs/etc/ssh/ssh_host_rsa_key")).unwrap(),
         "secret"
     );
+}
+
+#[test]
+fn names_are_written_between_marks_and_go_with_their_settings() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.configure("[hooks.resolver.settings]\nsearch = \"lan\"\n");
+    let tree = tree(&env, &[("etc/hosts", "127.0.0.1\tlocalhost\n")]);
+    create(&env, "web", &[], &tree);
+    let said = env.wxc(["config", "set", "web", "hooks.resolver.settings.nameservers", "dns.lan"]).fails(1);
+    assert!(said.contains("hook-resolver") && said.contains("\"dns.lan\" is not an address"), "{said}");
+    set(&env, "web", "resolver.settings.nameservers", "10.0.0.1 10.0.0.2");
+    set(&env, "web", "resolver.settings.hosts", "10.0.0.5 db db.lan");
+    let look = "cat /etc/resolv.conf /etc/hosts | grep -v '^#'; stat -c %a:%u /etc/resolv.conf";
+    let all = "nameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch lan\n127.0.0.1\tlocalhost\n10.0.0.5\tdb db.lan\n644:0";
+    for _ in 0..2 {
+        env.wxc(["start", "web"]).ok();
+        assert_eq!(env.inside("web", look), all);
+        stop(&env, "web");
+    }
+    // What a person writes beside it stays, in a file whose owner stays, too.
+    env.wxc(["start", "web"]).ok();
+    env.inside("web", "echo nameserver 10.9.9.9 >> /etc/resolv.conf; chown 1000:50 /etc/resolv.conf; chmod 640 /etc/resolv.conf");
+    stop(&env, "web");
+    set(&env, "web", "resolver.settings.nameservers", "10.0.0.3");
+    env.wxc(["config", "unset", "web", "hooks.resolver.settings.hosts"]).ok();
+    env.wxc(["start", "web"]).ok();
+    let seen = env.inside("web", look);
+    assert_eq!(seen, "nameserver 10.0.0.3\nsearch lan\nnameserver 10.9.9.9\n127.0.0.1\tlocalhost\n640:1000");
+    assert_eq!(env.inside("web", "cat /etc/hosts"), "127.0.0.1\tlocalhost");
+    stop(&env, "web");
+}
+
+#[test]
+fn a_link_in_place_of_a_file_of_names_is_somebody_elses_unless_told() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    let tree = tree(&env, &[("etc/elsewhere", "secret\n")]);
+    symlink("../run/systemd/resolve/stub-resolv.conf", tree.join("etc/resolv.conf")).unwrap();
+    symlink("/etc/elsewhere", tree.join("etc/hosts")).unwrap();
+    create(&env, "web", &[], &tree);
+    set(&env, "web", "resolver.settings.nameservers", "10.0.0.1");
+    set(&env, "web", "resolver.settings.hosts", "10.0.0.5 db");
+    env.wxc(["start", "web"]).ok();
+    assert!(env.inside("web", "readlink /etc/resolv.conf").contains("stub-resolv.conf"));
+    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
+    assert!(log.contains("/etc/resolv.conf was left as it is") && log.contains("force"), "{log}");
+    stop(&env, "web");
+    set(&env, "web", "resolver.settings.force", "true");
+    env.wxc(["start", "web"]).ok();
+    let seen = env.inside(
+        "web",
+        "readlink /etc/resolv.conf; grep -h -v '^#' /etc/resolv.conf /etc/hosts; cat /etc/elsewhere",
+    );
+    assert_eq!(seen, "nameserver 10.0.0.1\n10.0.0.5\tdb\nsecret");
+    stop(&env, "web");
+    // A guest that makes its own files impossible is what it hurts.
+    env.wxc(["start", "web"]).ok();
+    env.inside("web", "rm /etc/resolv.conf; mkdir /etc/resolv.conf");
+    stop(&env, "web");
+    env.wxc(["start", "web"]).ok();
+    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
+    assert!(log.contains("/etc/resolv.conf is not a file"), "{log}");
+    stop(&env, "web");
 }
