@@ -195,3 +195,74 @@ fn a_link_in_place_of_a_file_of_names_is_somebody_elses_unless_told() {
     assert!(log.contains("/etc/resolv.conf is not a file"), "{log}");
     stop(&env, "web");
 }
+
+#[test]
+fn cloud_init_finds_a_seed_and_a_copy_is_another_instance() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    create(&env, "web", &[], &tree(&env, &[]));
+    let said =
+        env.wxc(["config", "set", "web", "hooks.cloud-init.settings.user-data", "packages: [vim]"]).fails(1);
+    assert!(said.contains("hook-cloud-init") && said.contains("most begin with #cloud-config"), "{said}");
+    let script = "#!/bin/sh\necho \"it's {me}\" > /root/done\n";
+    set(&env, "web", "cloud-init.settings.user-data", script);
+    set(&env, "web", "cloud-init.settings.ssh-keys", "ssh-ed25519 AAAA me@desk");
+    set(&env, "web", "cloud-init.settings.vendor-data", "#cloud-config\n");
+    let seed = "cd /var/lib/cloud/seed/nocloud";
+    env.wxc(["start", "web"]).ok();
+    let files = env.inside("web", &format!("{seed}; stat -c %a:%u:%n . *"));
+    assert_eq!(files, "700:0:.\n600:0:meta-data\n600:0:network-config\n600:0:user-data\n600:0:vendor-data");
+    assert_eq!(env.inside("web", &format!("{seed}; cat user-data")), script.trim_end());
+    let told =
+        "instance-id: \"web\"\nlocal-hostname: \"web\"\npublic-keys:\n  - \"ssh-ed25519 AAAA me@desk\"";
+    assert_eq!(env.inside("web", &format!("{seed}; cat meta-data")), told);
+    // As cloud-init does, which then was this instance.
+    env.inside("web", "mkdir -p /var/lib/cloud/instances/web");
+    stop(&env, "web");
+
+    env.wxc(["config", "unset", "web", "hooks.cloud-init.settings.vendor-data"]).ok();
+    env.wxc(["copy", "web", "copied"]).ok();
+    // Also under a name that its tree has been: nothing is left of who that was then.
+    env.wxc(["copy", "-R", "web", "www"]).ok();
+    env.wxc(["copy", "www", "web"]).ok();
+    for (name, id) in [("copied", "copied"), ("www", "web"), ("web", "web-2")] {
+        for _ in 0..2 {
+            env.wxc(["start", name]).ok();
+            let told = env.inside(name, &format!("{seed}; ls | tr '\\n' ' '; cat meta-data"));
+            let expected = format!(
+                "meta-data network-config user-data instance-id: \"{id}\"\nlocal-hostname: \"{name}\"\n"
+            );
+            assert!(told.starts_with(&expected), "{name}: {told}");
+            stop(&env, name);
+        }
+    }
+}
+
+#[test]
+fn cloud_init_is_told_of_the_network_that_the_plan_has() {
+    needs!(root, userns, busybox, cgroups, netns, bridges);
+    let env = Env::new();
+    create(&env, "web", &[], &tree(&env, &[]));
+    let config = env.container("web").join("container.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let without = text.split("[[network]]").next().unwrap().to_owned();
+    let look = "cat /var/lib/cloud/seed/nocloud/network-config";
+    let settings = "[hooks.cloud-init.settings]\ngateway = \"10.77.0.1\"\nnameservers = \"10.77.0.2\"\n";
+    let two = "[[network]]\ntype = \"veth\"\naddresses = [\"10.77.0.7/24\"]\n[[network]]\ntype = \"veth\"\n";
+    fs::write(&config, format!("{without}{two}{settings}")).unwrap();
+    env.wxc(["start", "web"]).ok();
+    assert_eq!(
+        env.inside("web", look),
+        "version: 2\nethernets:\n  \"eth0\":\n    addresses: [\"10.77.0.7/24\"]\n    routes:\n      - {to: \"0.0.0.0/0\", via: \
+         \"10.77.0.1\"}\n    nameservers: {addresses: [\"10.77.0.2\"], search: []}\n  \"eth1\":\n    dhcp4: true"
+    );
+    stop(&env, "web");
+    // What cannot work is refused before anything is done.
+    set(&env, "web", "cloud-init.settings.gateway", "10.78.0.1");
+    let said = env.wxc(["start", "web"]).fails(1);
+    assert!(said.contains("10.78.0.1 is in no network") && said.contains("10.77.0.7/24"), "{said}");
+    set(&env, "web", "cloud-init.settings.network", "none");
+    env.wxc(["start", "web"]).ok();
+    assert_eq!(env.inside("web", "ls /var/lib/cloud/seed/nocloud"), "meta-data\nuser-data");
+    stop(&env, "web");
+}
