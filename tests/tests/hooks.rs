@@ -11,13 +11,13 @@ static BUILD: Mutex<()> = Mutex::new(());
 
 /// A world with probes: hooks that do what their settings for a container say. Each has a name of its own, because grants
 /// are the machine's.
-struct World {
-    env: Env,
+pub(crate) struct World {
+    pub(crate) env: Env,
     probes: Vec<String>,
 }
 
 impl World {
-    fn new(probes: &[&str]) -> Self {
+    pub(crate) fn new(probes: &[&str]) -> Self {
         let env = Env::new();
         let world = Self { probes: probes.iter().map(|probe| format!("hook-{probe}")).collect(), env };
         fs::create_dir(world.folder()).unwrap();
@@ -40,12 +40,12 @@ impl World {
         self.env.file("plugins")
     }
 
-    fn wxc(&self, words: &[&str]) -> Run {
+    pub(crate) fn wxc(&self, words: &[&str]) -> Run {
         self.env.wxc(words).env("WXC_PLUGIN_DIR", self.folder())
     }
 
     /// Attaches a probe to a container, with settings.
-    fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
+    pub(crate) fn attach(&self, name: &str, probe: &str, settings: &[(&str, &str)]) {
         self.wxc(&["config", "set", name, &format!("hooks.{probe}.enabled"), "true"]).ok();
         for (key, value) in settings {
             self.wxc(&["config", "set", name, &format!("hooks.{probe}.settings.{key}"), value]).ok();
@@ -53,13 +53,13 @@ impl World {
     }
 
     /// What a probe kept under a key.
-    fn kept(&self, name: &str, probe: &str, key: &str) -> String {
+    pub(crate) fn kept(&self, name: &str, probe: &str, key: &str) -> String {
         let file = self.env.container(name).join(".plugin-state").join(format!("hook-{probe}")).join(key);
         fs::read_to_string(file).unwrap_or_default().trim().to_owned()
     }
 
     /// The events that a probe was called for, without those of its own being configured.
-    fn called(&self, name: &str, probe: &str) -> String {
+    pub(crate) fn called(&self, name: &str, probe: &str) -> String {
         let all = self.kept(name, probe, "called");
         let words: Vec<&str> = all.split(' ').collect();
         // A word of ours may have spaces within parentheses.

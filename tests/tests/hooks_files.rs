@@ -29,18 +29,27 @@ fn install(tree: &Path, program: &str) {
     }
 }
 
-fn create(env: &Env, name: &str, options: &[&str], tree: &Path) {
+/// The same without more files, made once.
+pub(crate) fn tree_once(env: &Env) -> PathBuf {
+    if env.file("tree").exists() { env.file("tree") } else { tree(env, &[]) }
+}
+
+pub(crate) fn log(env: &Env, name: &str) -> String {
+    fs::read_to_string(env.container(name).join("hooks.log")).unwrap_or_default()
+}
+
+pub(crate) fn create(env: &Env, name: &str, options: &[&str], tree: &Path) {
     let mut words = vec!["create", name, "-t", "local"];
     words.extend(options);
     words.extend(["--", "--directory", tree.to_str().unwrap()]);
     env.wxc(words).ok();
 }
 
-fn set(env: &Env, name: &str, key: &str, value: &str) {
+pub(crate) fn set(env: &Env, name: &str, key: &str, value: &str) {
     env.wxc(["config", "set", name, &format!("hooks.{key}"), value]).ok();
 }
 
-fn stop(env: &Env, name: &str) {
+pub(crate) fn stop(env: &Env, name: &str) {
     env.wxc(["stop", "-k", name]).ok();
 }
 
@@ -74,9 +83,9 @@ fn a_copy_has_host_keys_of_its_own_and_none_of_the_originals() {
         stop(&env, &web);
 
         env.wxc(["copy", &web, &copied]).ok();
-        let log = fs::read_to_string(env.container(&copied).join("hooks.log")).unwrap();
-        assert!(log.contains("removed /etc/ssh/ssh_host_ed25519_key\n"), "{log}");
-        assert!(log.contains("removed /etc/app/id-1"), "{log}");
+        let said = log(&env, &copied);
+        assert!(said.contains("removed /etc/ssh/ssh_host_ed25519_key\n"), "{said}");
+        assert!(said.contains("removed /etc/app/id-1"), "{said}");
         env.wxc(["start", &copied]).ok();
         let renewed = env.inside(&copied, list);
         let files = "ssh_host_ed25519_key\nssh_host_ed25519_key.pub\nsshd_config\nssh-ed25519 ";
@@ -120,8 +129,8 @@ fn settings_of_the_identity_are_checked_when_they_are_made_and_keys_can_be_kept(
     env.wxc(["copy", "web", "copied"]).ok();
     assert!(!env.container("copied").join("rootfs/etc/ssh/ssh_host_rsa_key").exists());
     env.wxc(["start", "copied"]).ok();
-    let log = fs::read_to_string(env.container("copied").join("hooks.log")).unwrap();
-    assert!(log.contains("host keys of the copy were not made") && log.contains("dropbearkey"), "{log}");
+    let said = log(&env, "copied");
+    assert!(said.contains("host keys of the copy were not made") && said.contains("dropbearkey"), "{said}");
     stop(&env, "copied");
 
     set(&env, "web", "identity.settings.ssh-keys", "false");
@@ -175,8 +184,8 @@ fn a_link_in_place_of_a_file_of_names_is_somebody_elses_unless_told() {
     set(&env, "web", "resolver.settings.hosts", "10.0.0.5 db");
     env.wxc(["start", "web"]).ok();
     assert!(env.inside("web", "readlink /etc/resolv.conf").contains("stub-resolv.conf"));
-    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
-    assert!(log.contains("/etc/resolv.conf was left as it is") && log.contains("force"), "{log}");
+    let said = log(&env, "web");
+    assert!(said.contains("/etc/resolv.conf was left as it is") && said.contains("force"), "{said}");
     stop(&env, "web");
     set(&env, "web", "resolver.settings.force", "true");
     env.wxc(["start", "web"]).ok();
@@ -191,8 +200,8 @@ fn a_link_in_place_of_a_file_of_names_is_somebody_elses_unless_told() {
     env.inside("web", "rm /etc/resolv.conf; mkdir /etc/resolv.conf");
     stop(&env, "web");
     env.wxc(["start", "web"]).ok();
-    let log = fs::read_to_string(env.container("web").join("hooks.log")).unwrap();
-    assert!(log.contains("/etc/resolv.conf is not a file"), "{log}");
+    let said = log(&env, "web");
+    assert!(said.contains("/etc/resolv.conf is not a file"), "{said}");
     stop(&env, "web");
 }
 

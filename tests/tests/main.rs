@@ -18,6 +18,7 @@ mod foreign;
 mod harness;
 mod hooks;
 mod hooks_files;
+mod hooks_network;
 mod hostile;
 mod images;
 mod inside;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use wxc_tests::{Env, Run, needs, until};
 
 /// A named network namespace with a bridge, removed when dropped.
-struct Machine {
+pub(crate) struct Machine {
     name: String,
 }
 
 impl Machine {
-    fn new(tag: &str) -> Self {
+    pub(crate) fn new(tag: &str) -> Self {
         let machine = Self { name: format!("wxct-{tag}-{}", std::process::id()) };
         Run::host("ip", ["netns", "add", &machine.name]).ok();
         machine.ip("link set lo up");
@@ -21,11 +21,11 @@ impl Machine {
         machine
     }
 
-    fn ip(&self, words: &str) -> String {
+    pub(crate) fn ip(&self, words: &str) -> String {
         Run::host("ip", ["-n", &self.name].into_iter().chain(words.split(' '))).ok()
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }
 }
