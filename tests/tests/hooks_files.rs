@@ -275,3 +275,39 @@ fn cloud_init_is_told_of_the_network_that_the_plan_has() {
     assert_eq!(env.inside("web", "ls /var/lib/cloud/seed/nocloud"), "meta-data\nuser-data");
     stop(&env, "web");
 }
+
+#[test]
+fn programs_and_apt_of_a_container_are_told_of_the_proxy() {
+    needs!(root, userns, busybox, cgroups);
+    let env = Env::new();
+    env.configure("[hooks.proxy.settings]\nhttp = \"http://proxy.lan:3128\"\nno-proxy = \"db.lan .lan\"\n");
+    create(&env, "bare", &[], &tree_once(&env));
+    let with_apt = env.file("tree");
+    fs::create_dir_all(with_apt.join("etc/apt/apt.conf.d")).unwrap();
+    create(&env, "web", &[], &with_apt);
+    let said = env.wxc(["config", "set", "web", "hooks.proxy.settings.https", "proxy.lan:3128"]).fails(1);
+    assert!(said.contains("hook-proxy") && said.contains("is no proxy, such as"), "{said}");
+    let plan = env.wxc(["start", "web", "--plan"]).ok();
+    assert!(plan.contains("hook-proxy: set-variable http_proxy=http://proxy.lan:3128"), "{plan}");
+    let file = "/etc/apt/apt.conf.d/95wxc-proxy";
+    for _ in 0..2 {
+        env.wxc(["start", "web"]).ok();
+        let seen = env.inside(
+            "web",
+            &format!("tr '\\0' '\\n' < /proc/1/environ | grep -i proxy | sort; grep -v ^// {file}"),
+        );
+        assert_eq!(
+            seen,
+            "NO_PROXY=db.lan,.lan\nhttp_proxy=http://proxy.lan:3128\nno_proxy=db.lan,.lan\nAcquire::http::Proxy \
+             \"http://proxy.lan:3128\";\nAcquire::http::Proxy::db.lan \"DIRECT\";"
+        );
+        stop(&env, "web");
+    }
+    // It goes with its setting, and comes nowhere without an apt.
+    set(&env, "web", "proxy.settings.apt", "false");
+    for name in ["web", "bare"] {
+        env.wxc(["start", name]).ok();
+        assert_eq!(env.inside(name, &format!("ls {file} 2>/dev/null || echo none")), "none");
+        stop(&env, name);
+    }
+}
