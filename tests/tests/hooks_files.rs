@@ -100,6 +100,15 @@ fn a_copy_has_host_keys_of_its_own_and_none_of_the_originals() {
         env.wxc(["start", &copied]).ok();
         assert_eq!(env.inside(&copied, list), renewed);
         stop(&env, &copied);
+        // A container made of a snapshot is a copy as well.
+        let spawned = format!("spawned-{storage}");
+        env.wxc(["snapshot", &web, "s1"]).ok();
+        env.wxc(["snapshot", &web, "-r", "s1", "-N", &spawned]).ok();
+        env.wxc(["start", &spawned]).ok();
+        let third = env.inside(&spawned, list);
+        assert!(third.starts_with(files), "{third}");
+        assert!(third.lines().last() != own.lines().last() && third.lines().last() != renewed.lines().last());
+        stop(&env, &spawned);
         // What they share is as it was.
         env.wxc(["start", &web]).ok();
         assert_eq!(env.inside(&web, list), own);
