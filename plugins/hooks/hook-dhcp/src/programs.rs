@@ -7,7 +7,7 @@ use crate::bindings::wxc::host::types::{Error, ErrorKind};
 use crate::lease::Address;
 
 /// What would help whoever has no client.
-const HINT: &str = "install busybox with udhcpc on the host (Debian and Ubuntu: busybox; Alpine has it; Fedora, Arch and openSUSE: busybox)";
+const HINT: &str = "install it with udhcpc on the host: the package busybox of most distributions";
 
 /// Whether there is a client at all.
 pub fn check() -> Result<(), Error> {
