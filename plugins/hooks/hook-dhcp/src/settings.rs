@@ -27,7 +27,9 @@ impl Settings {
                     settings.resolv_conf = truth.map_err(why)?;
                 }
                 _ => {
-                    return Err(format!("there is no setting {name:?}; there are interfaces and resolv-conf"));
+                    return Err(format!(
+                        "there is no setting {name:?}; there are interfaces and resolv-conf"
+                    ));
                 }
             }
         }
