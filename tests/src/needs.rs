@@ -158,6 +158,13 @@ pub fn mksquashfs() -> Option<String> {
     missing("mksquashfs", &["-help"], "mksquashfs is not installed (squashfs-tools)")
 }
 
+/// The program that makes keys for SSH.
+#[must_use]
+pub fn ssh_keygen() -> Option<String> {
+    (!Path::new("/usr/bin/ssh-keygen").exists())
+        .then(|| "ssh-keygen is not installed (openssh-client)".into())
+}
+
 /// The program that makes an xfs, and a kernel that mounts one.
 #[must_use]
 pub fn mkfs_xfs() -> Option<String> {

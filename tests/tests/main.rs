@@ -19,6 +19,8 @@ mod ephemeral;
 mod foreign;
 mod harness;
 mod hooks;
+mod hooks_files;
+mod hooks_network;
 mod hostile;
 mod images;
 mod inside;

@@ -21,7 +21,7 @@ impl Machine {
         machine
     }
 
-    fn ip(&self, words: &str) -> String {
+    pub(crate) fn ip(&self, words: &str) -> String {
         Run::host("ip", ["-n", &self.name].into_iter().chain(words.split(' '))).ok()
     }
 

@@ -17,7 +17,7 @@ one key, keeps comments, and checks the whole; `wxc config validate NAME` checks
 In the tables below, `#` is a position in a list, counted from 0, and `*` a name of your choice.
 
 Sizes are written with `K`, `M`, `G` or `T` (times 1024), durations with `ms`, `s`, `m`, `h` or `d`.
-No value may contain a line break or another control character, but for line breaks and tabs in `init.command` and in variables.
+No value may contain a line break or another control character, but for line breaks and tabs in `init.command`, in variables and in settings of hooks.
 
 ```toml
 hostname = \"web\"

@@ -157,10 +157,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Programs and variables are written over several lines, as scripts for a shell are.
+    /// Programs and variables are written over several lines, as scripts for a shell are; and so is what hooks hand on.
     fn may_hold(&self, c: char) -> bool {
-        let path: Vec<&str> = self.path.iter().take(2).map(AsRef::as_ref).collect();
-        matches!(path[..], ["init", "command"] | ["environment", "set"]) && matches!(c, '\n' | '\t')
+        let path: Vec<&str> = self.path.iter().map(AsRef::as_ref).collect();
+        let lines = matches!(
+            path[..],
+            ["init", "command", ..] | ["environment", "set", ..] | ["hooks", _, "settings", _]
+        );
+        lines && matches!(c, '\n' | '\t')
     }
 
     fn value(&mut self, value: &'a Value) {
@@ -339,6 +343,9 @@ mod tests {
             "init.command = [\"/sbin/init\", \"a\\u0000b\"]",
             "environment.set = { A = \"x\\u001by\" }",
             "environment.set = { \"A\\nB\" = \"x\" }",
+            "hooks.exec.stop = [\"a\\nb\"]",
+            "hooks.seed.settings = { \"a\\nb\" = \"x\" }",
+            "hooks.seed.settings.data = \"a\\rb\"",
             "[[mounts]]\nsource = \"/srv\"\ntarget = \"/a\\tb\"",
         ] {
             let error = error(text);
@@ -348,10 +355,11 @@ mod tests {
 
     #[test]
     fn a_script_for_a_shell_has_lines() {
-        let text = "init.command = [\"/bin/sh\", \"-c\", \"echo one\\n\\techo two\\n\"]\nenvironment.set = { A = \"x\\ny\" }\n";
+        let text = "init.command = [\"/bin/sh\", \"-c\", \"echo one\\n\\techo two\\n\"]\nenvironment.set = { A = \"x\\ny\" }\nhooks.seed.settings.data = \"#!/bin/sh\\ntrue\\n\"\n";
         let container = parse(text, Path::new("x")).unwrap();
         assert_eq!(container.init.command[2], "echo one\n\techo two\n");
         assert_eq!(container.environment.set["A"], "x\ny");
+        assert_eq!(container.hooks.plugins["seed"].settings["data"].0, "#!/bin/sh\ntrue\n");
     }
 
     #[test]

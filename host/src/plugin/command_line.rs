@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use super::volume_id::is_volume_id;
 
@@ -35,6 +36,12 @@ pub enum Type {
     File,
     /// A block device.
     Device,
+    /// An address, with the length of its network if one likes.
+    Address,
+    /// The network namespace of the container that the call is about.
+    Network,
+    /// A program that prints what it is told.
+    Printer,
 }
 
 /// A piece of an argument.
@@ -61,13 +68,17 @@ pub enum Value {
     Device(String),
 }
 
-/// What the administrator bound.
+/// What is not the plugin's to fill: what the administrator bound, and what the host brings.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound<'a> {
     /// The name of the pool, where it has one.
     pub pool: Option<&'a str>,
     /// The plugin's settings.
     pub settings: &'a BTreeMap<String, Option<String>>,
+    /// A name that leads to the network namespace of the container, in a call that is about one.
+    pub network: Option<&'a str>,
+    /// A name that leads to the printer.
+    pub printer: Option<&'a str>,
 }
 
 /// Numbers above are not exact in every language a guest may be written in.
@@ -97,6 +108,13 @@ impl CommandLine {
             Piece::Placeholder { name, kind: Type::Setting } => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether something has to be brought for it.
+    #[must_use]
+    pub fn wants(&self, wanted: &Type) -> bool {
+        let mut all = self.0.iter().flatten();
+        all.any(|piece| matches!(piece, Piece::Placeholder { kind, .. } if kind == wanted))
     }
 
     /// Its arguments, filled in.
@@ -176,6 +194,9 @@ impl Type {
             "count" => Self::Count,
             "file" => Self::File,
             "device" => Self::Device,
+            "address" => Self::Address,
+            "network" => Self::Network,
+            "printer" => Self::Printer,
             _ => return None,
         })
     }
@@ -190,7 +211,16 @@ impl Type {
                 Some(Some(set)) => Err(format!("stands for a setting, and {set:?} is not a name")),
                 _ => Err("stands for a setting that has no value".into()),
             },
-            (Self::Pool | Self::Setting, Some(_)) => Err("is not for the plugin to fill".into()),
+            (Self::Network, None) => Ok(bound
+                .network
+                .ok_or("stands for a container's network, and there is none in this call")?
+                .into()),
+            (Self::Printer, None) => {
+                Ok(bound.printer.ok_or("stands for a program that is not there")?.into())
+            }
+            (Self::Pool | Self::Setting | Self::Network | Self::Printer, Some(_)) => {
+                Err("is not for the plugin to fill".into())
+            }
             (_, None) => Err("was not filled".into()),
             (Self::Volume, Some(Value::Text(id))) if is_volume_id(id) => Ok(volume(id)),
             (Self::Dataset, Some(Value::Text(below))) if is_dataset(below) => {
@@ -199,6 +229,9 @@ impl Type {
             (Self::Name, Some(Value::Text(text))) if is_name(text) => Ok(text.clone()),
             (Self::Word, Some(Value::Text(text))) if is_plain(text, 256, WORD) && !text.contains("..") => {
                 Ok(text.clone())
+            }
+            (Self::Address, Some(Value::Text(text))) => {
+                address(text).ok_or_else(|| format!("cannot be {text:?}: it is no address"))
             }
             (Self::Choice(words), Some(Value::Text(text))) if words.contains(text) => Ok(text.clone()),
             (Self::Size | Self::Count, Some(Value::Number(number))) if *number < MOST => {
@@ -232,6 +265,16 @@ pub fn is_name(text: &str) -> bool {
     is_plain(text, 128, NAME)
 }
 
+/// As everybody writes it, whatever the plugin wrote: an address, and the length of its network where it has one.
+fn address(text: &str) -> Option<String> {
+    let Some((address, prefix)) = text.split_once('/') else {
+        return Some(text.parse::<IpAddr>().ok()?.to_string());
+    };
+    let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    (prefix <= longest).then(|| format!("{address}/{prefix}"))
+}
+
 fn is_dataset(text: &str) -> bool {
     let (path, snapshot) =
         text.split_once('@').map_or((text, None), |(path, snapshot)| (path, Some(snapshot)));
@@ -261,7 +304,9 @@ mod tests {
             ("sly".to_owned(), Some("--yes".to_owned())),
             ("unset".to_owned(), None),
         ]);
-        line(argv).unwrap().fill(&values, Bound { pool: Some("vg0"), settings: &settings })
+        let bound =
+            Bound { pool: Some("vg0"), settings: &settings, network: Some("/n"), printer: Some("/p") };
+        line(argv).unwrap().fill(&values, bound)
     }
 
     fn text(text: &str) -> Value {
@@ -317,8 +362,43 @@ mod tests {
         assert!(fill(&["tool", "{thin-pool:setting}"], &[("thin-pool", text("x"))]).is_err());
         assert!(fill(&["tool", "{sly:setting}"], &[]).is_err());
         assert!(fill(&["tool", "{unset:setting}"], &[]).is_err());
-        let nothing = Bound { pool: None, settings: &BTreeMap::new() };
-        assert!(line(&["tool", "{pool}"]).unwrap().fill(&BTreeMap::new(), nothing).is_err());
+        let nothing = Bound { pool: None, settings: &BTreeMap::new(), network: None, printer: None };
+        for word in ["{pool}", "{network}", "{printer}"] {
+            assert!(line(&["tool", word]).unwrap().fill(&BTreeMap::new(), nothing).is_err());
+        }
+    }
+
+    #[test]
+    fn what_the_host_brings_is_not_the_plugins() {
+        let argv = ["nsenter", "--net={network}", "{printer}"];
+        assert_eq!(fill(&argv, &[]).unwrap(), ["nsenter", "--net=/n", "/p"]);
+        for name in ["network", "printer"] {
+            assert!(
+                fill(&argv, &[(name, text("/proc/1/ns/net"))]).unwrap_err().contains("not for the plugin")
+            );
+        }
+        assert!(line(&argv).unwrap().wants(&Type::Network) && !line(&argv).unwrap().wants(&Type::Pool));
+    }
+
+    #[test]
+    fn an_address_is_one_and_nothing_else() {
+        for (written, seen) in
+            [("10.0.3.7", "10.0.3.7"), ("10.0.3.7/24", "10.0.3.7/24"), ("FD00:0::1/64", "fd00::1/64")]
+        {
+            assert_eq!(fill(&["ip", "{x:address}"], &[("x", text(written))]).unwrap(), ["ip", seen]);
+        }
+        for bad in [
+            "",
+            "-1",
+            "10.0.3",
+            "10.0.3.7/33",
+            "10.0.3.7/",
+            "fd00::1/129",
+            "10.0.3.7/24/1",
+            "10.0.3.7 dev eth0",
+        ] {
+            assert!(fill(&["ip", "{x:address}"], &[("x", text(bad))]).unwrap_err().contains("{x}"), "{bad}");
+        }
     }
 
     #[test]

@@ -225,6 +225,12 @@ impl HookPlugin {
         self.imports("wxc:host/run-inside@")
     }
 
+    /// Whether it runs programs of the host in the network of containers.
+    #[must_use]
+    pub fn wants_network(&self) -> bool {
+        super::host::commands::want_network(&self.ready.commands)
+    }
+
     fn imports(&self, interface: &str) -> bool {
         self.ready.facts.imports.iter().any(|import| import.starts_with(interface))
     }

@@ -21,6 +21,7 @@ use bindings::wxc::hook::scope;
 use bindings::wxc::hook::types::{
     Change, Context, Detail, Device, Event, Mount, MountSource, OnFailure, Patch, Step, Subscription, Verdict,
 };
+use bindings::wxc::host::commands::Command;
 use bindings::wxc::host::rootfs::{self, Access};
 use bindings::wxc::host::run_inside::Program;
 use bindings::wxc::host::types::{Error, ErrorKind, Pair};
@@ -111,6 +112,7 @@ impl Guest for Probe {
             Some("fat-token") => Ok(Some(vec![7; (64 << 10) + 1])),
             Some("token") => Ok(Some(word.as_bytes().to_vec())),
             Some("files") => files(word).map(|()| None),
+            Some("network") => network(word).map(|()| None),
             Some("run") => run(word).map(|()| None),
             Some("linger") => linger().map(|()| None),
             Some("inside-out") => inside_out().map(|()| None),
@@ -187,6 +189,23 @@ fn files(word: &str) -> Result<(), Error> {
         outcome(rootfs::read(&root, "../../etc/wxc-secret", 100)),
     ];
     remember("files", &format!("{word}:{}", all.join(",")))
+}
+
+/// Which interfaces the network has that a command of the host gets to see.
+fn network(word: &str) -> Result<(), Error> {
+    let command = Command::new("network");
+    // Nothing that a plugin chooses.
+    command.set_text("network", "/proc/self/ns/net");
+    let chosen = outcome(command.run());
+    let seen = match Command::new("network").run() {
+        Err(error) => kind(&error),
+        Ok(outcome) => {
+            let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+            let names = text.lines().filter_map(|line| line.split([' ', '@', ':']).nth(2));
+            names.collect::<Vec<_>>().join("+")
+        }
+    };
+    remember("network", &format!("{word}:{chosen},{seen}"))
 }
 
 /// Who one is in the container.

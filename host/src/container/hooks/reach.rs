@@ -82,7 +82,7 @@ impl Reach {
         hook: &HookPlugin,
     ) -> Result<Self, Error> {
         let moment = MOMENTS.iter().find(|(known, _)| *known == event).map(|(_, moment)| *moment);
-        let Some(moment) = moment.filter(|_| hook.wants_root() || hook.wants_inside()) else {
+        let Some(moment) = moment.filter(|_| wants(hook)) else {
             return Ok(Self::default());
         };
         match moment {
@@ -99,11 +99,7 @@ impl Reach {
 
     /// The same for something that is undone, at whatever moment that is.
     pub(super) fn now(host: &Host, name: &Name, hook: &HookPlugin) -> Result<Self, Error> {
-        if hook.wants_root() || hook.wants_inside() {
-            Self::at(host, name, Moment::Either, hook)
-        } else {
-            Ok(Self::default())
-        }
+        if wants(hook) { Self::at(host, name, Moment::Either, hook) } else { Ok(Self::default()) }
     }
 
     fn at(host: &Host, name: &Name, moment: Moment, hook: &HookPlugin) -> Result<Self, Error> {
@@ -138,7 +134,7 @@ impl Reach {
         if hook.wants_root() {
             reach = Self::with_root(of_process(&inside, moment));
         }
-        if hook.wants_inside() {
+        if hook.wants_inside() || hook.wants_network() {
             reach.within.running = Some(Arc::new(Entrance(inside)));
         }
         reach
@@ -158,6 +154,11 @@ impl Reach {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether anything has to be looked for.
+fn wants(hook: &HookPlugin) -> bool {
+    hook.wants_root() || hook.wants_inside() || hook.wants_network()
 }
 
 /// As the first process has mounted it. Nobody of the container's has run yet.
@@ -228,6 +229,13 @@ impl Enter for Entrance {
             of_host: false,
         };
         self.0.run(&program, deadline, request.capture, cancelled).map_err(|error| chain(&error))
+    }
+
+    fn network(&self) -> Result<OwnedFd, String> {
+        let network = self.0.network().map_err(|error| chain(&error))?;
+        network.ok_or_else(|| {
+            "the container has no network of its own, and that of the host is none of a hook's".into()
+        })
     }
 }
 

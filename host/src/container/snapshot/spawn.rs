@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::super::journal::{self, Intent, Operation, Survives};
 use super::super::shift::Shifted;
-use super::super::{Error, Host, carry, create, identity, ids, leftover, store, volume};
+use super::super::{Error, Host, carry, create, hooks, identity, ids, leftover, store, volume};
 use super::{Volume, content, record, volume_id};
 use crate::config::ids::IdMap;
 use crate::config::{Container, Name, toml};
+use crate::plugin::hook::types::{Detail, Event};
 use crate::plugin::storage::{Access, Storage as _};
 
 /// What was made.
@@ -28,7 +29,7 @@ pub struct Spawned {
 /// Makes the container `new` as `name` was when the snapshot was taken.
 ///
 /// # Errors
-/// There is no such snapshot, or the name is taken; nothing of the new container is left then.
+/// There is no such snapshot, the name is taken, or a hook refuses it; nothing of the new container is left then.
 pub fn spawn(host: &Host, name: &Name, snapshot: &Name, new: &Name) -> Result<Spawned, Error> {
     store::require(host, name)?;
     if new == name {
@@ -51,6 +52,7 @@ pub fn spawn(host: &Host, name: &Name, snapshot: &Name, new: &Name) -> Result<Sp
     let intent = Intent::Create { name: new.clone(), storage: work.then.rootfs.storage.clone() };
     let spawned =
         journal::perform(host, &intent, Survives::PowerLoss, |operation| work.run(operation, notes))?;
+    hooks::made(host, new, Event::Clone, (Detail::Origin(name.to_string()), &[]))?;
     tracing::info!(%name, %snapshot, %new, copied = spawned.copied, "restored into a new container");
     Ok(spawned)
 }

@@ -5,7 +5,7 @@
 //! ([`crate::plugin::command_line`]), and how it runs by [`crate::sys::run`].
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags, fstat};
@@ -14,11 +14,12 @@ use wasmtime::component::Resource;
 use super::failure::failure;
 use super::handles::{BlockDevice, Directory};
 use super::place::{Class, Need};
-use super::{Misuse, State};
+use super::printer;
+use super::{Misuse, Scope, State};
 use crate::plugin::bindings::host::wxc::host::commands::{Host, HostCommand};
 use crate::plugin::bindings::host::wxc::host::handles::{ByteSink, ByteSource};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind, Outcome};
-use crate::plugin::command_line::{Bound, CommandLine, Value};
+use crate::plugin::command_line::{Bound, CommandLine, Type, Value};
 use crate::plugin::manifest::{self, Manifest};
 use crate::sys::failpoint;
 use crate::sys::run::{self, Ended, How, Invocation};
@@ -55,6 +56,45 @@ pub(in crate::plugin) fn templates(manifest: &Manifest) -> Templates {
     manifest.commands.iter().filter_map(template).collect()
 }
 
+/// Whether one of them works in a container's network.
+pub(in crate::plugin) fn want_network(templates: &Templates) -> bool {
+    templates.values().any(|template| template.line.wants(&Type::Network))
+}
+
+/// What the host brings for a command, open until the program has ended, and the names that lead to it.
+#[derive(Debug, Default)]
+struct Brought {
+    network: Option<(OwnedFd, String)>,
+    printer: Option<(OwnedFd, String)>,
+}
+
+impl Brought {
+    fn for_line(line: &CommandLine, scope: &Scope) -> Result<Self, String> {
+        let mut brought = Self::default();
+        // Without a container there is none, which is told when the placeholder is filled.
+        if let Some(container) = scope.running.as_ref().filter(|_| line.wants(&Type::Network)) {
+            brought.network = Some(named(container.network()?)?);
+        }
+        if line.wants(&Type::Printer) {
+            let printer = printer::open().map_err(|error| format!("cannot make the printer: {error}"))?;
+            brought.printer = Some(named(printer)?);
+        }
+        Ok(brought)
+    }
+
+    fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [&self.network, &self.printer].into_iter().flatten().map(|(fd, _)| fd.as_fd())
+    }
+}
+
+/// A descriptor with the name that the program gets. Under a high number: some programs take the first ones for granted.
+fn named(fd: OwnedFd) -> Result<(OwnedFd, String), String> {
+    let fd = rustix::io::fcntl_dupfd_cloexec(&fd, 64)
+        .map_err(|error| format!("cannot hand on a file: {error}"))?;
+    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok((fd, name))
+}
+
 /// A template being filled in.
 #[derive(Debug, Default)]
 #[allow(unreachable_pub, reason = "the generated bindings export it again")]
@@ -89,7 +129,16 @@ impl State {
         if let Some(problem) = command.problem {
             return Ok(Err(problem));
         }
-        let bound = Bound { pool: self.scope.pool_name.as_deref(), settings: &self.scope.settings };
+        let brought = match Brought::for_line(&template.line, &self.scope) {
+            Ok(brought) => brought,
+            Err(why) => return Ok(Err(failure(ErrorKind::Failed, format!("command {name}: {why}")))),
+        };
+        let bound = Bound {
+            pool: self.scope.pool_name.as_deref(),
+            settings: &self.scope.settings,
+            network: brought.network.as_ref().map(|(_, name)| name.as_str()),
+            printer: brought.printer.as_ref().map(|(_, name)| name.as_str()),
+        };
         let argv = match template.line.fill(&command.values, bound) {
             Ok(argv) => argv,
             Err(why) => return Ok(Err(failure(ErrorKind::Invalid, format!("command {name}: {why}")))),
@@ -99,7 +148,7 @@ impl State {
             let message = format!("{program} is not installed (it was looked for in {})", run::PATH);
             return Ok(Err(failure(ErrorKind::Unsupported, message)));
         };
-        let inherit: Vec<_> = command.files.iter().map(|file| file.as_fd()).collect();
+        let inherit: Vec<_> = command.files.iter().map(|file| file.as_fd()).chain(brought.files()).collect();
         let left = match self.time_left() {
             Ok(left) => left.unwrap_or(template.deadline),
             Err(error) => return Ok(Err(error)),

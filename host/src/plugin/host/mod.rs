@@ -7,7 +7,7 @@
 //! - [`scope`]: which handles the running call gets
 //! - [`tree`], with [`measure`] and [`quota`]: files and directories of a pool
 //! - [`loop_devices`]: files of a pool as block devices
-//! - [`commands`]: programs of the host, from declared templates
+//! - [`commands`]: programs of the host, from declared templates; [`printer`]: whom such a program tells its results
 //! - [`subvolumes`]: btrfs subvolumes of a pool
 //! - [`hook_scope`]: the same for a hook
 //! - [`rootfs`], [`run_inside`]: files of one container, and programs in it
@@ -33,6 +33,7 @@ mod loop_devices;
 mod measure;
 pub(super) mod notify;
 pub(super) mod place;
+mod printer;
 mod progress;
 mod quota;
 mod records;

@@ -4,6 +4,7 @@
 //! How a container is entered is not a plugin's business and not this layer's: whoever calls the plugin brings it ([`Enter`]).
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,12 @@ pub trait Enter: fmt::Debug + Send + Sync {
         deadline: Duration,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Ended, String>;
+
+    /// Its network namespace, for programs of the host that work in it.
+    ///
+    /// # Errors
+    /// A sentence: it has none of its own, or has ended.
+    fn network(&self) -> Result<OwnedFd, String>;
 }
 
 /// What a handle stands for.

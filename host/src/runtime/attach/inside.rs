@@ -86,6 +86,14 @@ impl Inside {
         self.target.root()
     }
 
+    /// Its network namespace; `None` where it has the host's.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn network(&self) -> Result<Option<OwnedFd>, RuntimeError> {
+        self.target.network()
+    }
+
     /// The process id of its first process, as this process sees it.
     #[must_use]
     pub fn init(&self) -> i32 {

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, Stat, stat};
+use rustix::fs::{Mode, OFlags, Stat, fstat, open, stat};
 
 use super::AttachRequest;
 use crate::plan::{Namespace, Plan};
@@ -86,6 +86,17 @@ impl Target {
             .map_err(|error| RuntimeError::system("open the container's root", error))?;
         self.check()?;
         Ok(root)
+    }
+
+    /// The network namespace, if it is not this process's own.
+    pub(super) fn network(&self) -> Result<Option<OwnedFd>, RuntimeError> {
+        let fail = |error| fail("network", error);
+        let path = format!("/proc/{}/ns/net", self.init);
+        let theirs = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+        self.check()?;
+        let ours = stat("/proc/self/ns/net").map_err(fail)?;
+        let theirs_is = fstat(&theirs).map_err(fail)?;
+        Ok((!same(&theirs_is, &ours)).then_some(theirs))
     }
 
     /// What `/proc/NUMBER` said was about the first process, if that has not been reaped yet.
