@@ -9,7 +9,7 @@ use crate::hooks::World;
 
 /// What it does, and a word of what is told of it.
 const HARM: &[(&str, &str)] = &[
-    ("recurse", "stack budget"),
+    ("recurse", "crashed"),
     ("grow", "memory budget"),
     ("calls", "budget of 1000000 host calls"),
     ("bulk", "for one result"),
