@@ -68,7 +68,7 @@ mod tests {
     use crate::plugin::manifest::Manifest;
 
     const KINDS: [Kind; 3] = [Kind::Storage, Kind::Template, Kind::Hook];
-    const LANGUAGES: [Language; 1] = [Language::Rust];
+    const LANGUAGES: [Language; 2] = [Language::Rust, Language::C];
 
     fn text<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> &'a str {
         std::str::from_utf8(files.get(path).unwrap_or_else(|| panic!("no {path}"))).unwrap()
