@@ -68,7 +68,7 @@ mod tests {
     use crate::plugin::manifest::Manifest;
 
     const KINDS: [Kind; 3] = [Kind::Storage, Kind::Template, Kind::Hook];
-    const LANGUAGES: [Language; 2] = [Language::Rust, Language::C];
+    const LANGUAGES: [Language; 4] = [Language::Rust, Language::C, Language::Python, Language::Js];
 
     fn text<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> &'a str {
         std::str::from_utf8(files.get(path).unwrap_or_else(|| panic!("no {path}"))).unwrap()
