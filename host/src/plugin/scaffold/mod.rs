@@ -47,6 +47,12 @@ pub enum ScaffoldError {
     /// A name that cannot be a plugin's.
     #[error("{0:?} is not a plugin name: use a-z, 0-9 and -, beginning with a letter, 63 at most")]
     Name(String),
+    /// A language that nothing is known to work for.
+    #[error(
+        "nothing to begin a plugin in Go with has been found to work yet: what wit-bindgen makes for Go needs a Go module \
+         that wxc's own builds cannot fetch, so it could not be tried"
+    )]
+    NoGo,
     /// Something is in the way.
     #[error("{} is there already, and not an empty directory", .0.display())]
     Taken(PathBuf),
@@ -71,6 +77,10 @@ impl ScaffoldError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::NoGo => Some(
+                "use --lang rust, c, python or js; or make a component of the interfaces in wit/ with the tools that you have, \
+                 and then: wxc plugin pack COMPONENT --manifest plugin.toml",
+            ),
             Self::Taken(_) | Self::Here(_) => {
                 Some("name a directory that is not there yet, with --directory DIR")
             }
@@ -87,8 +97,12 @@ impl ScaffoldError {
 /// # Errors
 /// When the name is none, something is there, or it cannot be written. Nothing is left then.
 pub fn new(name: &str, kind: Kind, language: Language, directory: &Path) -> Result<(), ScaffoldError> {
-    if !is_name(name) {
+    // `hook-` is what becomes of no name at all.
+    if !is_name(name) || name.ends_with('-') {
         return Err(ScaffoldError::Name(name.to_owned()));
+    }
+    if language == Language::Go {
+        return Err(ScaffoldError::NoGo);
     }
     write::directory(directory, &files::of(name, kind, language))
 }
