@@ -95,10 +95,8 @@ impl Scaffold {
 
 impl Drop for Scaffold {
     fn drop(&mut self) {
-        for container in ["web"] {
-            let mut destroy = self.env.wxc(["destroy", "-f", container]).into_command();
-            let _gone = destroy.output();
-        }
+        let mut destroy = self.env.wxc(["destroy", "-f", "web"]).into_command();
+        let _gone = destroy.output();
         let mut remove = self.env.wxc(["plugin", "remove", "--force", &self.name()]).into_command();
         let _gone = remove.output();
         if self.lang == "rust" {

@@ -93,6 +93,22 @@ mod tests {
     }
 
     #[test]
+    fn instructions_name_files_that_are_there() {
+        for (kind, language) in KINDS.into_iter().flat_map(|kind| LANGUAGES.map(|language| (kind, language)))
+        {
+            let files = of(&format!("{kind}-x"), kind, language);
+            let words = text(&files, "README.md").split('`').skip(1).step_by(2);
+            let named: Vec<&str> =
+                words.filter(|word| word.starts_with("wit/") || word.starts_with("src/")).collect();
+            assert!(named.len() >= 3, "{language} {kind}: {named:?}");
+            for name in named {
+                let there = |file: &String| file == name || file.starts_with(&format!("{name}/"));
+                assert!(files.keys().any(there), "{language} {kind}: {name}");
+            }
+        }
+    }
+
+    #[test]
     fn every_word_is_filled_in() {
         for (kind, language) in KINDS.into_iter().flat_map(|kind| LANGUAGES.map(|language| (kind, language)))
         {
