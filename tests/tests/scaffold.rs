@@ -22,7 +22,11 @@ struct Scaffold {
 
 impl Scaffold {
     fn new(kind: &'static str, lang: &'static str) -> Self {
-        let word = format!("{lang}-t{}", std::process::id());
+        Self::named(kind, lang, lang)
+    }
+
+    fn named(kind: &'static str, lang: &'static str, word: &str) -> Self {
+        let word = format!("{word}-t{}", std::process::id());
         let new = Self { env: Env::new(), kind, lang, word };
         new.env
             .wxc(["plugin", "new", &new.word, "--kind", kind, "--lang", lang, "--directory", "plugin"])
@@ -227,6 +231,44 @@ scaffolds! {
     a_hook_in_c: hook("c") needs c_compiler;
     a_hook_in_python: hook("python") needs python_guests;
     a_hook_in_javascript: hook("js") needs js_guests;
+}
+
+/// What a hook in Python does for some roles, instead of what it does.
+const CURIOUS: &str = r#"
+        if word == "files":
+            word = f"{os.path.exists('/etc/passwd')}-{os.listdir('/') if os.path.exists('/proc') else 0}-{len(os.environ)}"
+        if word == "net":
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if word == "oops":
+            raise RuntimeError("not caught")
+"#;
+
+#[test]
+fn an_interpreter_finds_nothing_of_the_machine() {
+    needs!(root, checkout, userns, busybox, cgroups, python_guests);
+    let new = Scaffold::named("hook", "python", "curious");
+    let file = new.folder().join("app.py");
+    let text = fs::read_to_string(&file).unwrap();
+    let line = "        word = role_of(context)\n";
+    assert_eq!(text.matches(line).count(), 1);
+    let text = text.replace(line, &format!("{line}{CURIOUS}"));
+    fs::write(&file, text.replace("\nimport role\n", "\nimport os\nimport role\nimport socket\n")).unwrap();
+    new.shell("make").ok();
+    let env = &new.env;
+    env.wxc(["plugin", "install", "--grant", &format!("plugin/{}.wasm", new.name())]).ok();
+    env.busybox("web", &[]);
+    let with = |role: &str| {
+        env.wxc(["config", "set", "web", &format!("hooks.{}.settings.role", new.word), role]).ok();
+        env.wxc(["-v", "start", "web", "--plan"]).run()
+    };
+    let said = with("files");
+    assert!(said.stdout.contains("ROLE=False-0-0"), "{}", said.told());
+    // Nor is there a way out; and what Python says of a fault is in the log.
+    let said = with("net");
+    assert!(!said.status.success() && said.stderr.contains("grants nothing here"), "{}", said.told());
+    let said = with("oops");
+    assert!(!said.status.success() && said.stderr.contains("Traceback"), "{}", said.told());
+    assert!(said.stderr.contains("not caught"), "{}", said.told());
 }
 
 #[test]
