@@ -6,6 +6,7 @@
 //!                  wxc-compile encode            ->  component with its manifest inside
 //!                  wxc-compile compile --baseline->  machine code and facts, in OUT_DIR
 //! OUT_DIR/embedded.rs: the table that plugin/embedded.rs includes
+//! OUT_DIR/scaffold.rs: what `wxc plugin new` writes, of host/scaffold and wit
 //! ```
 //!
 //! Both nested builds have a target directory of their own, `nested` beside the profiles: cargo holds a
@@ -68,7 +69,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     table.push_str("]\n");
     fs::write(build.out.join("embedded.rs"), table)?;
-    Ok(())
+    build.scaffold()
 }
 
 /// Where things are.
@@ -117,7 +118,9 @@ impl Build {
     /// Everything the result depends on, so that a build without changes does not come here.
     fn watch(&self) -> Result<(), Box<dyn Error>> {
         let watched = |path: PathBuf| println!("cargo::rerun-if-changed={}", path.display());
-        for file in ["build.rs", "engine", "compile/src", "compile/Cargo.toml", "compile/Cargo.lock"] {
+        for file in
+            ["build.rs", "scaffold", "engine", "compile/src", "compile/Cargo.toml", "compile/Cargo.lock"]
+        {
             watched(self.top.join("host").join(file));
         }
         for file in [
@@ -230,6 +233,26 @@ impl Build {
         Ok(artifact)
     }
 
+    /// The tables of what `wxc plugin new` writes.
+    fn scaffold(&self) -> Result<(), Box<dyn Error>> {
+        let mut table = String::from("Sources {\n");
+        for (field, folder) in [("scaffold", "host/scaffold"), ("wit", "wit")] {
+            let folder = self.top.join(folder);
+            let mut files = Vec::new();
+            list(&folder, &mut files)?;
+            files.sort();
+            writeln!(table, "    {field}: &[")?;
+            for file in files {
+                let path = file.strip_prefix(&folder)?;
+                writeln!(table, "        ({path:?}, include_bytes!({file:?})),")?;
+            }
+            table.push_str("    ],\n");
+        }
+        table.push_str("}\n");
+        fs::write(self.out.join("scaffold.rs"), table)?;
+        Ok(())
+    }
+
     /// `cargo build` is to leave both binaries in one folder, where wxc looks for its compiler.
     fn put_beside_wxc(&self, compiler: &Path) -> Result<(), Box<dyn Error>> {
         let (beside, part) = (self.profile.join("wxc-compile"), self.profile.join(".wxc-compile.part"));
@@ -247,6 +270,15 @@ impl Build {
 fn name_of(folder: &Path) -> Result<String, Box<dyn Error>> {
     let name = folder.file_name().and_then(|name| name.to_str());
     Ok(name.ok_or_else(|| format!("odd plugin name {}", folder.display()))?.to_owned())
+}
+
+/// All files below a folder.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
 }
 
 /// Runs a step; what it printed is shown only when it fails.

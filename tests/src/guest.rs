@@ -60,6 +60,24 @@ pub fn built(source: &Path, module: &str, manifest: &Path, component: &Path) -> 
     component.to_owned()
 }
 
+/// The blocks of a page that belong to files (the word after the language is the file), written below a directory.
+///
+/// # Panics
+/// When the page cannot be read, or a file not be written.
+pub fn written_down(page: &Path, folder: &Path) {
+    let text = fs::read_to_string(page).expect("a page");
+    let mut blocks = text.split("\n```");
+    // Outside and inside take turns.
+    while let (Some(_), Some(block)) = (blocks.next(), blocks.next()) {
+        let (head, body) = block.split_once('\n').unwrap_or((block, ""));
+        let Some((_, name)) = head.split_once(' ') else { continue };
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(folder)).expect("a folder for the page's files");
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(file, before + body + "\n").expect("a file of the page");
+    }
+}
+
 /// `make` in a directory with a guest in C, which has all it needs but the tools.
 ///
 /// # Panics
@@ -84,8 +102,21 @@ pub fn wit_bindgen() -> Option<PathBuf> {
     std::iter::once(ours).chain(others).find(|file| file.is_file())
 }
 
+/// What puts Python into a component, where `cargo xtask setup` keeps it.
+#[must_use]
+pub fn componentize_py() -> PathBuf {
+    root().join("target/tools/python/bin/componentize-py")
+}
+
+/// The packages that a plugin in JavaScript is built with, where `cargo xtask setup` keeps them.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    root().join("target/tools/js/node_modules")
+}
+
 /// The toolchain of this checkout, also for a copy outside it.
-fn toolchain() -> String {
+#[must_use]
+pub fn toolchain() -> String {
     std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| {
         let file = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap_or_default();
         file.split('"').nth(1).unwrap_or("stable").to_owned()

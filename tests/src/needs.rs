@@ -198,6 +198,12 @@ pub fn wasm_target() -> Option<String> {
         .then(|| "the wasm32-unknown-unknown target is not installed (cargo xtask setup)".into())
 }
 
+/// What a plugin in C is built with whose bindings are there: make, clang and lld, a C library for WebAssembly.
+#[must_use]
+pub fn c_compiler() -> Option<String> {
+    missing("make", &["--version"], "make is not installed").or_else(linked_for_wasm)
+}
+
 /// What a guest in C is made with: make, clang and lld, a C library for WebAssembly, and the generator of bindings.
 #[must_use]
 pub fn c_guests() -> Option<String> {
@@ -205,6 +211,24 @@ pub fn c_guests() -> Option<String> {
         return Some("wit-bindgen is not installed (cargo xtask setup)".into());
     }
     missing("make", &["--version"], "make is not installed").or_else(linked_for_wasm)
+}
+
+/// What a guest in Python is made with.
+#[must_use]
+pub fn python_guests() -> Option<String> {
+    missing("python3", &["--version"], "python3 is not installed")
+        .or_else(|| missing("make", &["--version"], "make is not installed"))
+        .or_else(|| tool(&crate::guest::componentize_py()))
+}
+
+/// What a guest in JavaScript is made with.
+#[must_use]
+pub fn js_guests() -> Option<String> {
+    missing("npm", &["--version"], "npm is not installed").or_else(|| tool(&crate::guest::node_modules()))
+}
+
+fn tool(path: &Path) -> Option<String> {
+    (!path.exists()).then(|| format!("{} is not there (cargo xtask setup)", path.display()))
 }
 
 /// A program with an allocator in it: that needs the library, the linker and the compiler's own functions.

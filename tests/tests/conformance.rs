@@ -190,27 +190,12 @@ fn what_cannot_be_tested_is_said() {
     assert!(said.contains("nowhere") && said.contains("--pool"), "{said}");
 }
 
-/// The blocks of a page that belong to files (the word after the language is the file), written below a directory.
-fn written_down(page: &Path, folder: &Path) {
-    let text = fs::read_to_string(page).unwrap();
-    let mut blocks = text.split("\n```");
-    // Outside and inside take turns.
-    while let (Some(_), Some(block)) = (blocks.next(), blocks.next()) {
-        let (head, body) = block.split_once('\n').unwrap_or((block, ""));
-        let Some((_, name)) = head.split_once(' ') else { continue };
-        let file = folder.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let before = fs::read_to_string(&file).unwrap_or_default();
-        fs::write(file, before + body + "\n").unwrap();
-    }
-}
-
 #[test]
 fn the_plugin_of_the_tutorial_passes_and_holds_a_container() {
     needs!(root, checkout, wasm_target, busybox, userns);
     let env = with_pools();
     let source = env.file("storage-plain");
-    written_down(&root().join("docs/writing-a-storage-plugin.md"), &source);
+    guest::written_down(&root().join("docs/writing-a-storage-plugin.md"), &source);
     for package in ["host", "storage"] {
         let (from, to) = (root().join("wit").join(package), source.join("wit"));
         fs::create_dir_all(&to).unwrap();

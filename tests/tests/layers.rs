@@ -122,7 +122,9 @@ fn every_file_of_tests_is_run() {
 fn documents_mention_no_missing_file() {
     needs!(checkout);
     let mut wrong = Vec::new();
-    for document in files(&root(), "md") {
+    // What `wxc plugin new` writes speaks of the directory that it is written to; a test of its own looks there.
+    let here = |document: &PathBuf| !document.starts_with(root().join("host/scaffold"));
+    for document in files(&root(), "md").into_iter().filter(here) {
         for path in mentioned(&read(&document)) {
             let beside = document.parent().unwrap().join(&path);
             if !beside.exists() && !root().join(&path).exists() {

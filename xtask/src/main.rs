@@ -10,6 +10,7 @@
 mod demo;
 mod fuzz;
 mod install;
+mod interpreters;
 mod setup;
 mod shell;
 mod tools;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::shell::{Result, output, run};
-use crate::tools;
+use crate::{interpreters, tools};
 
 /// A system package: a file that shows it is there (any of them), its name, and what needs it.
 struct Package {
@@ -64,6 +64,7 @@ pub(crate) fn prepare(needed: Needed) -> Result<()> {
     toolchain()?;
     if needed >= Needed::Test {
         tools::prepare();
+        interpreters::prepare();
     }
     let missing: Vec<&Package> = PACKAGES
         .iter()

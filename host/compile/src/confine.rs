@@ -8,10 +8,11 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{self, UnshareFlags};
 
-/// Memory, time and files. An interpreter with its library (18 MB of wasm) needs 316 MB and 9 s.
+/// Memory, time and files. An interpreter with its library (18 MB of wasm) needs 316 MB and 9 to 15 s where a small board takes
+/// ten times as long.
 const LIMITS: [(Resource, u64, &str); 6] = [
     (Resource::As, 1 << 30, "limit of memory"),
-    (Resource::Cpu, 60, "limit of processor time"),
+    (Resource::Cpu, 240, "limit of processor time"),
     (Resource::Fsize, 1 << 30, "limit of file size"),
     (Resource::Core, 0, "limit of core dumps"),
     // What is open stays usable; nothing can be opened any more.

@@ -31,6 +31,10 @@ pub fn config() -> wasmtime::Result<Config> {
     // Nobody attaches a debugger to a plugin inside wxc; the symbols are a sixth of an artifact.
     config.debug_info(false);
     config.debug_symbols(false);
+    // Tables for the system's unwinder, which nobody asks: wasmtime walks guests by their frame pointers. Each function would be
+    // registered with it one by one, and musl's looks through all of them for each that is taken away: an interpreter's
+    // ten thousands of functions cost a fifth of a second in every process that calls it.
+    config.native_unwind_info(false);
     config.module_version(ModuleVersionStrategy::Custom(stamp()))?;
     Ok(config)
 }

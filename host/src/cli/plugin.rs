@@ -53,6 +53,7 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             let path = plugins.remove(&name).map_err(failed)?;
             context.out.say(format_args!("removed {}", path.display()));
         }
+        Plugin::New(args) => return super::plugin_new::new(context, &args),
         Plugin::Pack { built, manifest, output } => {
             let (out, shown) = plugins.pack(&built, &manifest, output.as_deref()).map_err(failed)?;
             let about = &shown.about;

@@ -131,7 +131,8 @@ fn settings_of(host: &Host, plugin: &str) -> SettingValues {
 }
 
 /// `dir` means the plugin `storage-dir`, as `lxc-create -B dir` has it.
-pub(super) fn prefixed(kind: &str, name: &str) -> String {
+#[must_use]
+pub fn prefixed(kind: &str, name: &str) -> String {
     if name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')) {
         name.to_string()
     } else {

@@ -318,7 +318,8 @@ impl Plugins {
             authors: manifest.authors.clone(),
             license: manifest.license.clone(),
             homepage: manifest.homepage.clone(),
-            abilities: known.facts.exports.iter().map(|e| ability(e)).collect(),
+            // Toolchains of interpreters export what they start with: no interface, and nothing that wxc could call.
+            abilities: known.facts.exports.iter().filter(|e| e.contains(':')).map(|e| ability(e)).collect(),
             permissions: grants::asked(&known.facts, manifest).into_iter().map(permission).collect(),
             not_offered: known.facts.imports.iter().filter(|i| !linking::offered(i)).cloned().collect(),
             records: None,

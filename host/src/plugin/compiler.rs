@@ -57,7 +57,7 @@ fn memory(name: &str) -> rustix::io::Result<File> {
 fn explain(done: &std::process::Output) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match done.status.signal() {
-        Some(libc::SIGXCPU | libc::SIGKILL) => "the compiler used up its 60 s of processor time".into(),
+        Some(libc::SIGXCPU | libc::SIGKILL) => "the compiler used up its 240 s of processor time".into(),
         Some(libc::SIGABRT | libc::SIGSEGV) => "the compiler used up its 1 GiB of memory, or crashed".into(),
         _ => {
             // On one line: some of the parser's messages are laid out over many.

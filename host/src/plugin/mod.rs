@@ -10,7 +10,7 @@
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
 //! - [`admin`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
-//!   that is being tested
+//!   that is being tested · [`scaffold`]: what a new plugin begins with
 //!
 //! ```text
 //! name -> registry -> artifact (facts) -> manifest -> grants -> link -> Ready
@@ -39,6 +39,7 @@ pub mod hook;
 pub mod manifest;
 pub mod mounts;
 pub mod registry;
+pub mod scaffold;
 pub mod storage;
 pub mod template;
 pub mod trial;

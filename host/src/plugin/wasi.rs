@@ -4,8 +4,8 @@
 //! Standard output and error go into the log, standard input is at its end, the environment and the arguments are empty, there are
 //! no directories and no terminals, `exit` ends the call. A C library asks for all of these when it writes its first line, so each has
 //! an answer. The clocks and random numbers are real. Functions that none of
-//! this needs end the guest when they are called. Sockets and HTTP are not offered at all: what a
-//! plugin may reach is a permission, and this is none.
+//! this needs end the guest when they are called, and so does every function of sockets, which the libraries of interpreters import
+//! whether anybody calls them or not. HTTP is not offered at all: what a plugin may reach is a permission, and this is none.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,8 @@ use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceT
 use super::host::{Misuse, State};
 
 /// Packages that are answered; any other is not offered.
-const ANSWERED: &[&str] = &["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/"];
+const ANSWERED: &[&str] =
+    &["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/", "wasi:sockets/"];
 
 /// Whether an import is part of this small WASI.
 pub(super) fn answers(import: &str) -> bool {

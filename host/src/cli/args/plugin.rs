@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 #[derive(Debug, clap::Args)]
 pub struct PluginTest {
@@ -23,6 +23,43 @@ pub struct PluginTest {
     pub grant: bool,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PluginNew {
+    /// Its name; `policy` of a hook means hook-policy
+    pub name: String,
+    /// What it is for
+    #[arg(long)]
+    pub kind: NewKind,
+    /// What it is written in
+    #[arg(long, value_name = "LANGUAGE")]
+    pub lang: NewLanguage,
+    /// Where to make it, new or empty [default: a directory of its name]
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// What a plugin can be for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum NewKind {
+    /// Where root file systems live
+    Storage,
+    /// Where root file systems come from
+    Template,
+    /// What happens around a container's life
+    Hook,
+}
+
+/// What a plugin can be written in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum NewLanguage {
+    Rust,
+    C,
+    Go,
+    Python,
+    #[value(alias = "javascript")]
+    Js,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +106,8 @@ pub enum Plugin {
         #[arg(short, long)]
         force: bool,
     },
+    /// Make a directory with a plugin that can be built at once, to begin with
+    New(PluginNew),
     /// Make the file that is installed, of what a toolchain built and a manifest
     Pack {
         /// The core module or component
