@@ -36,6 +36,7 @@ mod storage_btrfs;
 mod storage_loop;
 mod storage_overlay;
 mod streams;
+mod suites;
 mod syncs;
 mod torture;
 mod transfer;

@@ -63,6 +63,7 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             }
         }
         Plugin::Test(args) => return super::plugin_test::test(context, &plugins, args),
+        Plugin::Replay(args) => return super::plugin_replay::replay(context, &plugins, &args),
     }
     Ok(ExitCode::SUCCESS)
 }

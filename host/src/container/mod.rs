@@ -88,6 +88,8 @@ mod root_check;
 mod serials;
 /// What a copy of a tree changes.
 mod shift;
+/// Hooks and templates on trial.
+pub mod trial;
 /// Volumes, open for the host's own work.
 pub mod volume;
 /// Who has to vouch for an image.

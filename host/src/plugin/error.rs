@@ -212,6 +212,42 @@ pub enum PluginError {
         #[source]
         source: io::Error,
     },
+    /// The call failed, and everything about it was written down.
+    #[error("{error}")]
+    Recorded {
+        /// Why.
+        error: Box<PluginError>,
+        /// Where the record is.
+        record: PathBuf,
+        /// It was too long to be kept whole.
+        cut: bool,
+    },
+    /// A recorded call cannot be run again.
+    #[error("a call of {plugin} cannot be replayed: {why}")]
+    Replay {
+        /// The plugin.
+        plugin: String,
+        /// What stands in the way.
+        why: String,
+    },
+    /// The plugin that a call was recorded of is another file by now, or gone.
+    #[error("the call was recorded with {plugin} {version} ({digest}), which is not here")]
+    OtherFile {
+        /// Its name.
+        plugin: String,
+        /// Its version then.
+        version: String,
+        /// Its digest then.
+        digest: wxc_engine::Digest,
+    },
+    /// A file is no record of a call, or one that this wxc cannot read.
+    #[error("{} is no record that can be used: {why}", path.display())]
+    Record {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The grants file cannot be understood; nothing is granted until it is mended.
     #[error("the grants file {} cannot be used: {why}", path.display())]
     GrantsFile {
@@ -254,6 +290,19 @@ impl PluginError {
                 "a plugin is a component with its manifest inside, as `wxc plugin pack` makes it".into()
             }
             Self::NotInstalled(_) => "what is built in or comes with a package can be replaced, not removed".into(),
+            Self::Recorded { error, record, cut } => {
+                let inner = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+                let record = shell_word(&record.display().to_string());
+                if *cut {
+                    format!("{inner}what was recorded of it is in {record}, and too long to be replayed")
+                } else {
+                    format!("{inner}the call can be repeated offline: wxc plugin replay {record}")
+                }
+            }
+            Self::OtherFile { plugin, .. } => format!(
+                "name the component with --with FILE; --with {plugin} replays it with the one that is here now"
+            ),
+            Self::Record { .. } => "a record is a file that wxc wrote when a call of a plugin failed; see docs/plugins.md".into(),
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
             _ => return None,
         })
@@ -264,6 +313,7 @@ impl PluginError {
     pub fn failure(&self) -> Option<FailureKind> {
         match self {
             Self::Failed { kind, .. } => Some(*kind),
+            Self::Recorded { error, .. } => error.failure(),
             _ => None,
         }
     }

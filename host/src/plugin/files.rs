@@ -31,6 +31,16 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Plug
     })
 }
 
+/// Makes a directory that nobody else can look into; one that is there stays as it is.
+pub(super) fn make_private_directory(path: &Path) -> Result<(), PluginError> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(PluginError::Io { doing: "make the directory", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory and those above it, writable by their owner alone whatever the umask is: others
 /// must not be able to put plugins there.
 pub(super) fn make_directories(path: &Path) -> Result<(), PluginError> {

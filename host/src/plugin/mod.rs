@@ -7,6 +7,7 @@
 //! - [`grants`]: asked ∩ granted, the only place that says yes
 //! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
+//! - [`record`]: calls taken down · [`replay`]: calls run again from that
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
 //! - [`admin`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
@@ -38,7 +39,9 @@ pub mod grants;
 pub mod hook;
 pub mod manifest;
 pub mod mounts;
+pub mod record;
 pub mod registry;
+pub mod replay;
 pub mod storage;
 pub mod template;
 pub mod trial;
@@ -59,6 +62,7 @@ pub use template::{Template, TemplatePlugin};
 use call::Ready;
 use grants::{Grants, Permission};
 use manifest::Manifest;
+use record::Records;
 use registry::{Found, Place};
 
 /// The plugins of this caller: where they are, and what they were granted.
@@ -158,6 +162,7 @@ impl Plugins {
             fetcher: None,
             verifier: None,
             inputs: None,
+            records: Records::None,
             progress: Watcher(progress),
         })
     }
@@ -176,7 +181,8 @@ impl Plugins {
         let ready = self.load(Kind::Hook, name)?;
         let settings = ready_settings(&ready, settings)?;
         let state = container.map(|dir| dir.join(".plugin-state").join(name));
-        Ok(HookPlugin { ready, state, settings, progress: Watcher(progress) })
+        let (records, records_of_new) = (Records::None, Records::None);
+        Ok(HookPlugin { ready, state, settings, records, records_of_new, progress: Watcher(progress) })
     }
 
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no

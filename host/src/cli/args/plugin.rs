@@ -9,7 +9,7 @@ use clap::Subcommand;
 pub struct PluginTest {
     /// The component, or the name of a plugin
     pub plugin: String,
-    /// Directory to make the scratch pool in, on the file system to be tried [default: /var/tmp]
+    /// Directory to make everything in; for storage, on the file system to be tried [default: /var/tmp]
     #[arg(long, value_name = "DIR")]
     pub pool: Option<PathBuf>,
     /// Only this case; may be given several times
@@ -18,9 +18,26 @@ pub struct PluginTest {
     /// Set a setting of the plugin
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Let it run the programs that it declares
+    /// Tell a hook this, as a setting that stands for it in the container
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub told: Vec<String>,
+    /// Let it run the programs and ask the servers that it declares
     #[arg(long)]
     pub grant: bool,
+    #[arg(long)]
+    pub json: bool,
+    /// Options of a template, as for `wxc create`
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PluginReplay {
+    /// The record
+    pub file: PathBuf,
+    /// Another component, or the name of another plugin, instead of the one that was recorded
+    #[arg(long, value_name = "PLUGIN")]
+    pub with: Option<String>,
     #[arg(long)]
     pub json: bool,
 }
@@ -80,6 +97,8 @@ pub enum Plugin {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Try a storage plugin on a scratch pool and tell where it breaks the contract
+    /// Try a plugin in a scratch directory and tell where it breaks the contract
     Test(PluginTest),
+    /// Run a recorded call again, without touching anything, and tell what is different
+    Replay(PluginReplay),
 }

@@ -13,6 +13,7 @@
 //! - [`fetch`]: documents of declared servers
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
+//! - [`tape`]: calls that are taken down, or answered from what was taken down before
 //! - [`failure`]: errors of the kernel in the words of the contract
 //! - [`linking`]: the table of interfaces; what is not in it cannot be imported
 
@@ -34,6 +35,7 @@ mod scope;
 mod settings;
 mod store;
 mod subvolumes;
+pub(super) mod tape;
 mod tree;
 mod trust;
 
@@ -89,6 +91,8 @@ pub(super) struct Scope {
     pub(super) durable_later: bool,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
+    /// Where calls of host functions are taken down, or answered from.
+    pub(super) tape: Option<Arc<tape::Tape>>,
 }
 
 /// A guest that does what no correct one would: it is stopped, and the message says what it did.
@@ -103,11 +107,24 @@ impl State {
         Self { plugin, meter: Meter::new(budget), progress, scope, table }
     }
 
-    /// The choke point: every host function begins here.
-    fn enter(&mut self) -> wasmtime::Result<()> {
+    /// The choke point: every host function begins here. Those that can be recorded begin with [`State::called`], which comes
+    /// here, too.
+    fn count(&mut self) -> wasmtime::Result<()> {
         self.meter.host_call()?;
         if let Some(interruption) = &self.scope.interruption {
             interruption.enter()?;
+        }
+        Ok(())
+    }
+
+    /// The same for a function that cannot be recorded: in a call that is played it must touch nothing.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        self.count()?;
+        if self.is_played() {
+            return Err(Misuse(
+                "it called a function of the host that cannot be played from a record".into(),
+            )
+            .into());
         }
         Ok(())
     }
