@@ -19,7 +19,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use config::Config;
 pub use copy::Copy;
 pub use image::Image;
-pub use plugin::{Plugin, PluginReplay, PluginTest};
+pub use plugin::{Plugin, PluginFrom, PluginReplay, PluginTest, PluginUpgrade, PluginVouching};
 pub use run::Run;
 pub use snapshot::Snapshot;
 pub use transfer::{Export, Import, Packing};

@@ -38,6 +38,7 @@ mod info;
 mod ls;
 mod monitor;
 mod plugin;
+mod plugin_install;
 mod plugin_replay;
 mod plugin_test;
 mod release;

@@ -135,7 +135,7 @@ pub(super) fn spelled(address: &str) -> String {
 }
 
 /// How these servers are reached.
-fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
+pub(super) fn reach(host: &Host, servers: &[String]) -> Result<Reach, Error> {
     let wrong = |what: &str, why: String| Error::Invalid {
         message: format!("{what:?} cannot be asked: {why}"),
         hint: "a server is written as https://images.example".into(),

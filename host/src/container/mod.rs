@@ -34,6 +34,8 @@ pub mod ids;
 mod again;
 /// Where this machine gets its own packages from.
 mod apt;
+/// A plugin's file, and who vouches for it.
+pub mod arrival;
 /// From a template's manifest to a filled root.
 mod assemble;
 /// The configuration of a copy.

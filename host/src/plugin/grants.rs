@@ -16,7 +16,6 @@ use wxc_engine::{Digest, Facts};
 
 use super::error::PluginError;
 use super::manifest::Manifest;
-use crate::sys::trusted::{TrustError, TrustedDir};
 
 /// Something a plugin can be granted: an interface, or a part of what lies behind one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -195,9 +194,6 @@ pub struct Grants {
     text: GrantsText,
 }
 
-/// Longest grants file that is read.
-const MAX_FILE: u64 = 4 << 20;
-
 impl Grants {
     /// Reads the file; none grants nothing.
     ///
@@ -205,18 +201,7 @@ impl Grants {
     /// When the file is not trusted or not understood: then nothing may be taken as granted.
     pub fn load(path: &Path) -> Result<Self, PluginError> {
         let bad = |why: String| PluginError::GrantsFile { path: path.to_owned(), why };
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(bad("it has no directory".into()));
-        };
-        let text = match TrustedDir::open(parent).and_then(|dir| dir.file(name)) {
-            Err(TrustError::Missing(_)) => GrantsText::default(),
-            Err(error) => return Err(bad(chain(&error))),
-            Ok(file) => {
-                let bytes = file.read(MAX_FILE).map_err(|e| bad(e.to_string()))?;
-                let text = String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8 text".into()))?;
-                toml_edit::de::from_str(&text).map_err(|e| bad(e.to_string().trim().to_owned()))?
-            }
-        };
+        let text = super::files::load_toml(path).map_err(bad)?;
         Ok(Self { path: path.to_owned(), text })
     }
 
@@ -244,6 +229,7 @@ impl Grants {
                 permissions: permissions.into_iter().collect(),
             }),
         }
+        self.tidy();
     }
 
     /// Takes permissions away from every file of this name; all of them when none is given.
@@ -251,6 +237,17 @@ impl Grants {
         for grant in self.text.grants.iter_mut().filter(|g| g.plugin == plugin) {
             grant.permissions.retain(|p| !permissions.is_empty() && !permissions.contains(p));
         }
+        self.tidy();
+    }
+
+    /// Forgets the files of a plugin but these.
+    pub fn keep_only(&mut self, plugin: &str, digests: &[Digest]) {
+        self.text.grants.retain(|g| g.plugin != plugin || digests.contains(&g.digest));
+    }
+
+    /// What was granted nothing needs no entry.
+    fn tidy(&mut self) {
+        self.text.grants.retain(|grant| !grant.permissions.is_empty());
     }
 
     /// Forgets a plugin.
@@ -263,10 +260,8 @@ impl Grants {
     /// # Errors
     /// When the file system refuses.
     pub fn save(&self) -> Result<(), PluginError> {
-        let text = toml_edit::ser::to_string_pretty(&self.text)
-            .map_err(|e| PluginError::GrantsFile { path: self.path.clone(), why: e.to_string() })?;
         let head = "# What plugins were granted, by the digest of their file. `wxc plugin grant` and `revoke` write it.\n\n";
-        super::files::replace(&self.path, format!("{head}{text}").as_bytes(), 0o644)
+        super::files::save_toml(&self.path, head, &self.text)
     }
 }
 
@@ -345,7 +340,11 @@ mod tests {
         grants.take("x", &["tree".parse().unwrap()]);
         assert_eq!(words(&grants.of("x", &old)), ["origin:https://a b"]);
         grants.take("x", &[]);
-        assert!(grants.of("x", &old).is_empty());
+        assert!(grants.of("x", &old).is_empty() && !grants.knows("x"));
+        grants.add("x", &old, []);
+        grants.save().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("[[grant]]"), "{text}");
     }
 
     #[test]

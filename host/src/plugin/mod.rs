@@ -10,7 +10,7 @@
 //! - [`record`]: calls taken down · [`replay`]: calls run again from that
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
-//! - [`admin`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
+//! - [`admin`], [`install`], [`book`], [`compare`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
 //!   that is being tested
 //!
 //! ```text
@@ -31,12 +31,15 @@ mod pack;
 mod wasi;
 
 pub mod admin;
+pub mod book;
 pub mod budget;
 pub mod command_line;
+pub mod compare;
 pub mod engine;
 pub mod error;
 pub mod grants;
 pub mod hook;
+pub mod install;
 pub mod manifest;
 pub mod mounts;
 pub mod record;
@@ -189,6 +192,7 @@ impl Plugins {
     /// machine code of it is loaded, before its grants were checked.
     fn load(&self, kind: Kind, name: &str) -> Result<Ready, PluginError> {
         let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
+        self.check_enabled(name)?;
         let opened = artifact::open(&found, &self.places)?;
         let manifest = read_manifest(name, &opened.facts.manifest)?;
         let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
@@ -201,6 +205,11 @@ impl Plugins {
         let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
         ready.need(kind.interface())?;
         Ok(ready)
+    }
+
+    fn check_enabled(&self, name: &str) -> Result<(), PluginError> {
+        let off = book::Book::load(&self.places.grants)?.is_disabled(name);
+        if off { Err(PluginError::Disabled(name.to_owned())) } else { Ok(()) }
     }
 
     fn check_grants(

@@ -116,7 +116,7 @@ fn fetcher(grounds: &Grounds) -> Result<Option<Fetcher>, PluginError> {
     };
     let origins = grounds.servers.iter().map(origin).collect::<Result<_, _>>()?;
     let reach = Reach { origins, ..Reach::default() };
-    Ok(Some(Fetcher { reach, documents: Documents::new("/nonexistent".into()), fresh: false }))
+    Ok(Some(Fetcher { reach, documents: Documents::fleeting(), fresh: false }))
 }
 
 fn hook(plugin: &HookPlugin, record: &Record) -> Result<Outcome, PluginError> {

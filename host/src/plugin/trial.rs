@@ -58,6 +58,7 @@ impl Plugins {
             return Ok((name.clone(), artifact::open_bytes(&name, &self.places, &bytes)?));
         }
         let found = super::registry::find(&self.places, which)?.ok_or_else(|| self.not_found(kind, which))?;
+        self.check_enabled(which)?;
         Ok((which.to_owned(), artifact::open(&found, &self.places)?))
     }
 

@@ -31,6 +31,51 @@ pub struct PluginTest {
     pub words: Vec<String>,
 }
 
+/// Where a component comes from, and who vouches for it.
+#[derive(Debug, clap::Args)]
+pub struct PluginFrom {
+    /// The component: a file, or an https address
+    #[arg(value_name = "FILE|URL")]
+    pub from: String,
+    #[command(flatten)]
+    pub vouching: PluginVouching,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PluginVouching {
+    /// What its digest has to be, such as sha256:HEX
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: Option<String>,
+    /// A signature beside it (OpenPGP or SSH)
+    #[arg(long, value_name = "FILE|URL")]
+    pub signature: Option<String>,
+    /// Whose signature counts: a file with keys, or the name of a key ring [default: plugins]
+    #[arg(long, value_name = "FILE|RING")]
+    pub key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PluginUpgrade {
+    /// Name of the plugin
+    pub name: String,
+    /// The other version: a file, or an https address [default: where it came from]
+    #[arg(value_name = "FILE|URL")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub vouching: PluginVouching,
+    /// Also grant everything that it asks for
+    #[arg(long)]
+    pub grant: bool,
+    /// Also to an older version
+    #[arg(long)]
+    pub allow_downgrade: bool,
+    /// Put the file in place that was there before the last upgrade
+    #[arg(long, conflicts_with_all = ["from", "digest", "signature", "key", "grant", "allow_downgrade"])]
+    pub back: bool,
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct PluginReplay {
     /// The record
@@ -51,18 +96,33 @@ pub enum Plugin {
     },
     /// Show what a plugin can do and everything it can ever touch
     Show {
-        /// Name of the plugin
+        /// Name of the plugin, or a component file
         name: String,
         #[arg(long)]
         json: bool,
     },
-    /// Install a plugin from a component file
+    /// Install a plugin from a component file, or from a server
     Install {
-        /// The component
-        file: PathBuf,
+        #[command(flatten)]
+        from: PluginFrom,
         /// Also grant everything it asks for
         #[arg(long)]
         grant: bool,
+    },
+    /// Put another version in the place of an installed plugin, and tell what is different
+    Upgrade(PluginUpgrade),
+    /// Switch a plugin on again
+    Enable {
+        /// Name of the plugin
+        name: String,
+    },
+    /// Switch a plugin off: nobody loads it until it is switched on again
+    Disable {
+        /// Name of the plugin
+        name: String,
+        /// Also when it keeps containers, which then cannot be used
+        #[arg(short, long)]
+        force: bool,
     },
     /// Grant what an installed plugin asks for
     Grant {

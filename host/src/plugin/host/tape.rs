@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use wasmtime::component::Resource;
 
@@ -29,8 +29,13 @@ pub struct HostCall {
     /// What the guest gave, in order; handles by their numbers.
     pub arguments: Box<RawValue>,
     /// What it got; nothing where the guest was ended by this call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said_at_all")]
     pub answer: Option<Box<RawValue>>,
+}
+
+/// What is there is an answer, also where that is nothing: `null` is what a function without a result says.
+fn said_at_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Where a guest went another way than it did when it was recorded.
@@ -346,6 +351,17 @@ mod tests {
         let parting = tape.parting().unwrap();
         assert_eq!((parting.at, parting.then.as_deref()), (1, Some("store.get(\"key\")")));
         assert_eq!(parting.now.as_deref(), Some("store.get(\"other\")"));
+    }
+
+    #[test]
+    fn nothing_is_an_answer_and_none_is_not() {
+        let read = |text: &str| serde_json::from_str::<HostCall>(text).unwrap().answer.is_some();
+        assert!(read("{\"call\": \"x\", \"arguments\": [], \"answer\": null}"));
+        assert!(!read("{\"call\": \"x\", \"arguments\": []}"));
+        let tape =
+            Tape::playing(&[HostCall { call: "x.y".into(), arguments: raw(&()).unwrap(), answer: None }]);
+        tape.called("x.y", &()).unwrap_err();
+        assert!(tape.ended_as_then() && tape.parting().is_none());
     }
 
     #[test]
