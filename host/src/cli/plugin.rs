@@ -185,7 +185,7 @@ fn show(context: &Context, shown: &Shown) {
     let replaces = if shown.replaces_built_in { ", in place of the one that is built in" } else { "" };
     out.line(format_args!("from:      {place}{replaces}"));
     out.line(format_args!("digest:    {}", about.digest));
-    if let Some(source) = &shown.source {
+    if let Some(source) = &about.source {
         out.line(format_args!("origin:    {} ({})", plain(&source.origin), plain(&source.installed)));
         let vouched = source.vouched.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
         out.line(format_args!("vouched:   {}", plain(&vouched)));

@@ -50,6 +50,8 @@ pub struct About {
     pub granted: bool,
     /// Whether the administrator has switched it off.
     pub disabled: bool,
+    /// Where this file came from, and who vouched for it.
+    pub source: Option<Source>,
 }
 
 /// What `wxc plugin show` shows.
@@ -66,8 +68,6 @@ pub struct Shown {
     /// What it is.
     #[serde(flatten)]
     pub about: About,
-    /// Where this file came from, and who vouched for it.
-    pub source: Option<Source>,
     /// Of a file that is not installed: what is different from the plugin of its name that is there.
     pub differences: Option<Differences>,
     /// Authors, license and homepage, where the manifest has them.
@@ -212,6 +212,7 @@ impl Plugins {
 
     fn about(&self, name: &str, known: &Known) -> Result<About, PluginError> {
         let granted = self.granted(name, known)?;
+        let book = Book::load(&self.places.grants)?;
         Ok(About {
             kind: known.manifest.kind,
             version: known.manifest.version.clone(),
@@ -219,7 +220,8 @@ impl Plugins {
             digest: known.facts.digest.clone(),
             size: known.facts.size,
             granted: grants::asked(&known.facts, &known.manifest).is_subset(&granted),
-            disabled: Book::load(&self.places.grants)?.is_disabled(name),
+            disabled: book.is_disabled(name),
+            source: book.source(name, &known.facts.digest).cloned(),
         })
     }
 
@@ -250,7 +252,6 @@ impl Plugins {
             place,
             path,
             about: self.about(name, known)?,
-            source: Book::load(&self.places.grants)?.source(name, &known.facts.digest).cloned(),
             differences: None,
             authors: manifest.authors.clone(),
             license: manifest.license.clone(),

@@ -35,6 +35,13 @@ pub struct Parcel {
     pub vouched: Option<Vouched>,
 }
 
+impl Parcel {
+    fn source(&self) -> Source {
+        let installed = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Source { origin: self.origin.clone(), installed, vouched: self.vouched.clone() }
+    }
+}
+
 /// How an upgrade is to be made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upgrade {
@@ -150,7 +157,12 @@ impl Plugins {
             grants.add(name, &known.facts.digest, kept);
             grants.save()?;
         }
-        if !differences.same_file {
+        if differences.same_file {
+            // Somebody may vouch for it now who did not before.
+            let mut book = Book::load(&self.places.grants)?;
+            book.remember(name, &known.facts.digest, parcel.source());
+            book.save()?;
+        } else {
             self.put(name, parcel, &known.facts.digest)?;
         }
         let plugin = self.show(name)?;
@@ -163,9 +175,7 @@ impl Plugins {
     fn put(&self, name: &str, parcel: &Parcel, digest: &Digest) -> Result<(), PluginError> {
         let target = self.file_of(name);
         let mut book = Book::load(&self.places.grants)?;
-        let installed = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let (origin, vouched) = (parcel.origin.clone(), parcel.vouched.clone());
-        book.remember(name, digest, Source { origin, installed, vouched });
+        book.remember(name, digest, parcel.source());
         passed("plugin.before", &target)?;
         book.save()?;
         let mut kept = vec![digest.clone()];
@@ -282,7 +292,7 @@ impl Plugins {
     /// # Errors
     /// It is not installed.
     pub fn source_of(&self, name: &str) -> Result<Option<Source>, PluginError> {
-        Ok(self.installed(name)?.source)
+        Ok(self.installed(name)?.about.source)
     }
 
     /// The plugin that is installed under a name, and not one of another place.
@@ -334,7 +344,7 @@ fn same_signer(old: &Shown, parcel: &Parcel) -> Result<(), PluginError> {
         Some(Vouched::Signature { signer, .. }) => Some(signer.clone()),
         _ => None,
     };
-    let before = signer(old.source.as_ref().and_then(|source| source.vouched.as_ref()));
+    let before = signer(old.about.source.as_ref().and_then(|source| source.vouched.as_ref()));
     match (before, signer(parcel.vouched.as_ref())) {
         (Some(before), Some(now)) if before != now => {
             Err(PluginError::OtherSigner { plugin: old.name.clone(), before, now })
