@@ -184,8 +184,6 @@ fn what_cannot_be_tested_is_said() {
     let env = with_pools();
     let said = env.wxc(["plugin", "test", "storage-dir", "--case", "opne"]).fails(1);
     assert!(said.contains("opne") && said.contains("did you mean open?"), "{said}");
-    let said = env.wxc(["plugin", "test", "template-local"]).fails(1);
-    assert!(said.contains("template plugin"), "{said}");
     let said = env.wxc(["plugin", "test", "storage-dir", "--pool", "nowhere"]).fails(1);
     assert!(said.contains("nowhere") && said.contains("--pool"), "{said}");
 }

@@ -19,7 +19,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use config::Config;
 pub use copy::Copy;
 pub use image::Image;
-pub use plugin::{NewKind, NewLanguage, Plugin, PluginNew, PluginTest};
+pub use plugin::{
+    NewKind, NewLanguage, Plugin, PluginFrom, PluginNew, PluginReplay, PluginTest, PluginUpgrade,
+    PluginVouching,
+};
 pub use run::Run;
 pub use snapshot::Snapshot;
 pub use transfer::{Export, Import, Packing};

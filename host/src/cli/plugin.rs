@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use super::args::Plugin;
 use super::context::{self, Context};
-use super::output::plain;
+use super::output::{Output, plain};
 use super::report::Failure;
 use super::table;
 use crate::config::hooks::EXEC;
 use crate::container::Error;
 use crate::container::plugins::{kept_by, records};
-use crate::plugin::admin::{Listed, Shown};
+use crate::plugin::admin::{About, Listed, Shown};
+use crate::plugin::compare::Differences;
 use crate::plugin::grants::Permission;
 use crate::plugin::{Kind, PluginError, Plugins};
 
@@ -31,15 +32,18 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             }
             if json { context.out.json(&shown) } else { show(context, &shown) }
         }
-        Plugin::Install { file, grant } => {
-            let shown = plugins.install(&file).map_err(failed)?;
-            context.out.say(format_args!("installed {} {}", plain(&shown.name), plain(&shown.about.version)));
-            if grant {
-                granted(context, &plugins, &shown.name, &[])?;
-            } else if !shown.about.granted {
-                permissions(context, &shown);
-                context.out.say(format_args!("it can be used after: wxc plugin grant {}", shown.name));
+        Plugin::Install { from, grant } => super::plugin_install::install(context, &plugins, &from, grant)?,
+        Plugin::Upgrade(args) => super::plugin_install::upgrade(context, &plugins, &args)?,
+        Plugin::Enable { name } => {
+            let changed = plugins.set_disabled(&name, false).map_err(failed)?;
+            context.out.say(format_args!("{name} is enabled{}", if changed { "" } else { " already" }));
+        }
+        Plugin::Disable { name, force } => {
+            if !force {
+                refuse_while_keeping(context, &plugins, &name)?;
             }
+            let changed = plugins.set_disabled(&name, true).map_err(failed)?;
+            context.out.say(format_args!("{name} is disabled{}", if changed { "" } else { " already" }));
         }
         Plugin::Grant { name, permissions } => granted(context, &plugins, &name, &parse(&permissions)?)?,
         Plugin::Revoke { name, permissions } => {
@@ -70,6 +74,7 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
             }
         }
         Plugin::Test(args) => return super::plugin_test::test(context, &plugins, args),
+        Plugin::Replay(args) => return super::plugin_replay::replay(context, &plugins, &args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,12 +83,22 @@ pub(super) fn plugin(context: &Context, command: Plugin) -> Result<ExitCode, Fai
 /// built-in leaves that one in its place.
 fn refuse_while_needed(context: &Context, plugins: &Plugins, name: &str) -> Result<(), Failure> {
     let needed = plugins.show(name).is_ok_and(|s| s.about.kind == Kind::Storage && !s.replaces_built_in);
-    let kept = if needed { kept_by(&context.host()?, name)? } else { Vec::new() };
+    if needed { refuse_if_it_keeps(context, name, "remove") } else { Ok(()) }
+}
+
+/// The same when nobody may load any plugin of this name.
+fn refuse_while_keeping(context: &Context, plugins: &Plugins, name: &str) -> Result<(), Failure> {
+    let needed = plugins.show(name).is_ok_and(|shown| shown.about.kind == Kind::Storage);
+    if needed { refuse_if_it_keeps(context, name, "disable") } else { Ok(()) }
+}
+
+fn refuse_if_it_keeps(context: &Context, name: &str, verb: &str) -> Result<(), Failure> {
+    let kept = kept_by(&context.host()?, name)?;
     if kept.is_empty() {
         return Ok(());
     }
     Err(Failure::new(format!("plugin {name} keeps {}: without it they cannot be used", kept.join(", ")))
-        .hint("destroy them, or copy them to another storage (wxc copy NAME NEW -B dir), or remove it all the same with --force"))
+        .hint(format!("destroy them, or copy them to another storage (wxc copy NAME NEW -B dir), or {verb} it all the same with --force")))
 }
 
 pub(super) fn failed(error: PluginError) -> Failure {
@@ -102,7 +117,7 @@ fn parse(words: &[String]) -> Result<Vec<Permission>, Failure> {
         .collect()
 }
 
-fn granted(
+pub(super) fn granted(
     context: &Context,
     plugins: &Plugins,
     name: &str,
@@ -130,7 +145,8 @@ fn list(context: &Context, plugins: &[Listed], programs: bool, json: bool) {
         context.out.json(&rows);
         return;
     }
-    let exec = [EXEC, "hook", "", "yes", "wxc.toml", "UNCONFINED: programs of the host at LXC's hook points"];
+    let exec =
+        [EXEC, "hook", "", "granted", "wxc.toml", "UNCONFINED: programs of the host at LXC's hook points"];
     let rows: Vec<Vec<String>> = plugins
         .iter()
         .map(|listed| {
@@ -141,19 +157,28 @@ fn list(context: &Context, plugins: &[Listed], programs: bool, json: bool) {
                 Ok(about) => row.extend([
                     about.kind.to_string(),
                     plain(&about.version),
-                    if about.granted { "yes" } else { "no" }.to_string(),
+                    state(about).to_owned(),
                     place,
                     plain(&about.description),
                 ]),
                 Err(error) => {
-                    row.extend(["?".into(), "?".into(), "no".into(), place, plain(&error.to_string())])
+                    row.extend(["?".into(), "?".into(), "unusable".into(), place, plain(&error.to_string())])
                 }
             }
             row
         })
         .chain(programs.then(|| exec.map(str::to_owned).to_vec()))
         .collect();
-    context.out.line(table::columns(&["NAME", "KIND", "VERSION", "GRANTED", "FROM", "DESCRIPTION"], &rows));
+    context.out.line(table::columns(&["NAME", "KIND", "VERSION", "STATE", "FROM", "DESCRIPTION"], &rows));
+}
+
+/// Whether it can be used, in a word.
+fn state(about: &About) -> &'static str {
+    match (about.disabled, about.granted) {
+        (true, _) => "disabled",
+        (false, true) => "granted",
+        (false, false) => "not granted",
+    }
 }
 
 /// One screen: what it is, what it can do, everything it can ever touch.
@@ -167,6 +192,17 @@ fn show(context: &Context, shown: &Shown) {
     let replaces = if shown.replaces_built_in { ", in place of the one that is built in" } else { "" };
     out.line(format_args!("from:      {place}{replaces}"));
     out.line(format_args!("digest:    {}", about.digest));
+    if let Some(source) = &about.source {
+        out.line(format_args!("origin:    {} ({})", plain(&source.origin), plain(&source.installed)));
+        let vouched = source.vouched.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        out.line(format_args!("vouched:   {}", plain(&vouched)));
+    }
+    if about.disabled {
+        out.line(format_args!(
+            "state:     disabled; nobody loads it until: wxc plugin enable {}",
+            shown.name
+        ));
+    }
     if !shown.authors.is_empty() {
         out.line(format_args!("authors:   {}", plain(&shown.authors.join(", "))));
     }
@@ -196,9 +232,28 @@ fn show(context: &Context, shown: &Shown) {
             setting.default.as_ref().map(|d| format!(" [default: {}]", plain(d))).unwrap_or_default();
         out.line(format_args!("setting {}: {}{default}", setting.key, plain(&setting.doc)));
     }
+    if let Some(differences) = &shown.differences {
+        different(out, "against the one that is here", differences);
+    }
 }
 
-fn permissions(context: &Context, shown: &Shown) {
+/// What another version has that this one has not, and the other way round.
+pub(super) fn different(out: Output, what: &str, differences: &Differences) {
+    let Differences { from, to, same_file, lines, .. } = differences;
+    if *same_file {
+        out.line(format_args!("{what}: it is the same file"));
+        return;
+    }
+    out.line(format_args!("{what}: {} to {}", plain(from), plain(to)));
+    for line in lines {
+        out.line(format_args!("  {}", plain(line)));
+    }
+    if lines.is_empty() {
+        out.line("  it can do the same, and asks for the same");
+    }
+}
+
+pub(super) fn permissions(context: &Context, shown: &Shown) {
     for permission in shown.permissions.iter().filter(|permission| !permission.granted) {
         context.out.say(format_args!("it asks for {}: {}", permission.permission, plain(&permission.words)));
     }

@@ -11,15 +11,17 @@ use super::plugin::failed;
 use super::report::Failure;
 use super::{human, interrupt};
 use crate::conformance::{self, Outcome, Report, Request, Row};
-use crate::plugin::Plugins;
+use crate::plugin::trial::Trial;
+use crate::plugin::{Kind, Plugins};
 
 /// Kept over a restart and seldom in memory: what a pool is usually on.
 const BELOW: &str = "/var/tmp";
 
 pub(super) fn test(context: &Context, plugins: &Plugins, args: PluginTest) -> Result<ExitCode, Failure> {
     let settings = pairs(&args.set)?.into_iter().collect();
-    let trial = plugins.trial(&args.plugin, &settings).map_err(failed)?;
-    if !trial.beyond.is_empty() && !args.grant {
+    let mut trial = plugins.trial(&args.plugin, &settings).map_err(failed)?;
+    // A backend without its programs is none; the others are tried with what they have.
+    if trial.kind() == Kind::Storage && !trial.beyond.is_empty() && !args.grant {
         let asked: Vec<String> = trial.beyond.iter().map(|p| plain(&p.explain())).collect();
         let plugin = trial.identity();
         return Err(Failure::new(format!("{plugin} asks for more than its pool: {}", asked.join("; ")))
@@ -28,16 +30,22 @@ pub(super) fn test(context: &Context, plugins: &Plugins, args: PluginTest) -> Re
                 args.plugin
             )));
     }
+    if args.grant {
+        trial.allow();
+    }
+    refuse_what_is_anothers(&trial, &args)?;
     interrupt::listen();
     let below = args.pool.unwrap_or_else(|| PathBuf::from(BELOW));
-    let request = Request { below, only: args.case };
+    let told = pairs(&args.told)?.into_iter().collect();
+    let host = context.host()?;
+    let request = Request { below, only: args.case, told, words: args.words };
     let out = context.out;
     let mut tell = |row: &Row| {
         if !args.json {
             print(out, row);
         }
     };
-    let report = conformance::run(&trial, &request, interrupt::flag(), &mut tell).map_err(|error| {
+    let report = conformance::run(&trial, &request, &host, &mut tell).map_err(|error| {
         let failure = Failure::from_error(&error);
         match error.hint() {
             Some(hint) => failure.hint(hint),
@@ -51,6 +59,22 @@ pub(super) fn test(context: &Context, plugins: &Plugins, args: PluginTest) -> Re
     }
     let good = report.totals()[1] == 0 && !report.cancelled;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What one kind of plugin is told says nothing to another.
+fn refuse_what_is_anothers(trial: &Trial, args: &PluginTest) -> Result<(), Failure> {
+    let kind = trial.kind();
+    let misplaced = match kind {
+        Kind::Hook if !args.words.is_empty() => "words behind --, which are for templates",
+        Kind::Template | Kind::Storage if !args.told.is_empty() => "--told, which is for hooks",
+        Kind::Storage if !args.words.is_empty() => "words behind --, which are for templates",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format!(
+        "{} is a {kind} plugin, and cannot be tried with {misplaced}",
+        trial.identity()
+    ))
+    .hint("its own settings are given with -s KEY=VALUE"))
 }
 
 fn print(out: Output, row: &Row) {

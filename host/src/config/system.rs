@@ -45,9 +45,33 @@ pub struct Settings {
     /// Directories of the host that hooks can mount into containers: by the plugin's name, then by the name it has for each.
     #[serde(skip_serializing_if = "is_default")]
     pub shares: BTreeMap<String, BTreeMap<String, PathBuf>>,
-    /// What a plugin reads through its `settings` import, by the plugin's name.
+    /// What a plugin reads through its `settings` import, by the plugin's name; and which calls of plugins are recorded.
     #[serde(skip_serializing_if = "is_default")]
-    pub plugins: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    pub plugins: PluginSettings,
+}
+
+/// The table `[plugins]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PluginSettings {
+    /// Which calls are recorded; unless told, those of hooks that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Keep>,
+    /// Settings by the plugin's name.
+    #[serde(flatten)]
+    pub of: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+}
+
+/// Which calls of plugins are recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// None.
+    None,
+    /// Those that failed.
+    #[default]
+    Failures,
+    /// All.
+    All,
 }
 
 /// A server, and how it is reached.
@@ -192,7 +216,7 @@ mod tests {
         let settings = parse_settings(text, Path::new("wxc.toml")).unwrap();
         assert_eq!(settings.path.as_deref(), Some(Path::new("/srv/wxc")));
         assert_eq!(settings.ids.users[0].first, 500_000);
-        assert_eq!(settings.plugins["dir"]["reflink"], serde_json::Value::Bool(true));
+        assert_eq!(settings.plugins.of["dir"]["reflink"], serde_json::Value::Bool(true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::cases::Case;
+use super::Tried;
 use super::rules::Rule;
 use crate::plugin::{Identity, PluginError};
 
@@ -27,7 +27,7 @@ pub struct Report {
 pub struct Row {
     /// Name of the case.
     pub case: &'static str,
-    /// What a good backend does.
+    /// What a good plugin does.
     pub claim: &'static str,
     /// Whether this one does.
     #[serde(flatten)]
@@ -132,13 +132,13 @@ pub(super) fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl From<(Step, &Case)> for Outcome {
-    fn from((step, case): (Step, &Case)) -> Self {
+impl Outcome {
+    pub(super) fn of(step: Step, case: &dyn Tried) -> Self {
         match step {
             Ok(()) => Self::Passed,
             Err(Stop::Skip(why)) => Self::Skipped { why },
             Err(Stop::Fault { wrong, saw, rule }) => {
-                Self::Failed(Failed { wrong, saw, breaks: *rule.unwrap_or(case.rule) })
+                Self::Failed(Failed { wrong, saw, breaks: *rule.unwrap_or(case.rule()) })
             }
         }
     }

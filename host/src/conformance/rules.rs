@@ -77,6 +77,31 @@ rules! {
     SIZE_SMALLER: "storage/sizes.wit", "set", "Making it smaller is refused with `invalid` when what is in it does not fit, and never loses data.";
     SIZE_ALWAYS: "storage/sizes.wit", "traits", "Every volume has a size, because its blocks are handed out at once or its file system needs one.";
     RENAME_NONE: "storage/renames.wit", "renames", "a backend that keeps nothing elsewhere needs none of this.";
+    ERROR: "host/types.wit", "error", "A failure: a kind to react to and a sentence for a person.";
+    SUBSCRIBE: "hook/hook.wit", "subscribe", "When it wants to be called. Asked for when the plugin is installed or its settings change.";
+    WISH_PLACES: "hook/types.wit", "adjust", "Only at `create`, `pre-start`, `clone` and `configure`.";
+    BUDGET: "hook/types.wit", "budget", "The most time that one call may take, in milliseconds; the host's own limit holds as well.";
+    ADJUST_PURE: "hook/hook.wit", "adjust", "Pure: the same context gives the same changes.";
+    ADJUST_DENIED: "hook/hook.wit", "adjust", "It may read `settings` and `store`; every other verb fails with `denied` in this call";
+    PATCH: "hook/types.wit", "patch", "One change of the plan.";
+    PATCH_GRANT: "hook/types.wit", "patch", "What a plugin may change is part of its grant, case by case";
+    VALIDATE_PURE: "hook/hook.wit", "validate", "Pure like `adjust`.";
+    REFUSE: "hook/types.wit", "refuse", "Do not go on, for this reason: one sentence that the user sees.";
+    ACT: "hook/hook.wit", "act", "What it returns, up to 64 KiB, is kept and handed to `undo` if a later part of the same operation fails.";
+    UNDO: "hook/hook.wit", "undo", "Takes back what `act` did for the same context, given what that returned.";
+    UNDO_AGAIN: "hook/hook.wit", "undo", "Called in reverse order, and again after a crash: it succeeds when there is nothing left to take back.";
+    OPTIONS: "template/template.wit", "options", "What the user can say. The same answer every time";
+    PARAMETER: "template/types.wit", "parameter", "Something the user can say: it becomes an option with `--help` and completion, and a question on a terminal.";
+    PARAMETER_DOC: "template/types.wit", "doc", "One sentence of help.";
+    SEARCH: "template/template.wit", "search", "The images that match what is said so far, best first, at most `limit`.";
+    SEARCH_INCOMPLETE: "template/template.wit", "search", "Answers may be incomplete.";
+    CANDIDATE: "template/types.wit", "candidate", "The answers that choose exactly this one.";
+    RESOLVE: "template/template.wit", "resolve", "Chooses one image and says how to assemble it.";
+    RESOLVE_KINDS: "template/template.wit", "resolve", "`not-found` when nothing matches, `invalid` when the answers make no sense together";
+    ARCHITECTURE: "template/types.wit", "request", "The architecture wanted, in the kernel's word";
+    FINISH: "template/template.wit", "finish", "Turns metadata of the image into settings of the container and files in its root.";
+    FINISH_PURE: "template/template.wit", "finish", "Pure: it depends on its arguments (and on `host-system`) alone, so it can be repeated after a crash and at a later moment.";
+    AGAIN: "template/types.wit", "again", "The later moments at which `finish` is to be called again, with the same manifest and members.";
     RENAME: "storage/renames.wit", "rename", "Gives a volume that is not mounted another name, and with it its snapshots and what its dependents remember of it.";
 }
 

@@ -42,6 +42,8 @@ mod phrase;
 mod reach;
 /// From a configuration to a plan that all hooks agreed to.
 mod shape;
+/// A hook on trial.
+pub(super) mod trial;
 
 use super::{Error, Host};
 use crate::config::{Container, Name};

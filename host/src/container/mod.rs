@@ -34,6 +34,8 @@ pub mod ids;
 mod again;
 /// Where this machine gets its own packages from.
 mod apt;
+/// A plugin's file, and who vouches for it.
+pub mod arrival;
 /// From a template's manifest to a filled root.
 mod assemble;
 /// The configuration of a copy.
@@ -88,6 +90,8 @@ mod root_check;
 mod serials;
 /// What a copy of a tree changes.
 mod shift;
+/// Hooks and templates on trial.
+pub mod trial;
 /// Volumes, open for the host's own work.
 pub mod volume;
 /// Who has to vouch for an image.

@@ -11,6 +11,8 @@ use crate::plugin::{HookPlugin, PluginError, Progress, SettingValues, StoragePlu
 
 /// Where templates keep a little state of their own, which no container can have as a name.
 const STATE: &str = ".plugin-state";
+/// Where calls are recorded that belong to no container, or to one that goes again when they fail.
+const RECORDS: &str = ".plugin-calls";
 /// The word that leaves the choice of a storage to us.
 pub(super) const BEST: &str = "best";
 
@@ -67,7 +69,13 @@ fn first_usable(usable: &dyn Fn(&str) -> Result<(), Error>) -> Result<Chosen, St
 pub(super) fn load_template(host: &Host, name: &str) -> Result<TemplatePlugin, Error> {
     let name = prefixed("template", name);
     let state = host.layout.path.join(STATE);
-    Ok(host.plugins.template(&name, Some(&state), &settings_of(host, &name), host.progress.clone())?)
+    let settings = settings_of(host, &name);
+    let mut template = host.plugins.template(&name, Some(&state), &settings, host.progress.clone())?;
+    // A template is told passwords, so that its calls are kept only where the administrator says so.
+    if let Some(keep) = host.settings.plugins.record {
+        template.record(keep, host.layout.path.join(RECORDS));
+    }
+    Ok(template)
 }
 
 /// A hook by its full name, which keeps its small state in the directory of the container.
@@ -80,6 +88,8 @@ pub(super) fn load_hook(
     let mut hook = host.plugins.hook(name, Some(directory), &settings_of(host, name), progress)?;
     connect::connect(host, &mut hook)?;
     hook.record_in(records(host, name));
+    let keep = host.settings.plugins.record.unwrap_or_default();
+    hook.record(keep, directory.join("calls"), host.layout.path.join(RECORDS));
     Ok(hook)
 }
 
@@ -125,7 +135,7 @@ pub fn kept_by(host: &Host, plugin: &str) -> Result<Vec<String>, Error> {
 
 /// What the administrator set for a plugin; words as they are, everything else as JSON.
 fn settings_of(host: &Host, plugin: &str) -> SettingValues {
-    let set = host.settings.plugins.get(plugin).cloned().unwrap_or_default();
+    let set = host.settings.plugins.of.get(plugin).cloned().unwrap_or_default();
     let word = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     set.into_iter().map(|(key, value)| (key, word(value))).collect()
 }

@@ -53,7 +53,8 @@ pub struct Document {
 /// A directory of documents.
 #[derive(Debug, Clone)]
 pub struct Documents {
-    directory: PathBuf,
+    /// None where nothing is kept.
+    directory: Option<PathBuf>,
 }
 
 /// The first line of a kept document.
@@ -79,7 +80,13 @@ impl Documents {
     /// Documents in a directory, which is made when the first one comes.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory: Some(directory) }
+    }
+
+    /// Documents of which none is kept.
+    #[must_use]
+    pub fn fleeting() -> Self {
+        Self { directory: None }
     }
 
     /// A document: a kept one that is young enough or has the right digest, or what the server says now, or without a
@@ -96,8 +103,8 @@ impl Documents {
         let accept = header(&request.headers, "accept").unwrap_or_default().to_owned();
         // What is told to somebody who said who he is is not for everybody.
         let keeps = header(&request.headers, "authorization").is_none();
-        let path = self.path(&request.url, &accept);
-        let known = if keeps { load(&path, request, &accept) } else { None };
+        let path = self.path(&request.url, &accept).filter(|_| keeps);
+        let known = path.as_ref().and_then(|path| load(path, request, &accept));
         if let Some((kept, body)) = &known
             && (request.expect.is_some()
                 || !request.fresh && age(kept).is_some_and(|age| age < most(kept, request)))
@@ -126,24 +133,27 @@ impl Documents {
                     return Err(FetchError::Status { url: request.url.clone(), status: 304 });
                 };
                 kept.asked = now();
-                self.keep(&path, &kept, &body);
+                if let Some(path) = &path {
+                    self.keep(path, &kept, &body);
+                }
                 Ok(document(&kept, body, None))
             }
             Ok((fetched, body)) => {
                 let (asked, sha256) = (now(), fetched.sha256.clone());
                 let (url, status, headers) = (request.url.clone(), fetched.status, fetched.headers);
                 let kept = Kept { url, accept, asked, sha256, headers, status };
-                if keeps && matches!(status, FOUND | NOT_FOUND) {
-                    self.keep(&path, &kept, &body);
+                if let (Some(path), FOUND | NOT_FOUND) = (&path, status) {
+                    self.keep(path, &kept, &body);
                 }
                 Ok(Document { status, headers: kept.headers, body, stale: None })
             }
         }
     }
 
-    fn path(&self, url: &str, accept: &str) -> PathBuf {
+    fn path(&self, url: &str, accept: &str) -> Option<PathBuf> {
         let digest = Sha256::new_with_prefix(url).chain_update([0]).chain_update(accept).finalize();
-        self.directory.join(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(self.directory.as_ref()?.join(name))
     }
 
     /// Keeping it is a favour: nobody depends on it.
@@ -154,7 +164,8 @@ impl Documents {
     }
 
     fn write(&self, path: &Path, kept: &Kept, body: &[u8]) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let directory = path.parent().unwrap_or(path);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut text = serde_json::to_vec(kept)?;
         text.push(b'\n');
@@ -170,9 +181,10 @@ impl Documents {
     /// # Errors
     /// One cannot be removed.
     pub fn clear(&self) -> Result<(), FetchError> {
-        match fs::remove_dir_all(&self.directory) {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FetchError::File {
-                doing: format!("remove {}", self.directory.display()),
+                doing: format!("remove {}", directory.display()),
                 why: error.to_string(),
             }),
             _ => Ok(()),

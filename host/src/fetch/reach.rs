@@ -38,7 +38,7 @@ impl Reach {
     /// A sentence that says why not.
     pub fn check(&self, url: &str) -> Result<Origin, String> {
         let origin = Origin::of(url)?;
-        if self.all_origins().contains(&origin) {
+        if self.servers().contains(&origin) {
             Ok(origin)
         } else {
             Err(format!("{origin} is none of the servers that may be asked"))
@@ -46,7 +46,8 @@ impl Reach {
     }
 
     /// All servers, mirrors included.
-    pub(super) fn all_origins(&self) -> Vec<Origin> {
+    #[must_use]
+    pub fn servers(&self) -> Vec<Origin> {
         let others = self.mirrors.iter().flat_map(|mirrors| mirrors.others.iter());
         self.origins.iter().cloned().chain(others.filter_map(|url| Origin::of(url).ok())).collect()
     }
@@ -58,7 +59,7 @@ impl Reach {
         Order {
             urls: self.with_mirrors(urls),
             headers: Vec::new(),
-            origins: self.all_origins(),
+            origins: self.servers(),
             roots: self.roots.clone(),
             proxy: if secure { self.https_proxy.clone() } else { self.http_proxy.clone() },
             no_proxy: self.no_proxy.clone(),

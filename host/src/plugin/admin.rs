@@ -1,22 +1,24 @@
 #![forbid(unsafe_code)]
-//! What is behind `wxc plugin`: everything an administrator can see and change, as data.
+//! What is behind `wxc plugin list` and `show`: everything an administrator can see, as data.
 //!
 //! Nothing here runs a plugin: what is shown is read from the component's bytes.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wxc_engine::{Digest, Facts};
 
-use super::error::{Identity, PluginError};
+use super::book::{Book, Source};
+use super::compare::Differences;
+use super::error::PluginError;
 use super::grants::{self, Grants, Permission};
 use super::host::linking;
 use super::manifest::Manifest;
 use super::registry::{self, Kind, Place};
-use super::{Plugins, artifact, files, read_manifest};
+use super::{Plugins, artifact, read_manifest};
 
 /// One line of `wxc plugin list`.
 #[derive(Debug)]
@@ -46,6 +48,10 @@ pub struct About {
     pub size: u64,
     /// Whether everything it asks for is granted.
     pub granted: bool,
+    /// Whether the administrator has switched it off.
+    pub disabled: bool,
+    /// Where this file came from, and who vouched for it.
+    pub source: Option<Source>,
 }
 
 /// What `wxc plugin show` shows.
@@ -62,6 +68,8 @@ pub struct Shown {
     /// What it is.
     #[serde(flatten)]
     pub about: About,
+    /// Of a file that is not installed: what is different from the plugin of its name that is there.
+    pub differences: Option<Differences>,
     /// Authors, license and homepage, where the manifest has them.
     pub authors: Vec<String>,
     /// SPDX expression.
@@ -123,8 +131,9 @@ pub struct ShownSetting {
 const MAX_COMPONENT: u64 = 128 << 20;
 
 /// Facts and manifest of one plugin.
+#[derive(Debug)]
 pub(super) struct Known {
-    facts: Facts,
+    pub(super) facts: Facts,
     pub(super) manifest: Manifest,
     built_in: bool,
 }
@@ -164,88 +173,15 @@ impl Plugins {
 
     fn show_file(&self, path: &Path) -> Result<Shown, PluginError> {
         let known = self.examine(path)?.1;
-        self.shown(&known.manifest.name.clone(), None, Some(path.to_owned()), &known)
-    }
-
-    /// Copies a component to where installed plugins are, compiles it, and returns what it asks for. It can be used
-    /// once that is granted; what another file of its name was granted does not count.
-    ///
-    /// # Errors
-    /// When it is not a plugin or cannot be written. Nothing is changed then.
-    pub fn install(&self, file: &Path) -> Result<Shown, PluginError> {
-        let (bytes, known) = self.examine(file)?;
         let name = known.manifest.name.clone();
-        let interface = known.manifest.kind.interface();
-        if !known.exports(interface) {
-            let plugin = Identity { name, version: known.manifest.version };
-            return Err(PluginError::Lacks { plugin, interface: interface.to_owned() });
-        }
-        let target = self.places.installed.join(format!("{name}.wasm"));
-        files::replace(&target, &bytes, 0o644)?;
-        self.show(&name)
+        let mut shown = self.shown(&name, None, Some(path.to_owned()), &known)?;
+        // One that cannot be read is no reason not to look at this one.
+        let there = registry::find(&self.places, &name).ok().flatten().map(|_| self.show(&name));
+        shown.differences = there.and_then(Result::ok).map(|there| Differences::between(&there, &shown));
+        Ok(shown)
     }
 
-    /// Grants permissions to the plugin file that is found under a name; everything it asks for when none are given.
-    /// Returns what was granted.
-    ///
-    /// # Errors
-    /// When the plugin does not ask for one of them: a grant that nothing uses is a misunderstanding.
-    pub fn grant(&self, name: &str, permissions: &[Permission]) -> Result<Vec<Permission>, PluginError> {
-        let found = registry::find(&self.places, name)?.ok_or_else(|| unknown(self, name))?;
-        let known = self.know(&found)?;
-        let asked = grants::asked(&known.facts, &known.manifest);
-        if let Some(other) = permissions.iter().find(|p| !asked.contains(p)) {
-            let plugin = Identity { name: name.to_owned(), version: known.manifest.version };
-            let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
-            let why = format!("it does not ask for {other} (it asks for: {})", asked.join(", "));
-            return Err(PluginError::Setting { plugin, why });
-        }
-        let given: Vec<Permission> =
-            if permissions.is_empty() { asked.into_iter().collect() } else { permissions.to_vec() };
-        let _alone = Grants::alone(&self.places.grants)?;
-        let mut grants = Grants::load(&self.places.grants)?;
-        grants.add(name, &known.facts.digest, given.iter().cloned());
-        grants.save()?;
-        Ok(given)
-    }
-
-    /// Takes permissions back from every file of a name; all of them when none are given. What is built in needs no
-    /// grants and cannot lose them.
-    ///
-    /// # Errors
-    /// When the grants file cannot be written.
-    pub fn revoke(&self, name: &str, permissions: &[Permission]) -> Result<(), PluginError> {
-        let _alone = Grants::alone(&self.places.grants)?;
-        let mut grants = Grants::load(&self.places.grants)?;
-        grants.take(name, permissions);
-        grants.save()
-    }
-
-    /// Removes an installed plugin and its grants. One that is built in or comes from a package stays, and is then
-    /// what its name means again.
-    ///
-    /// # Errors
-    /// When it is not installed.
-    pub fn remove(&self, name: &str) -> Result<PathBuf, PluginError> {
-        if !super::manifest::is_name(name) {
-            return Err(PluginError::BadName(name.to_owned()));
-        }
-        let path = self.places.installed.join(format!("{name}.wasm"));
-        if let Ok(bytes) = fs::read(&path) {
-            artifact::forget(&self.places, &Digest::of(&bytes));
-        }
-        fs::remove_file(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => PluginError::NotInstalled(name.to_owned()),
-            _ => PluginError::Io { doing: "remove", path: path.clone(), source },
-        })?;
-        let _alone = Grants::alone(&self.places.grants)?;
-        let mut grants = Grants::load(&self.places.grants)?;
-        grants.forget(name);
-        grants.save()?;
-        Ok(path)
-    }
-
-    fn know(&self, found: &registry::Found) -> Result<Known, PluginError> {
+    pub(super) fn know(&self, found: &registry::Found) -> Result<Known, PluginError> {
         let facts = artifact::open(found, &self.places)?.facts;
         let manifest = read_manifest(&found.name, &facts.manifest)?;
         Ok(Known { facts, manifest, built_in: found.place == Place::BuiltIn })
@@ -278,6 +214,7 @@ impl Plugins {
 
     fn about(&self, name: &str, known: &Known) -> Result<About, PluginError> {
         let granted = self.granted(name, known)?;
+        let book = Book::load(&self.places.grants)?;
         Ok(About {
             kind: known.manifest.kind,
             version: known.manifest.version.clone(),
@@ -285,6 +222,8 @@ impl Plugins {
             digest: known.facts.digest.clone(),
             size: known.facts.size,
             granted: grants::asked(&known.facts, &known.manifest).is_subset(&granted),
+            disabled: book.is_disabled(name),
+            source: book.source(name, &known.facts.digest).cloned(),
         })
     }
 
@@ -315,6 +254,7 @@ impl Plugins {
             place,
             path,
             about: self.about(name, known)?,
+            differences: None,
             authors: manifest.authors.clone(),
             license: manifest.license.clone(),
             homepage: manifest.homepage.clone(),
@@ -330,7 +270,7 @@ impl Plugins {
     }
 }
 
-fn unknown(plugins: &Plugins, name: &str) -> PluginError {
+pub(super) fn unknown(plugins: &Plugins, name: &str) -> PluginError {
     let known = registry::all(&plugins.places).into_keys().collect();
     PluginError::Unknown { name: name.to_owned(), known }
 }

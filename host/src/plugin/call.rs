@@ -115,17 +115,6 @@ impl Ready {
         })
     }
 
-    /// Calls any function.
-    pub(super) fn run<R>(
-        &self,
-        name: &'static str,
-        scope: Scope,
-        progress: &Arc<dyn Progress>,
-        body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
-    ) -> Result<R, PluginError> {
-        self.run_within(self.budget, name, scope, progress, body)
-    }
-
     fn run_within<R>(
         &self,
         budget: Budget,

@@ -66,8 +66,42 @@ pub enum PluginError {
         known: Vec<String>,
     },
     /// There is no file of that name among the installed ones.
-    #[error("plugin {0} is not installed, so it cannot be removed")]
+    #[error("plugin {0} is not installed")]
     NotInstalled(String),
+    /// The administrator has switched it off.
+    #[error("plugin {0} is disabled")]
+    Disabled(String),
+    /// A file that was to be another version of a plugin is another plugin.
+    #[error("the file is the plugin {is}, and not {wanted}")]
+    OtherPlugin {
+        /// What it is.
+        is: String,
+        /// What it should have been.
+        wanted: String,
+    },
+    /// A file that was to be a newer version is an older one.
+    #[error("{plugin} {to} is older than {from}, which is installed")]
+    Older {
+        /// The plugin.
+        plugin: String,
+        /// The version that is there.
+        from: String,
+        /// The version of the file.
+        to: String,
+    },
+    /// A version is signed by somebody else than the one that is installed.
+    #[error("{plugin} was signed by the key {before} when it was installed, and this file is by {now}")]
+    OtherSigner {
+        /// The plugin.
+        plugin: String,
+        /// Fingerprint of the key then.
+        before: String,
+        /// Fingerprint of the key now.
+        now: String,
+    },
+    /// No file was there before the last upgrade.
+    #[error("there is no earlier file of plugin {0} to go back to")]
+    NoPrevious(String),
     /// There is one, and it is of another kind.
     #[error("plugin {name} is a {is} plugin, not a {wanted} plugin")]
     WrongKind {
@@ -212,6 +246,50 @@ pub enum PluginError {
         #[source]
         source: io::Error,
     },
+    /// The call failed, and everything about it was written down.
+    #[error("{error}")]
+    Recorded {
+        /// Why.
+        error: Box<PluginError>,
+        /// Where the record is.
+        record: PathBuf,
+        /// It was too long to be kept whole.
+        cut: bool,
+    },
+    /// A recorded call cannot be run again.
+    #[error("a call of {plugin} cannot be replayed: {why}")]
+    Replay {
+        /// The plugin.
+        plugin: String,
+        /// What stands in the way.
+        why: String,
+    },
+    /// The plugin that a call was recorded of is another file by now, or gone.
+    #[error("the call was recorded with {plugin} {version} ({digest}), which is not here")]
+    OtherFile {
+        /// Its name.
+        plugin: String,
+        /// Its version then.
+        version: String,
+        /// Its digest then.
+        digest: wxc_engine::Digest,
+    },
+    /// A file is no record of a call, or one that this wxc cannot read.
+    #[error("{} is no record that can be used: {why}", path.display())]
+    Record {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The file of what is known about plugins cannot be understood; nothing is loaded until it is mended.
+    #[error("the file {} cannot be used: {why}", path.display())]
+    BookFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The grants file cannot be understood; nothing is granted until it is mended.
     #[error("the grants file {} cannot be used: {why}", path.display())]
     GrantsFile {
@@ -253,7 +331,31 @@ impl PluginError {
             Self::Compile { .. } => {
                 "a plugin is a component with its manifest inside, as `wxc plugin pack` makes it".into()
             }
-            Self::NotInstalled(_) => "what is built in or comes with a package can be replaced, not removed".into(),
+            Self::NotInstalled(_) => {
+                "what is built in or comes with a package is neither removed nor upgraded; a file replaces it: wxc plugin install FILE"
+                    .into()
+            }
+            Self::Disabled(name) => format!("switch it on again: wxc plugin enable {name}"),
+            Self::OtherPlugin { is, .. } => format!("install it beside: wxc plugin install FILE; or upgrade {is} with it"),
+            Self::Older { .. } => "say --allow-downgrade if that is what you want".into(),
+            Self::OtherSigner { .. } => {
+                "nothing was changed; if its author told you of a new key, name it: --key FILE".into()
+            }
+            Self::NoPrevious(_) => "name a file or an address: wxc plugin upgrade NAME FILE".into(),
+            Self::BookFile { .. } => "mend or remove it; it says which plugins are switched off and where they came from".into(),
+            Self::Recorded { error, record, cut } => {
+                let inner = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+                let record = shell_word(&record.display().to_string());
+                if *cut {
+                    format!("{inner}what was recorded of it is in {record}, and too long to be replayed")
+                } else {
+                    format!("{inner}the call can be repeated offline: wxc plugin replay {record}")
+                }
+            }
+            Self::OtherFile { plugin, .. } => format!(
+                "name the component with --with FILE; --with {plugin} replays it with the one that is here now"
+            ),
+            Self::Record { .. } => "a record is a file that wxc wrote when a call of a plugin failed; see docs/plugins.md".into(),
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
             _ => return None,
         })
@@ -264,6 +366,7 @@ impl PluginError {
     pub fn failure(&self) -> Option<FailureKind> {
         match self {
             Self::Failed { kind, .. } => Some(*kind),
+            Self::Recorded { error, .. } => error.failure(),
             _ => None,
         }
     }

@@ -6,7 +6,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::error::PluginError;
+use crate::sys::trusted::{TrustError, TrustedDir};
 
 /// Replaces a file: a temporary name beside it, synced, renamed over it, and the directory synced.
 pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), PluginError> {
@@ -29,6 +34,55 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Plug
         let _removed = fs::remove_file(&part);
         fail(error)
     })
+}
+
+/// Longest file of settings of ours that is read.
+const LONGEST: u64 = 4 << 20;
+
+/// What a file of ours says; the default where there is none.
+pub(super) fn load_toml<T: DeserializeOwned + Default>(path: &Path) -> Result<T, String> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err("it has no directory".into());
+    };
+    match TrustedDir::open(parent).and_then(|dir| dir.file(name)) {
+        Err(TrustError::Missing(_)) => Ok(T::default()),
+        Err(error) => Err(super::grants::chain(&error)),
+        Ok(file) => {
+            let bytes = file.read(LONGEST).map_err(|e| e.to_string())?;
+            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+            toml_edit::de::from_str(&text).map_err(|e| e.to_string().trim().to_owned())
+        }
+    }
+}
+
+/// Writes such a file as a whole: after a crash it is the old one or the new one.
+pub(super) fn save_toml(path: &Path, head: &str, content: &impl Serialize) -> Result<(), PluginError> {
+    let text = toml_edit::ser::to_string_pretty(content).map_err(|error| PluginError::Io {
+        doing: "write",
+        path: path.to_owned(),
+        source: io::Error::other(error.to_string()),
+    })?;
+    replace(path, format!("{head}{text}").as_bytes(), 0o644)
+}
+
+/// Waits until no other command changes what is in a directory, and keeps others from it until this is dropped.
+pub(super) fn hold(directory: &Path) -> Result<File, PluginError> {
+    make_directories(directory)?;
+    let fail = |source| PluginError::Io { doing: "lock", path: directory.to_owned(), source };
+    let held = File::open(directory).map_err(fail)?;
+    rustix::io::retry_on_intr(|| flock(&held, FlockOperation::LockExclusive))
+        .map_err(|errno| fail(errno.into()))?;
+    Ok(held)
+}
+
+/// Makes a directory that nobody else can look into; one that is there stays as it is.
+pub(super) fn make_private_directory(path: &Path) -> Result<(), PluginError> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(PluginError::Io { doing: "make the directory", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a directory and those above it, writable by their owner alone whatever the umask is: others

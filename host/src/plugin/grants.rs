@@ -8,18 +8,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use wxc_engine::{Digest, Facts};
 
 use super::error::PluginError;
 use super::manifest::Manifest;
-use crate::sys::trusted::{TrustError, TrustedDir};
 
 /// Something a plugin can be granted: an interface, or a part of what lies behind one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -214,45 +210,14 @@ pub struct Grants {
     text: GrantsText,
 }
 
-/// Longest grants file that is read.
-const MAX_FILE: u64 = 4 << 20;
-
 impl Grants {
-    /// Waits until nobody else changes the file, and keeps it so: two that read, change and write it at once would
-    /// lose what one of them granted, or bring back what the other revoked.
-    ///
-    /// # Errors
-    /// When the directory cannot be written.
-    pub fn alone(path: &Path) -> Result<File, PluginError> {
-        let lock = path.with_extension("lock");
-        let fail = |source| PluginError::Io { doing: "lock", path: lock.clone(), source };
-        super::files::make_directories(path.parent().unwrap_or(path))?;
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(libc::O_NOFOLLOW).open(&lock).map_err(fail)?;
-        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
-            .map_err(|error| fail(error.into()))?;
-        Ok(file)
-    }
-
     /// Reads the file; none grants nothing.
     ///
     /// # Errors
     /// When the file is not trusted or not understood: then nothing may be taken as granted.
     pub fn load(path: &Path) -> Result<Self, PluginError> {
         let bad = |why: String| PluginError::GrantsFile { path: path.to_owned(), why };
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(bad("it has no directory".into()));
-        };
-        let text = match TrustedDir::open(parent).and_then(|dir| dir.file(name)) {
-            Err(TrustError::Missing(_)) => GrantsText::default(),
-            Err(error) => return Err(bad(chain(&error))),
-            Ok(file) => {
-                let bytes = file.read(MAX_FILE).map_err(|e| bad(e.to_string()))?;
-                let text = String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8 text".into()))?;
-                toml_edit::de::from_str(&text).map_err(|e| bad(e.to_string().trim().to_owned()))?
-            }
-        };
+        let text = super::files::load_toml(path).map_err(bad)?;
         Ok(Self { path: path.to_owned(), text })
     }
 
@@ -280,6 +245,7 @@ impl Grants {
                 permissions: permissions.into_iter().collect(),
             }),
         }
+        self.tidy();
     }
 
     /// Takes permissions away from every file of this name; all of them when none is given.
@@ -287,6 +253,17 @@ impl Grants {
         for grant in self.text.grants.iter_mut().filter(|g| g.plugin == plugin) {
             grant.permissions.retain(|p| !permissions.is_empty() && !permissions.contains(p));
         }
+        self.tidy();
+    }
+
+    /// Forgets the files of a plugin but these.
+    pub fn keep_only(&mut self, plugin: &str, digests: &[Digest]) {
+        self.text.grants.retain(|g| g.plugin != plugin || digests.contains(&g.digest));
+    }
+
+    /// What was granted nothing needs no entry.
+    fn tidy(&mut self) {
+        self.text.grants.retain(|grant| !grant.permissions.is_empty());
     }
 
     /// Forgets a plugin.
@@ -299,10 +276,8 @@ impl Grants {
     /// # Errors
     /// When the file system refuses.
     pub fn save(&self) -> Result<(), PluginError> {
-        let text = toml_edit::ser::to_string_pretty(&self.text)
-            .map_err(|e| PluginError::GrantsFile { path: self.path.clone(), why: e.to_string() })?;
         let head = "# What plugins were granted, by the digest of their file. `wxc plugin grant` and `revoke` write it.\n\n";
-        super::files::replace(&self.path, format!("{head}{text}").as_bytes(), 0o644)
+        super::files::save_toml(&self.path, head, &self.text)
     }
 }
 
@@ -403,7 +378,11 @@ mod tests {
         grants.take("x", &["tree".parse().unwrap()]);
         assert_eq!(words(&grants.of("x", &old)), ["origin:https://a b"]);
         grants.take("x", &[]);
-        assert!(grants.of("x", &old).is_empty());
+        assert!(grants.of("x", &old).is_empty() && !grants.knows("x"));
+        grants.add("x", &old, []);
+        grants.save().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("[[grant]]"), "{text}");
     }
 
     #[test]
@@ -414,7 +393,7 @@ mod tests {
             for n in 0..8 {
                 let path = &path;
                 scope.spawn(move || {
-                    let _alone = Grants::alone(path).unwrap();
+                    let _held = super::super::files::hold(path.parent().unwrap()).unwrap();
                     let mut grants = Grants::load(path).unwrap();
                     grants.add(&format!("p{n}"), &Digest::of(b"x"), ["tree".parse().unwrap()]);
                     // Long enough for everybody else to read the old one.

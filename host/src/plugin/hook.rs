@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -19,6 +20,8 @@ use super::error::{Identity, PluginError};
 use super::host::place::parts;
 use super::host::{Enter, Fetcher, Root, Scope, State, Verifier};
 use super::manifest::{Changes, Manifest, device_matches};
+use super::record::{Grounds, Recorded, Records};
+use crate::config::system::Keep;
 use crate::fetch::Reach;
 
 /// The records of `wxc:hook`, as `wit/hook/types.wit` describes them.
@@ -71,11 +74,14 @@ pub struct Within {
 }
 
 /// A hook plugin, for one container.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HookPlugin {
     pub(super) ready: Ready,
     pub(super) state: Option<PathBuf>,
     pub(super) settings: super::Settings,
+    pub(super) records: Records,
+    /// Those of a container that goes again when one fails.
+    pub(super) records_of_new: Records,
     pub(super) progress: super::Watcher,
     pub(super) outside: Outside,
 }
@@ -100,21 +106,28 @@ impl Hook for HookPlugin {
     }
 
     fn subscribe(&self) -> Result<Vec<Subscription>, PluginError> {
-        const CALL: &str = "hook.subscribe";
-        let wishes = self.call(CALL, None, None, |store, instance| {
-            World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store)
-        })?;
-        check_subscriptions(&wishes).map_err(|why| self.ready.broken(CALL, why))?;
+        let wishes: Vec<Subscription> = self.call(
+            "hook.subscribe",
+            (None, None),
+            None,
+            &(),
+            |store, instance| World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store),
+            |wishes| check_subscriptions(wishes),
+        )?;
         Ok(wishes)
     }
 
     fn adjust(&self, context: &Context, budget: Duration) -> Result<Vec<Patch>, PluginError> {
-        const CALL: &str = "hook.adjust";
-        let patches = self.call(CALL, None, Some(budget), |store, instance| {
-            World::new(&mut *store, instance)?.wxc_hook_hook().call_adjust(&mut *store, context)
-        })?;
-        check_patches(&self.ready.manifest, &patches).map_err(|why| self.ready.broken(CALL, why))?;
-        Ok(patches)
+        self.call(
+            "hook.adjust",
+            (None, Some(context.event)),
+            Some(budget),
+            &(context,),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_hook_hook().call_adjust(&mut *store, context)
+            },
+            |patches| check_patches(&self.ready.manifest, patches),
+        )
     }
 
     fn validate(
@@ -123,10 +136,7 @@ impl Hook for HookPlugin {
         changes: &[Change],
         budget: Duration,
     ) -> Result<Verdict, PluginError> {
-        let verdict = self.call("hook.validate", None, Some(budget), |store, instance| {
-            World::new(&mut *store, instance)?.wxc_hook_hook().call_validate(&mut *store, context, changes)
-        })?;
-        Ok(match verdict {
+        Ok(match self.verdict(context, changes, budget)? {
             Verdict::Accept => Verdict::Accept,
             Verdict::Refuse(why) => Verdict::Refuse(super::host::printable(&why)),
         })
@@ -138,14 +148,21 @@ impl Hook for HookPlugin {
         within: &Within,
         budget: Duration,
     ) -> Result<Option<Vec<u8>>, PluginError> {
-        const CALL: &str = "hook.act";
-        let token = self.call(CALL, Some(within), Some(budget), |store, instance| {
-            World::new(&mut *store, instance)?.wxc_hook_hook().call_act(&mut *store, context)
-        })?;
-        if token.as_ref().is_some_and(|t| t.len() > LONGEST_TOKEN) {
-            return Err(self.ready.broken(CALL, format!("a token longer than {LONGEST_TOKEN} bytes")));
-        }
-        Ok(token)
+        self.call(
+            "hook.act",
+            (Some(within), Some(context.event)),
+            Some(budget),
+            &(context,),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_hook_hook().call_act(&mut *store, context)
+            },
+            |token| match token {
+                Some(token) if token.len() > LONGEST_TOKEN => {
+                    Err(format!("a token longer than {LONGEST_TOKEN} bytes"))
+                }
+                _ => Ok(()),
+            },
+        )
     }
 
     fn undo(
@@ -155,9 +172,16 @@ impl Hook for HookPlugin {
         within: &Within,
         budget: Duration,
     ) -> Result<(), PluginError> {
-        self.call("hook.undo", Some(within), Some(budget), |store, instance| {
-            World::new(&mut *store, instance)?.wxc_hook_hook().call_undo(&mut *store, context, token)
-        })
+        self.call(
+            "hook.undo",
+            (Some(within), Some(context.event)),
+            Some(budget),
+            &(context, token),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_hook_hook().call_undo(&mut *store, context, token)
+            },
+            |()| Ok(()),
+        )
     }
 }
 
@@ -235,13 +259,67 @@ impl HookPlugin {
         self.ready.facts.imports.iter().any(|import| import.starts_with(interface))
     }
 
-    /// `within` is for calls that do something; without it the call is pure.
-    fn call<R>(
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.ready.identity.name
+    }
+
+    /// Directories that it wants from the administrator, by the names it has for them.
+    pub fn declared_shares(&self) -> impl Iterator<Item = &str> {
+        self.ready.manifest.shares.keys().map(String::as_str)
+    }
+
+    /// From now on its calls are kept: those that failed, or all. Those about a container that is being made, which goes again when
+    /// one fails, and those about none are in a directory of their own.
+    pub fn record(&mut self, keep: Keep, directory: PathBuf, of_new: PathBuf) {
+        self.records = Records::in_directory(keep, directory);
+        self.records_of_new = Records::in_directory(keep, of_new);
+    }
+
+    /// What becomes of a call at this event.
+    fn records_at(&self, event: Option<Event>) -> &Records {
+        match event {
+            None | Some(Event::Create | Event::Clone) => &self.records_of_new,
+            Some(_) => &self.records,
+        }
+    }
+
+    /// What it says of a plan, in its own words.
+    ///
+    /// # Errors
+    /// As [`Hook::validate`].
+    pub fn verdict(
+        &self,
+        context: &Context,
+        changes: &[Change],
+        budget: Duration,
+    ) -> Result<Verdict, PluginError> {
+        self.call(
+            "hook.validate",
+            (None, Some(context.event)),
+            Some(budget),
+            &(context, changes),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_hook_hook().call_validate(
+                    &mut *store,
+                    context,
+                    changes,
+                )
+            },
+            |_| Ok(()),
+        )
+    }
+
+    /// One call; without `within` it is pure. `check` says what the contract does not allow of its answer.
+    fn call<R: Serialize>(
         &self,
         name: &'static str,
-        within: Option<&Within>,
+        (within, event): (Option<&Within>, Option<Event>),
         budget: Option<Duration>,
+        arguments: &impl Serialize,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
+        check: impl FnOnce(&R) -> Result<(), String>,
     ) -> Result<R, PluginError> {
         let pure = within.is_none();
         let within = within.cloned().unwrap_or_default();
@@ -265,7 +343,13 @@ impl HookPlugin {
             records,
             ..Scope::default()
         };
-        self.ready.call_within(budget, name, scope, &self.progress.0, body)
+        let about = Recorded { call: name, budget, arguments, grounds: &Grounds::default };
+        let said = |line: &str| self.progress.0.said(&self.ready.identity.name, line);
+        self.records_at(event).run(&self.ready, &about, scope, &said, |scope| {
+            let answer = self.ready.call_within(budget, name, scope, &self.progress.0, body)?;
+            check(&answer).map_err(|why| self.ready.broken(name, why))?;
+            Ok(answer)
+        })
     }
 }
 

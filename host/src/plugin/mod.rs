@@ -7,9 +7,10 @@
 //! - [`grants`]: asked ∩ granted, the only place that says yes
 //! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
+//! - [`record`]: calls taken down · [`replay`]: calls run again from that
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
 //! - [`storage`] with [`mounts`], [`template`], [`hook`]: the three kinds, in plain Rust
-//! - [`admin`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
+//! - [`admin`], [`install`], [`book`], [`compare`]: what is behind `wxc plugin` · `pack`: making the file that is installed · [`trial`]: a component
 //!   that is being tested · [`scaffold`]: what a new plugin begins with
 //!
 //! ```text
@@ -30,15 +31,20 @@ mod pack;
 mod wasi;
 
 pub mod admin;
+pub mod book;
 pub mod budget;
 pub mod command_line;
+pub mod compare;
 pub mod engine;
 pub mod error;
 pub mod grants;
 pub mod hook;
+pub mod install;
 pub mod manifest;
 pub mod mounts;
+pub mod record;
 pub mod registry;
+pub mod replay;
 pub mod scaffold;
 pub mod storage;
 pub mod template;
@@ -61,6 +67,7 @@ pub use template::{Template, TemplatePlugin};
 use call::Ready;
 use grants::{Grants, Permission};
 use manifest::Manifest;
+use record::Records;
 use registry::{Found, Place};
 
 /// The plugins of this caller: where they are, and what they were granted.
@@ -160,6 +167,7 @@ impl Plugins {
             fetcher: None,
             verifier: None,
             inputs: None,
+            records: Records::None,
             progress: Watcher(progress),
         })
     }
@@ -179,13 +187,16 @@ impl Plugins {
         let settings = ready_settings(&ready, settings)?;
         let state = container.map(|dir| dir.join(".plugin-state").join(name));
         let outside = hook::Outside::default();
-        Ok(HookPlugin { ready, state, settings, progress: Watcher(progress), outside })
+        let (records, records_of_new) = (Records::None, Records::None);
+        let progress = Watcher(progress);
+        Ok(HookPlugin { ready, state, settings, records, records_of_new, progress, outside })
     }
 
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no
     /// machine code of it is loaded, before its grants were checked.
     fn load(&self, kind: Kind, name: &str) -> Result<Ready, PluginError> {
         let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
+        self.check_enabled(name)?;
         let opened = artifact::open(&found, &self.places)?;
         let manifest = read_manifest(name, &opened.facts.manifest)?;
         let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
@@ -198,6 +209,11 @@ impl Plugins {
         let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
         ready.need(kind.interface())?;
         Ok(ready)
+    }
+
+    fn check_enabled(&self, name: &str) -> Result<(), PluginError> {
+        let off = book::Book::load(&self.places.grants)?.is_disabled(name);
+        if off { Err(PluginError::Disabled(name.to_owned())) } else { Ok(()) }
     }
 
     fn check_grants(

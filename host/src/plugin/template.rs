@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -20,6 +21,8 @@ use super::error::{Identity, PluginError};
 use super::host::place::parts;
 use super::host::{Fetcher, Inputs, Scope, State, Verifier};
 use super::manifest::{self, is_name};
+use super::record::{Grounds, Recorded, Records};
+use crate::config::system::Keep;
 use crate::fetch::{self, Reach};
 
 /// The records of `wxc:template`, as `wit/template/types.wit` describes them.
@@ -64,6 +67,7 @@ pub struct TemplatePlugin {
     pub(super) fetcher: Option<Arc<Fetcher>>,
     pub(super) verifier: Option<Arc<Verifier>>,
     pub(super) inputs: Option<Arc<dyn Inputs>>,
+    pub(super) records: Records,
     pub(super) progress: super::Watcher,
 }
 
@@ -81,39 +85,43 @@ impl Template for TemplatePlugin {
     }
 
     fn options(&self) -> Result<Vec<Parameter>, PluginError> {
-        const CALL: &str = "template.options";
-        let options = self.ready.run(CALL, self.scope(false), &self.progress.0, |store, instance| {
-            World::new(&mut *store, instance)?.wxc_template_template().call_options(&mut *store)
-        })?;
-        check_parameters(&options).map_err(|why| self.ready.broken(CALL, why))?;
-        Ok(options)
+        self.call(
+            "template.options",
+            false,
+            &(),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_template_template().call_options(&mut *store).map(Ok)
+            },
+            |options: &Vec<Parameter>| check_parameters(options),
+        )
     }
 
     fn search(&self, request: &Request, limit: u32) -> Result<Vec<Candidate>, PluginError> {
-        const CALL: &str = "template.search";
-        let found = self.call(CALL, false, |store, instance| {
-            World::new(&mut *store, instance)?.wxc_template_template().call_search(
-                &mut *store,
-                request,
-                limit,
-            )
-        })?;
-        if found.len() > limit as usize {
-            return Err(self.ready.broken(CALL, "more candidates than were asked for"));
-        }
-        let texts =
-            found.iter().flat_map(|c| [&c.product, &c.release, &c.architecture, &c.flavour, &c.serial]);
-        one_line(texts.map(String::as_str)).map_err(|why| self.ready.broken(CALL, why))?;
-        Ok(found)
+        self.call(
+            "template.search",
+            false,
+            &(request, limit),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_template_template().call_search(
+                    &mut *store,
+                    request,
+                    limit,
+                )
+            },
+            |found: &Vec<Candidate>| check_candidates(found, limit),
+        )
     }
 
     fn resolve(&self, request: &Request) -> Result<Manifest, PluginError> {
-        const CALL: &str = "template.resolve";
-        let manifest = self.call(CALL, false, |store, instance| {
-            World::new(&mut *store, instance)?.wxc_template_template().call_resolve(&mut *store, request)
-        })?;
-        self.check_manifest(&manifest).map_err(|why| self.ready.broken(CALL, why))?;
-        Ok(manifest)
+        self.call(
+            "template.resolve",
+            false,
+            &(request,),
+            |store, instance| {
+                World::new(&mut *store, instance)?.wxc_template_template().call_resolve(&mut *store, request)
+            },
+            |manifest| self.check_manifest(manifest),
+        )
     }
 
     fn finish(
@@ -123,13 +131,16 @@ impl Template for TemplatePlugin {
         manifest: &Manifest,
         members: &[Member],
     ) -> Result<Finished, PluginError> {
-        const CALL: &str = "template.finish";
-        let finished = self.call(CALL, true, |store, instance| {
-            let world = World::new(&mut *store, instance)?;
-            world.wxc_template_template().call_finish(&mut *store, moment, request, manifest, members)
-        })?;
-        check_finished(&finished).map_err(|why| self.ready.broken(CALL, why))?;
-        Ok(finished)
+        self.call(
+            "template.finish",
+            true,
+            &(moment, request, manifest, members),
+            |store, instance| {
+                let world = World::new(&mut *store, instance)?;
+                world.wxc_template_template().call_finish(&mut *store, moment, request, manifest, members)
+            },
+            check_finished,
+        )
     }
 }
 
@@ -171,13 +182,33 @@ impl TemplatePlugin {
         self.fetcher.as_deref().map(|fetcher| &fetcher.reach)
     }
 
-    fn call<R>(
+    fn grounds(&self) -> Grounds {
+        let servers = self.reach().map(|reach| reach.servers().iter().map(ToString::to_string).collect());
+        let signers = self.verifier.as_ref().map(|verifier| verifier.seen());
+        Grounds { servers: servers.unwrap_or_default(), signers: signers.unwrap_or_default() }
+    }
+
+    /// From now on its calls are kept in this directory: those that failed, or all.
+    pub fn record(&mut self, keep: Keep, directory: PathBuf) {
+        self.records = Records::in_directory(keep, directory);
+    }
+
+    /// One call; `check` says what the contract does not allow of its answer.
+    fn call<R: Serialize>(
         &self,
         name: &'static str,
         pure: bool,
+        arguments: &impl Serialize,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
+        check: impl FnOnce(&R) -> Result<(), String>,
     ) -> Result<R, PluginError> {
-        self.ready.call(name, self.scope(pure), &self.progress.0, body)
+        let about = Recorded { call: name, budget: None, arguments, grounds: &|| self.grounds() };
+        let said = |line: &str| self.progress.0.said(&self.ready.identity.name, line);
+        self.records.run(&self.ready, &about, self.scope(pure), &said, |scope| {
+            let answer = self.ready.call(name, scope, &self.progress.0, body)?;
+            check(&answer).map_err(|why| self.ready.broken(name, why))?;
+            Ok(answer)
+        })
     }
 
     fn scope(&self, pure: bool) -> Scope {
@@ -353,6 +384,14 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn check_candidates(found: &[Candidate], limit: u32) -> Result<(), String> {
+    if found.len() > limit as usize {
+        return Err("more candidates than were asked for".into());
+    }
+    let texts = found.iter().flat_map(|c| [&c.product, &c.release, &c.architecture, &c.flavour, &c.serial]);
+    one_line(texts.map(String::as_str))
 }
 
 fn check_finished(finished: &Finished) -> Result<(), String> {

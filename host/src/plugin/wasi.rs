@@ -69,7 +69,9 @@ pub(super) fn link(linker: &mut Linker<State>, imports: &[String]) -> wasmtime::
             "wasi:clocks/monotonic-clock" => monotonic_clock(&mut instance)?,
             "wasi:clocks/wall-clock" => wall_clock(&mut instance)?,
             "wasi:random/insecure-seed" => {
-                let seed = |_: Caller<'_>, ()| Ok(((random_number()?, random_number()?),));
+                let seed = |mut store: Caller<'_>, ()| {
+                    Ok(((random_number(&mut store)?, random_number(&mut store)?),))
+                };
                 instance.func_wrap("insecure-seed", seed)?;
             }
             "wasi:random/random" | "wasi:random/insecure" => random(&mut instance)?,
@@ -220,7 +222,9 @@ fn poll(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 fn monotonic_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     let start = Instant::now();
-    instance.func_wrap("now", move |_: Caller<'_>, ()| Ok((nanoseconds(start.elapsed()),)))?;
+    instance.func_wrap("now", move |mut store: Caller<'_>, ()| {
+        Ok((chanced(&mut store, "wasi.monotonic-clock", |()| Ok(nanoseconds(start.elapsed())))?,))
+    })?;
     instance.func_wrap("resolution", |_: Caller<'_>, ()| Ok((1_u64,)))
 }
 
@@ -231,8 +235,9 @@ fn wall_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
             ("nanoseconds".into(), Val::U32(time.subsec_nanos())),
         ])
     };
-    instance.func_new("now", move |_, _, _, out| {
-        out[0] = record(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    instance.func_new("now", move |mut store, _, _, out| {
+        let now = |()| Ok(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        out[0] = record(chanced(&mut store, "wasi.wall-clock", now)?);
         Ok(())
     })?;
     instance.func_new("resolution", move |_, _, _, out| {
@@ -242,19 +247,34 @@ fn wall_clock(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
 }
 
 fn random(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    let bytes = |_: Caller<'_>, (length,): (u64,)| Ok((random_bytes(length)?,));
-    let number = |_: Caller<'_>, ()| Ok((random_number()?,));
+    let bytes = |mut store: Caller<'_>, (length,): (u64,)| Ok((random_bytes(&mut store, length)?,));
+    let number = |mut store: Caller<'_>, ()| Ok((random_number(&mut store)?,));
     instance.func_wrap("get-random-bytes", bytes)?;
     instance.func_wrap("get-random-u64", number)?;
     instance.func_wrap("get-insecure-random-bytes", bytes)?;
     instance.func_wrap("get-insecure-random-u64", number)
 }
 
-fn random_number() -> wasmtime::Result<u64> {
-    Ok(u64::from_le_bytes(random_bytes(8)?.try_into().unwrap_or_default()))
+/// Something that is otherwise each time: in a record it is what it was.
+fn chanced<R: serde::Serialize + serde::de::DeserializeOwned>(
+    store: &mut Caller<'_>,
+    name: &'static str,
+    body: impl FnOnce(()) -> wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    let state = store.data_mut();
+    let called = state.called(name, &())?;
+    state.answer(called, |_| body(()))
 }
 
-fn random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
+fn random_number(store: &mut Caller<'_>) -> wasmtime::Result<u64> {
+    Ok(u64::from_le_bytes(random_bytes(store, 8)?.try_into().unwrap_or_default()))
+}
+
+fn random_bytes(store: &mut Caller<'_>, length: u64) -> wasmtime::Result<Vec<u8>> {
+    chanced(store, "wasi.random", |()| some_random_bytes(length))
+}
+
+fn some_random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
     /// More at once is not for keys or seeds.
     const MOST: u64 = 64 << 10;
     let length = usize::try_from(length.min(MOST))?;

@@ -13,6 +13,7 @@ mod snapshots;
 
 pub(super) use removal::gone;
 
+use super::Tried;
 use super::interrupted::{self, Verb};
 use super::lab::Lab;
 use super::report::Step;
@@ -32,6 +33,20 @@ pub struct Case {
     /// The sentence of the contract that says so.
     pub rule: &'static Rule,
     pub(super) run: Run,
+}
+
+impl Tried for Case {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn claim(&self) -> &'static str {
+        self.claim
+    }
+
+    fn rule(&self) -> &'static Rule {
+        self.rule
+    }
 }
 
 /// How a case is run.
@@ -103,17 +118,4 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn names_are_unique_and_can_be_typed() {
-        let names: Vec<&str> = super::all().map(|case| case.name).collect();
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
-        let good = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-        assert!(names.iter().all(good), "{names:?}");
-    }
 }

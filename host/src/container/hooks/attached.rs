@@ -28,6 +28,14 @@ pub(super) struct Attached {
     order: Option<i32>,
 }
 
+impl Attached {
+    /// One that nobody attached, for a trial.
+    pub(super) fn alone(plugin: HookPlugin) -> Self {
+        let name = plugin.name().to_owned();
+        Self { name, settings: BTreeMap::new(), plugin, wishes: Vec::new(), order: None }
+    }
+}
+
 /// One call that somebody wants at an event.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {

@@ -111,7 +111,6 @@ pub struct Command {
 
 impl State {
     fn command(&mut self, handle: &Resource<Command>) -> wasmtime::Result<&mut Command> {
-        self.enter()?;
         Ok(self.table.get_mut(handle)?)
     }
 
@@ -206,9 +205,11 @@ impl Host for State {}
 
 impl HostCommand for State {
     fn new(&mut self, name: String) -> wasmtime::Result<Resource<Command>> {
-        self.enter()?;
-        let command = Command { template: name, ..Command::default() };
-        self.table.push(command).map_err(|_| self.handles_used_up())
+        let called = self.called("commands.command", &(&name,))?;
+        self.answer_new(called, |state| {
+            let command = Command { template: name, ..Command::default() };
+            state.table.push(command).map_err(|_| state.handles_used_up())
+        })
     }
 
     fn set_text(
@@ -217,8 +218,11 @@ impl HostCommand for State {
         placeholder: String,
         value: String,
     ) -> wasmtime::Result<()> {
-        self.command(&this)?.values.insert(placeholder, Value::Text(value));
-        Ok(())
+        let called = self.called("commands.command.set-text", &(this.rep(), &placeholder, &value))?;
+        self.answer(called, |state| {
+            state.command(&this)?.values.insert(placeholder, Value::Text(value));
+            Ok(())
+        })
     }
 
     fn set_number(
@@ -227,8 +231,11 @@ impl HostCommand for State {
         placeholder: String,
         value: u64,
     ) -> wasmtime::Result<()> {
-        self.command(&this)?.values.insert(placeholder, Value::Number(value));
-        Ok(())
+        let called = self.called("commands.command.set-number", &(this.rep(), &placeholder, value))?;
+        self.answer(called, |state| {
+            state.command(&this)?.values.insert(placeholder, Value::Number(value));
+            Ok(())
+        })
     }
 
     fn set_file(
@@ -238,6 +245,7 @@ impl HostCommand for State {
         base: Resource<Directory>,
         path: String,
     ) -> wasmtime::Result<()> {
+        self.enter()?;
         let file = self.directory(&base)?.at(&path, Need::Look).and_then(|at| {
             // A whole directory of the host's own would bring a container's configuration along.
             if at.zone.class() != Class::Content {
@@ -270,6 +278,7 @@ impl HostCommand for State {
         placeholder: String,
         device: Resource<BlockDevice>,
     ) -> wasmtime::Result<()> {
+        self.enter()?;
         let device = self.block_device(&device)?;
         // A second one: with the guest's dropped, the device could become another file's.
         let held = device.as_fd().try_clone_to_owned()?;
@@ -289,12 +298,11 @@ impl HostCommand for State {
     }
 
     fn run(&mut self, this: Resource<Command>) -> wasmtime::Result<Result<Outcome, Error>> {
-        self.start(&this)
+        let called = self.called("commands.command.run", &(this.rep(),))?;
+        self.answer(called, |state| state.start(&this))
     }
 
     fn drop(&mut self, this: Resource<Command>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(this)?;
-        Ok(())
+        self.dropped("commands.command.drop", this)
     }
 }

@@ -61,14 +61,91 @@ impl Host for State {}
 
 impl HostRequest for State {
     fn new(&mut self, url: String) -> wasmtime::Result<Resource<Request>> {
-        self.enter()?;
-        let request =
-            Request { url, headers: Vec::new(), limit: USUAL, accept_age: 0, expect: None, problem: None };
-        self.table.push(request).map_err(|_| self.handles_used_up())
+        let called = self.called("fetch.request", &(&url,))?;
+        self.answer_new(called, |state| {
+            let request = Request {
+                url,
+                headers: Vec::new(),
+                limit: USUAL,
+                accept_age: 0,
+                expect: None,
+                problem: None,
+            };
+            state.table.push(request).map_err(|_| state.handles_used_up())
+        })
     }
 
     fn set_header(&mut self, this: Resource<Request>, name: String, value: String) -> wasmtime::Result<()> {
-        let request = self.request(&this)?;
+        let called = self.called("fetch.request.set-header", &(this.rep(), &name, &value))?;
+        self.answer(called, |state| state.set(&this, &name, value))
+    }
+
+    fn set_limit(&mut self, this: Resource<Request>, bytes: u32) -> wasmtime::Result<()> {
+        let called = self.called("fetch.request.set-limit", &(this.rep(), bytes))?;
+        self.answer(called, |state| {
+            state.request(&this)?.limit = bytes.min(LONGEST);
+            Ok(())
+        })
+    }
+
+    fn accept_age(&mut self, this: Resource<Request>, seconds: u32) -> wasmtime::Result<()> {
+        let called = self.called("fetch.request.accept-age", &(this.rep(), seconds))?;
+        self.answer(called, |state| {
+            state.request(&this)?.accept_age = seconds;
+            Ok(())
+        })
+    }
+
+    fn expect(&mut self, this: Resource<Request>, digest: types::Digest) -> wasmtime::Result<()> {
+        let called = self.called("fetch.request.expect", &(this.rep(), &digest))?;
+        self.answer(called, |state| {
+            let request = state.request(&this)?;
+            request.expect = digest_of(&digest);
+            if request.expect.is_none() {
+                request.problem = Some(failure(ErrorKind::Invalid, format!("{:?} is no digest", digest.hex)));
+            }
+            Ok(())
+        })
+    }
+
+    fn send(&mut self, this: Resource<Request>) -> wasmtime::Result<Result<Resource<Response>, Error>> {
+        let called = self.called("fetch.request.send", &(this.rep(),))?;
+        self.answer_handle(called, |state| state.send_request(&this))
+    }
+
+    fn drop(&mut self, this: Resource<Request>) -> wasmtime::Result<()> {
+        self.dropped("fetch.request.drop", this)
+    }
+}
+
+impl HostResponse for State {
+    fn status(&mut self, this: Resource<Response>) -> wasmtime::Result<u16> {
+        let called = self.called("fetch.response.status", &(this.rep(),))?;
+        self.answer(called, |state| Ok(state.response(&this)?.status))
+    }
+
+    fn header(&mut self, this: Resource<Response>, name: String) -> wasmtime::Result<Option<String>> {
+        let called = self.called("fetch.response.header", &(this.rep(), &name))?;
+        self.answer(called, |state| {
+            let headers = &state.response(&this)?.headers;
+            Ok(headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+        })
+    }
+
+    fn body(&mut self, this: Resource<Response>) -> wasmtime::Result<Vec<u8>> {
+        let called = self.called("fetch.response.body", &(this.rep(),))?;
+        self.answer(called, |state| Ok(state.response(&this)?.body.clone()))
+    }
+
+    fn drop(&mut self, this: Resource<Response>) -> wasmtime::Result<()> {
+        self.dropped("fetch.response.drop", this)
+    }
+}
+
+impl State {
+    /// Sets a header, or remembers why it cannot be set.
+    fn set(&mut self, this: &Resource<Request>, name: &str, value: String) -> wasmtime::Result<()> {
+        let request = self.request(this)?;
         let name = name.to_ascii_lowercase();
         if !ALLOWED.contains(&name.as_str()) {
             request.problem =
@@ -86,27 +163,11 @@ impl HostRequest for State {
         Ok(())
     }
 
-    fn set_limit(&mut self, this: Resource<Request>, bytes: u32) -> wasmtime::Result<()> {
-        self.request(&this)?.limit = bytes.min(LONGEST);
-        Ok(())
-    }
-
-    fn accept_age(&mut self, this: Resource<Request>, seconds: u32) -> wasmtime::Result<()> {
-        self.request(&this)?.accept_age = seconds;
-        Ok(())
-    }
-
-    fn expect(&mut self, this: Resource<Request>, digest: types::Digest) -> wasmtime::Result<()> {
-        let request = self.request(&this)?;
-        request.expect = digest_of(&digest);
-        if request.expect.is_none() {
-            request.problem = Some(failure(ErrorKind::Invalid, format!("{:?} is no digest", digest.hex)));
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, this: Resource<Request>) -> wasmtime::Result<Result<Resource<Response>, Error>> {
-        let request = self.request(&this)?;
+    fn send_request(
+        &mut self,
+        this: &Resource<Request>,
+    ) -> wasmtime::Result<Result<Resource<Response>, Error>> {
+        let request = self.request(this)?;
         if let Some(problem) = request.problem.clone() {
             return Ok(Err(problem));
         }
@@ -127,42 +188,11 @@ impl HostRequest for State {
         }
     }
 
-    fn drop(&mut self, this: Resource<Request>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(this)?;
-        Ok(())
-    }
-}
-
-impl HostResponse for State {
-    fn status(&mut self, this: Resource<Response>) -> wasmtime::Result<u16> {
-        Ok(self.response(&this)?.status)
-    }
-
-    fn header(&mut self, this: Resource<Response>, name: String) -> wasmtime::Result<Option<String>> {
-        let headers = &self.response(&this)?.headers;
-        Ok(headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
-    }
-
-    fn body(&mut self, this: Resource<Response>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.response(&this)?.body.clone())
-    }
-
-    fn drop(&mut self, this: Resource<Response>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(this)?;
-        Ok(())
-    }
-}
-
-impl State {
     fn request(&mut self, handle: &Resource<Request>) -> wasmtime::Result<&mut Request> {
-        self.enter()?;
         Ok(self.table.get_mut(handle)?)
     }
 
-    fn response(&mut self, handle: &Resource<Response>) -> wasmtime::Result<&Document> {
-        self.enter()?;
+    fn response(&self, handle: &Resource<Response>) -> wasmtime::Result<&Document> {
         Ok(&self.table.get(handle)?.0)
     }
 

@@ -11,12 +11,12 @@ use crate::plugin::bindings::host::wxc::host::types::Error;
 
 impl Host for State {
     fn root(&mut self) -> wasmtime::Result<Result<Resource<ContainerRoot>, Error>> {
-        self.enter()?;
-        self.mint_root()
+        let called = self.called("scope.root", &())?;
+        self.answer_handle(called, Self::mint_root)
     }
 
     fn running(&mut self) -> wasmtime::Result<Result<Resource<RunningContainer>, Error>> {
-        self.enter()?;
-        self.mint_running()
+        let called = self.called("scope.running", &())?;
+        self.answer_handle(called, Self::mint_running)
     }
 }

@@ -9,9 +9,11 @@ use crate::plugin::bindings::host::wxc::template::host_system::{Host, HostDirect
 
 impl Host for State {
     fn directories(&mut self) -> wasmtime::Result<Result<Vec<HostDirectory>, Error>> {
-        self.enter()?;
-        let granted = self.scope.host_directories.clone();
-        Ok(Ok(granted.iter().filter_map(|path| look(path)).collect()))
+        let called = self.called("host-system.directories", &())?;
+        self.answer(called, |state| {
+            let granted = state.scope.host_directories.clone();
+            Ok(Ok(granted.iter().filter_map(|path| look(path)).collect()))
+        })
     }
 }
 

@@ -33,20 +33,24 @@ pub trait Inputs: std::fmt::Debug + Send + Sync {
 
 impl Host for State {
     fn read(&mut self, input: Given, limit: u32) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        self.enter()?;
+        let called = self.called("inputs.read", &(&input, limit))?;
+        self.answer(called, |state| Ok(state.input(&input, limit)))
+    }
+}
+
+impl State {
+    fn input(&self, input: &Given, limit: u32) -> Result<Vec<u8>, Error> {
         let Some(inputs) = self.scope.inputs.clone() else {
-            return Ok(Err(failure(ErrorKind::Denied, "this call may read nothing of the user's")));
+            return Err(failure(ErrorKind::Denied, "this call may read nothing of the user's"));
         };
-        let Given { parameter, path } = &input;
-        if let Err(error) = super::place::parts(path) {
-            return Ok(Err(error));
-        }
+        let Given { parameter, path } = input;
+        super::place::parts(path)?;
         let of = printable(parameter);
         let name = if path.is_empty() { format!("--{of}") } else { format!("{} of --{of}", printable(path)) };
-        Ok(inputs.read(parameter, path, limit.min(LONGEST)).map_err(|error| match error {
+        inputs.read(parameter, path, limit.min(LONGEST)).map_err(|error| match error {
             InputError::Missing => failure(ErrorKind::NotFound, format!("there is no {name}")),
             InputError::Long => failure(ErrorKind::Exhausted, format!("{name} is longer than {limit} bytes")),
             InputError::Failed(why) => failure(ErrorKind::Failed, format!("cannot read {name}: {why}")),
-        }))
+        })
     }
 }

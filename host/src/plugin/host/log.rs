@@ -10,16 +10,17 @@ const LONGEST: usize = 4096;
 
 impl Host for State {
     fn emit(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.log(level, &message);
-        Ok(())
+        self.spoken("log.emit", &(level, &message), |state| {
+            state.log(level, &message);
+            Ok(())
+        })
     }
 }
 
 impl State {
     /// Standard output or error of a guest that has one: a line each in the log.
     pub(in crate::plugin) fn print(&mut self, bytes: &[u8]) -> wasmtime::Result<()> {
-        self.enter()?;
+        self.count()?;
         for line in String::from_utf8_lossy(bytes).lines().filter(|l| !l.trim().is_empty()) {
             self.log(Level::Info, line);
         }

@@ -16,6 +16,7 @@
 //! - [`records`]: a log that outlives containers
 //! - [`host_system`]: which directories of the host a template can show
 //! - [`interruption`]: a call that is cut short on purpose
+//! - [`tape`]: calls that are taken down, or answered from what was taken down before
 //! - [`failure`]: errors of the kernel in the words of the contract
 //! - [`linking`]: the table of interfaces; what is not in it cannot be imported
 
@@ -43,6 +44,7 @@ mod scope;
 mod settings;
 mod store;
 mod subvolumes;
+pub(super) mod tape;
 mod tree;
 mod trust;
 
@@ -114,6 +116,8 @@ pub(super) struct Scope {
     pub(super) running: Option<Arc<dyn Enter>>,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
+    /// Where calls of host functions are taken down, or answered from.
+    pub(super) tape: Option<Arc<tape::Tape>>,
 }
 
 /// A guest that does what no correct one would: it is stopped, and the message says what it did.
@@ -128,8 +132,9 @@ impl State {
         Self { plugin, meter: Meter::new(budget), progress, scope, table }
     }
 
-    /// The choke point: every host function begins here.
-    fn enter(&mut self) -> wasmtime::Result<()> {
+    /// The choke point: every host function begins here. Those that can be recorded begin with [`State::called`], which comes
+    /// here, too.
+    fn count(&mut self) -> wasmtime::Result<()> {
         self.meter.host_call()?;
         if let Some(interruption) = &self.scope.interruption {
             interruption.enter()?;
@@ -146,6 +151,18 @@ impl State {
             Some(Duration::ZERO) => Err(failure::failure(ErrorKind::Exhausted, OUT_OF_TIME)),
             left => Ok(left),
         }
+    }
+
+    /// The same for a function that cannot be recorded: in a call that is played it must touch nothing.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        self.count()?;
+        if self.is_played() {
+            return Err(Misuse(
+                "it called a function of the host that cannot be played from a record".into(),
+            )
+            .into());
+        }
+        Ok(())
     }
 
     fn handles_used_up(&self) -> wasmtime::Error {

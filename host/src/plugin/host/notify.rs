@@ -76,46 +76,54 @@ impl HostMessage for State {
         content_type: String,
         body: Vec<u8>,
     ) -> wasmtime::Result<Resource<Message>> {
-        self.enter()?;
-        self.table.push(Message::new(url, content_type, body)).map_err(|_| self.handles_used_up())
+        let called = self.called("notify.message", &(&url, &content_type, &body))?;
+        self.answer_new(called, |state| {
+            state.table.push(Message::new(url, content_type, body)).map_err(|_| state.handles_used_up())
+        })
     }
 
     fn set_header(&mut self, this: Resource<Message>, name: String, value: String) -> wasmtime::Result<()> {
-        let message = self.message(&this)?;
-        let name = name.to_ascii_lowercase();
-        if ALLOWED.contains(&name.as_str()) || name.starts_with(OURS) {
-            message.header(name, value);
-        } else {
-            let why = format!("the header {:?} is not a plugin's to set", printable(&name));
-            message.refuse(ErrorKind::Denied, why);
-        }
-        Ok(())
+        let called = self.called("notify.message.set-header", &(this.rep(), &name, &value))?;
+        self.answer(called, |state| {
+            let message = state.message(&this)?;
+            let name = name.to_ascii_lowercase();
+            if ALLOWED.contains(&name.as_str()) || name.starts_with(OURS) {
+                message.header(name, value);
+            } else {
+                let why = format!("the header {:?} is not a plugin's to set", printable(&name));
+                message.refuse(ErrorKind::Denied, why);
+            }
+            Ok(())
+        })
     }
 
     fn set_attempts(&mut self, this: Resource<Message>, count: u32) -> wasmtime::Result<()> {
-        self.message(&this)?.message.attempts = count.clamp(1, MOST_ATTEMPTS);
-        Ok(())
+        let called = self.called("notify.message.set-attempts", &(this.rep(), count))?;
+        self.answer(called, |state| {
+            state.message(&this)?.message.attempts = count.clamp(1, MOST_ATTEMPTS);
+            Ok(())
+        })
     }
 
     fn send(&mut self, this: Resource<Message>) -> wasmtime::Result<Result<u16, Error>> {
-        let message = self.message(&this)?;
-        if let Some(problem) = message.problem.clone() {
-            return Ok(Err(problem));
-        }
-        let message = message.message.clone();
-        Ok(self.post(&message))
+        let called = self.called("notify.message.send", &(this.rep(),))?;
+        self.answer(called, |state| {
+            let message = state.message(&this)?;
+            if let Some(problem) = message.problem.clone() {
+                return Ok(Err(problem));
+            }
+            let message = message.message.clone();
+            Ok(state.post(&message))
+        })
     }
 
     fn drop(&mut self, this: Resource<Message>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(this)?;
-        Ok(())
+        self.dropped("notify.message.drop", this)
     }
 }
 
 impl State {
     fn message(&mut self, handle: &Resource<Message>) -> wasmtime::Result<&mut Message> {
-        self.enter()?;
         Ok(self.table.get_mut(handle)?)
     }
 

@@ -44,23 +44,25 @@ impl Progress for Quiet {
 
 impl Host for State {
     fn phase(&mut self, text: String) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.progress.phase(&printable(&text));
-        Ok(())
+        self.spoken("progress.phase", &(&text,), |state| {
+            state.progress.phase(&printable(&text));
+            Ok(())
+        })
     }
 
     fn report(&mut self, done: u64, total: Option<u64>, unit: WitUnit) -> wasmtime::Result<()> {
-        self.enter()?;
-        let unit = match unit {
-            WitUnit::Octets => Unit::Bytes,
-            WitUnit::Items => Unit::Items,
-        };
-        self.progress.report(done, total, unit);
-        Ok(())
+        self.spoken("progress.report", &(done, total, unit), |state| {
+            let unit = match unit {
+                WitUnit::Octets => Unit::Bytes,
+                WitUnit::Items => Unit::Items,
+            };
+            state.progress.report(done, total, unit);
+            Ok(())
+        })
     }
 
     fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        self.enter()?;
-        Ok(self.progress.cancelled())
+        let called = self.called("progress.cancelled", &())?;
+        self.answer(called, |state| Ok(state.progress.cancelled()))
     }
 }

@@ -30,15 +30,20 @@ const LOCK: &str = "records.lock";
 
 impl Host for State {
     fn append(&mut self, record: String) -> wasmtime::Result<Result<(), Error>> {
-        self.enter()?;
+        let called = self.called("records.append", &(&record,))?;
+        self.answer(called, |state| Ok(state.add_record(&record)))
+    }
+}
+
+impl State {
+    fn add_record(&self, record: &str) -> Result<(), Error> {
         let Some(file) = &self.scope.records else {
-            return Ok(Err(failure(ErrorKind::Denied, "nothing can be recorded in this call")));
+            return Err(failure(ErrorKind::Denied, "nothing can be recorded in this call"));
         };
-        Ok(check(&record).and_then(|()| {
-            let line = format!("{:.3} {record}\n", jiff::Timestamp::now());
-            append(file, &line, LARGEST)
-                .map_err(|why| failure(ErrorKind::Failed, format!("cannot write {}: {why}", file.display())))
-        }))
+        check(record)?;
+        let line = format!("{:.3} {record}\n", jiff::Timestamp::now());
+        append(file, &line, LARGEST)
+            .map_err(|why| failure(ErrorKind::Failed, format!("cannot write {}: {why}", file.display())))
     }
 }
 

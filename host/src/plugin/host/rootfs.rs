@@ -19,7 +19,7 @@ use crate::plugin::bindings::host::wxc::host::handles::HostContainerRoot;
 use crate::plugin::bindings::host::wxc::host::rootfs::{Access, Entry, Host, NodeKind};
 use crate::plugin::bindings::host::wxc::host::types::{Error, ErrorKind};
 use crate::sys::fs_ids::FsIds;
-use crate::sys::rootfs::{Edge, Named, Owner, Rootfs};
+use crate::sys::rootfs::{Edge, Owner, Rootfs};
 use crate::sys::tree::TreeError;
 
 /// Longest file that is read or written.
@@ -126,8 +126,7 @@ impl State {
         }
     }
 
-    fn root(&mut self, handle: &Resource<ContainerRoot>) -> wasmtime::Result<Arc<Root>> {
-        self.enter()?;
+    fn root(&self, handle: &Resource<ContainerRoot>) -> wasmtime::Result<Arc<Root>> {
         Ok(Arc::clone(&self.table.get(handle)?.0))
     }
 }
@@ -191,6 +190,27 @@ fn remove(root: &Root, text: &str) -> Result<(), Error> {
     })
 }
 
+fn link(root: &Root, text: &str, target: &str) -> Result<(), Error> {
+    if target.is_empty() || target.contains('\0') {
+        return Err(failure(ErrorKind::Invalid, format!("{target:?} is not where a link can lead")));
+    }
+    let (path, owner) = (path(text)?, root.owner(0, 0)?);
+    root.to_change(|tree| tree.symlink(path, Path::new(target), owner))
+}
+
+fn inspect(root: &Root, text: &str) -> Result<Access, Error> {
+    match root.tree().status(path(text)?).map_err(told)? {
+        Some((permissions, owner)) => Ok(root.access(permissions, owner)),
+        None => Err(failure(ErrorKind::NotFound, format!("there is no {text}"))),
+    }
+}
+
+fn entries(root: &Root, text: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Error> {
+    let limit = limit.min(MOST_ENTRIES) as usize;
+    let all = root.tree().list(path(text)?, after, limit).map_err(told)?;
+    Ok(all.into_iter().map(|named| Entry { name: named.name, kind: kind(named.kind) }).collect())
+}
+
 impl Host for State {
     fn read(
         &mut self,
@@ -198,7 +218,8 @@ impl Host for State {
         path: String,
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(read(&*self.root(&root)?, &path, limit))
+        let called = self.called("rootfs.read", &(root.rep(), &path, limit))?;
+        self.answer(called, |state| Ok(read(&*state.root(&root)?, &path, limit)))
     }
 
     fn write(
@@ -208,7 +229,8 @@ impl Host for State {
         content: Vec<u8>,
         access: Access,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(write(&*self.root(&root)?, &path, &content, access))
+        let called = self.called("rootfs.write", &(root.rep(), &path, &content, access))?;
+        self.answer(called, |state| Ok(write(&*state.root(&root)?, &path, &content, access)))
     }
 
     fn ensure_directory(
@@ -217,62 +239,48 @@ impl Host for State {
         path: String,
         access: Access,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(make_directory(&*self.root(&root)?, &path, access))
+        let called = self.called("rootfs.ensure-directory", &(root.rep(), &path, access))?;
+        self.answer(called, |state| Ok(make_directory(&*state.root(&root)?, &path, access)))
     }
 
     fn link(
         &mut self,
         root: Resource<ContainerRoot>,
-        text: String,
+        path: String,
         target: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let root = self.root(&root)?;
-        if target.is_empty() || target.contains('\0') {
-            return Ok(Err(failure(ErrorKind::Invalid, format!("{target:?} is not where a link can lead"))));
-        }
-        Ok(path(&text).and_then(|path| {
-            let owner = root.owner(0, 0)?;
-            root.to_change(|tree| tree.symlink(path, Path::new(&target), owner))
-        }))
+        let called = self.called("rootfs.link", &(root.rep(), &path, &target))?;
+        self.answer(called, |state| Ok(link(&*state.root(&root)?, &path, &target)))
     }
 
     fn remove(&mut self, root: Resource<ContainerRoot>, path: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(remove(&*self.root(&root)?, &path))
+        let called = self.called("rootfs.remove", &(root.rep(), &path))?;
+        self.answer(called, |state| Ok(remove(&*state.root(&root)?, &path)))
     }
 
     fn inspect(
         &mut self,
         root: Resource<ContainerRoot>,
-        text: String,
+        path: String,
     ) -> wasmtime::Result<Result<Access, Error>> {
-        let root = self.root(&root)?;
-        Ok(path(&text).and_then(|path| match root.tree().status(path).map_err(told)? {
-            Some((permissions, owner)) => Ok(root.access(permissions, owner)),
-            None => Err(failure(ErrorKind::NotFound, format!("there is no {text}"))),
-        }))
+        let called = self.called("rootfs.inspect", &(root.rep(), &path))?;
+        self.answer(called, |state| Ok(inspect(&*state.root(&root)?, &path)))
     }
 
     fn entries(
         &mut self,
         root: Resource<ContainerRoot>,
-        text: String,
+        path: String,
         after: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<Entry>, Error>> {
-        let root = self.root(&root)?;
-        let limit = limit.min(MOST_ENTRIES) as usize;
-        let entry = |named: Named| Entry { name: named.name, kind: kind(named.kind) };
-        Ok(path(&text).and_then(|path| {
-            let all = root.tree().list(path, after.as_deref(), limit).map_err(told)?;
-            Ok(all.into_iter().map(entry).collect())
-        }))
+        let called = self.called("rootfs.entries", &(root.rep(), &path, &after, limit))?;
+        self.answer(called, |state| Ok(entries(&*state.root(&root)?, &path, after.as_deref(), limit)))
     }
 }
 
 impl HostContainerRoot for State {
     fn drop(&mut self, handle: Resource<ContainerRoot>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(handle)?;
-        Ok(())
+        self.dropped("container-root.drop", handle)
     }
 }

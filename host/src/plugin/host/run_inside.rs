@@ -90,7 +90,6 @@ impl State {
     }
 
     fn program(&mut self, handle: &Resource<Program>) -> wasmtime::Result<&mut Program> {
-        self.enter()?;
         Ok(self.table.get_mut(handle)?)
     }
 
@@ -160,52 +159,63 @@ impl HostProgram for State {
         container: Resource<RunningContainer>,
         argv: Vec<String>,
     ) -> wasmtime::Result<Resource<Program>> {
-        self.enter()?;
-        let container = Arc::clone(&self.table.get(&container)?.0);
-        let request = Request { argv, capture: CAPTURE, ..Request::default() };
-        let program = Program { container, request, ran: false };
-        self.table.push(program).map_err(|_| self.handles_used_up())
+        let called = self.called("run-inside.program", &(container.rep(), &argv))?;
+        self.answer_new(called, |state| {
+            let container = Arc::clone(&state.table.get(&container)?.0);
+            let request = Request { argv, capture: CAPTURE, ..Request::default() };
+            let program = Program { container, request, ran: false };
+            state.table.push(program).map_err(|_| state.handles_used_up())
+        })
     }
 
     fn set_user(&mut self, this: Resource<Program>, user: u32, group: u32) -> wasmtime::Result<()> {
-        let request = &mut self.program(&this)?.request;
-        (request.user, request.group) = (user, group);
-        Ok(())
+        let called = self.called("run-inside.program.set-user", &(this.rep(), user, group))?;
+        self.answer(called, |state| {
+            let request = &mut state.program(&this)?.request;
+            (request.user, request.group) = (user, group);
+            Ok(())
+        })
     }
 
     fn set_variable(&mut self, this: Resource<Program>, name: String, value: String) -> wasmtime::Result<()> {
-        let environment = &mut self.program(&this)?.request.environment;
-        environment.retain(|(known, _)| *known != name);
-        environment.push((name, value));
-        Ok(())
+        let called = self.called("run-inside.program.set-variable", &(this.rep(), &name, &value))?;
+        self.answer(called, |state| {
+            let environment = &mut state.program(&this)?.request.environment;
+            environment.retain(|(known, _)| *known != name);
+            environment.push((name, value));
+            Ok(())
+        })
     }
 
     fn set_directory(&mut self, this: Resource<Program>, path: String) -> wasmtime::Result<()> {
-        self.program(&this)?.request.directory = Some(path);
-        Ok(())
+        let called = self.called("run-inside.program.set-directory", &(this.rep(), &path))?;
+        self.answer(called, |state| {
+            state.program(&this)?.request.directory = Some(path);
+            Ok(())
+        })
     }
 
     fn set_input(&mut self, this: Resource<Program>, content: Vec<u8>) -> wasmtime::Result<()> {
-        self.program(&this)?.request.input = content;
-        Ok(())
+        let called = self.called("run-inside.program.set-input", &(this.rep(), &content))?;
+        self.answer(called, |state| {
+            state.program(&this)?.request.input = content;
+            Ok(())
+        })
     }
 
     fn run(&mut self, this: Resource<Program>) -> wasmtime::Result<Result<Outcome, Error>> {
-        self.run_program(&this)
+        let called = self.called("run-inside.program.run", &(this.rep(),))?;
+        self.answer(called, |state| state.run_program(&this))
     }
 
     fn drop(&mut self, this: Resource<Program>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(this)?;
-        Ok(())
+        self.dropped("run-inside.program.drop", this)
     }
 }
 
 impl HostRunningContainer for State {
     fn drop(&mut self, handle: Resource<RunningContainer>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(handle)?;
-        Ok(())
+        self.dropped("running-container.drop", handle)
     }
 }
 

@@ -20,27 +20,31 @@ const VALUE: usize = 64 << 10;
 
 impl Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        self.enter()?;
-        Ok(self.store_file(&key).and_then(|(dir, _)| read(&dir, &key)))
+        let called = self.called("store.get", &(&key,))?;
+        self.answer(called, |state| Ok(state.store_file(&key).and_then(|(dir, _)| read(&dir, &key))))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        self.enter()?;
-        Ok(self.store_to_change(&key).and_then(|(dir, file)| write(&dir, &file, &key, &value)))
+        let called = self.called("store.set", &(&key, &value))?;
+        self.answer(called, |state| {
+            Ok(state.store_to_change(&key).and_then(|(dir, file)| write(&dir, &file, &key, &value)))
+        })
     }
 
     fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
-        self.enter()?;
-        let removed = self.store_to_change(&key).and_then(|(_, file)| match fs::remove_file(&file) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &key, &e)),
-            _ => Ok(()),
-        });
-        Ok(removed)
+        let called = self.called("store.remove", &(&key,))?;
+        self.answer(called, |state| {
+            let removed = state.store_to_change(&key).and_then(|(_, file)| match fs::remove_file(&file) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &key, &e)),
+                _ => Ok(()),
+            });
+            Ok(removed)
+        })
     }
 
     fn keys(&mut self) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        self.enter()?;
-        Ok(self.store_directory().map(|dir| list(&dir)))
+        let called = self.called("store.keys", &())?;
+        self.answer(called, |state| Ok(state.store_directory().map(|dir| list(&dir))))
     }
 }
 

@@ -45,6 +45,16 @@ impl Verifier {
         Ok(signer)
     }
 
+    /// Whose signatures held, with the names of their rings.
+    pub(in crate::plugin) fn seen(&self) -> Vec<(String, String)> {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// One that has seen these already, and has no rings.
+    pub(in crate::plugin) fn having_seen(signers: &[(String, String)]) -> Self {
+        Self { rings: BTreeMap::new(), signers: Mutex::new(signers.iter().cloned().collect()) }
+    }
+
     fn remember(&self, ring: &str, signer: &str) {
         let mut signers = self.signers.lock().unwrap_or_else(PoisonError::into_inner);
         signers.insert((ring.to_owned(), signer.to_owned()));
@@ -53,9 +63,11 @@ impl Verifier {
 
 impl Host for State {
     fn has_keyring(&mut self, keyring: String) -> wasmtime::Result<bool> {
-        self.enter()?;
-        let verifier = self.scope.verifier.as_ref();
-        Ok(verifier.is_some_and(|verifier| matches!(verifier.rings.get(&keyring), Some(Ok(_)))))
+        let called = self.called("trust.has-keyring", &(&keyring,))?;
+        self.answer(called, |state| {
+            let verifier = state.scope.verifier.as_ref();
+            Ok(verifier.is_some_and(|verifier| matches!(verifier.rings.get(&keyring), Some(Ok(_)))))
+        })
     }
 
     fn verify(
@@ -64,8 +76,10 @@ impl Host for State {
         content: Vec<u8>,
         signature: Vec<u8>,
     ) -> wasmtime::Result<Result<String, Error>> {
-        self.enter()?;
-        Ok(self.check(&keyring, Form::Detached, &content, &signature).map(|vouched| vouched.signer))
+        let called = self.called("trust.verify", &(&keyring, &content, &signature))?;
+        self.answer(called, |state| {
+            Ok(state.check(&keyring, Form::Detached, &content, &signature).map(|vouched| vouched.signer))
+        })
     }
 
     fn verify_clear(
@@ -73,9 +87,11 @@ impl Host for State {
         keyring: String,
         document: Vec<u8>,
     ) -> wasmtime::Result<Result<SignedText, Error>> {
-        self.enter()?;
-        let vouched = self.check(&keyring, Form::Clear, &document, &[]);
-        Ok(vouched.map(|vouched| SignedText { signer: vouched.signer, content: vouched.content }))
+        let called = self.called("trust.verify-clear", &(&keyring, &document))?;
+        self.answer(called, |state| {
+            let vouched = state.check(&keyring, Form::Clear, &document, &[]);
+            Ok(vouched.map(|vouched| SignedText { signer: vouched.signer, content: vouched.content }))
+        })
     }
 }
 
