@@ -283,7 +283,7 @@ fn misbehave(word: &str) -> Result<(), Error> {
             log::emit(log::Level::Info, &"x".repeat(32 << 20));
             Ok(())
         }
-        "verbose" => Err(failed(&"x".repeat(32 << 20))),
+        "verbose" => Err(failed(&"x".repeat(18 << 20))),
         // Bytes that a terminal would obey, and lines that look like somebody else's.
         "lie" => Err(failed("\u{1b}[2J\nwxc: web was started\r\u{202e}")),
         _ => Ok(()),

@@ -300,13 +300,16 @@ typedef struct wxc_hook_types_mount_t {
   wxc_hook_types_mount_source_t   source;
   // Where it goes: an absolute path inside the container.
   plugin_string_t   target;
-  // Options in the words of mount(8), one each: `ro`, `nosuid`, `nodev`, `noexec`, `noatime`.
+  // Options in the words of mount(8), one each: `ro`, `rw`, `nosuid`, `nodev`, `noexec`, `nosymfollow`, `noatime`, `nodiratime`,
+  // `relatime`, `strictatime`; and `idmap`: files of a share have the ids inside that they have on the host, so that root inside owns
+  // what root owns there. What a hook adds is `nosuid` and `nodev` without saying so; a share that containers may write to is `idmap`.
   plugin_list_string_t   options;
 } wxc_hook_types_mount_t;
 
 // A device node of the plan.
 typedef struct wxc_hook_types_device_t {
-  // Its name below `/dev`, on the host and inside, such as `fuse` or `net/tun`.
+  // Its name below `/dev`, on the host and inside, such as `fuse` or `net/tun`. In an `add-device`, a name with a star
+  // (`nvidia*`) means all devices that the host has of such names, which may be none; one without has to be there.
   plugin_string_t   name;
   // Whether it can be read.
   bool   read;
