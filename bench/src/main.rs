@@ -1,12 +1,13 @@
 //! Measures wxc beside LXC: the same root tree, the same machine, the same minutes.
 //!
 //! `subject` is what both can be asked to do, `lxc` and `wxc` do it, `rounds` asks them in turn,
-//! `storage` does what happens on disk, `images` what comes from servers, `plugin` looks into one part, `samples` sums up and `report`
+//! `storage` does what happens on disk, `images` what comes from servers, `hooks` what hooks cost, `plugin` looks into one part, `samples` sums up and `report`
 //! writes `bench/RESULTS.md`. Started by `cargo xtask bench`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "progress for the person who started it")]
 
+mod hooks;
 mod images;
 mod lxc;
 mod plugin;
@@ -34,12 +35,16 @@ fn run() -> Result<(), subject::Failed> {
     let runs = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 40,
         [plugin::WORD, pool] => return plugin::once(pool.as_ref()),
+        ["hooks"] => return hooks(hooks::RUNS),
+        ["hooks", "-n", count] => {
+            return hooks(count.parse().map_err(|error| format!("-n {count}: {error}"))?);
+        }
         ["images"] => return images(images::RUNS),
         ["images", "-n", count] => {
             return images(count.parse().map_err(|error| format!("-n {count}: {error}"))?);
         }
         ["-n", count] => count.parse().map_err(|error| format!("-n {count}: {error}"))?,
-        _ => return Err("usage: cargo xtask bench [images] [-n RUNS]".into()),
+        _ => return Err("usage: cargo xtask bench [hooks | images] [-n RUNS]".into()),
     };
     if let Some(reason) = wxc_tests::needs::root().or_else(wxc_tests::needs::busybox) {
         return Err(reason.into());
@@ -48,6 +53,17 @@ fn run() -> Result<(), subject::Failed> {
     let storage = storage::measure(runs)?;
     let text = report::text(&results, runs) + &storage::report::text(&storage);
     let file = wxc_tests::root().join("bench/RESULTS.md");
+    std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+    println!("\n{text}");
+    Ok(())
+}
+
+fn hooks(runs: usize) -> Result<(), subject::Failed> {
+    if let Some(reason) = wxc_tests::needs::root().or_else(wxc_tests::needs::busybox) {
+        return Err(reason.into());
+    }
+    let text = hooks::run(runs)?;
+    let file = wxc_tests::root().join("bench/HOOKS.md");
     std::fs::write(&file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
     println!("\n{text}");
     Ok(())

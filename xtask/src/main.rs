@@ -30,7 +30,7 @@ const TASKS: &[Task] = &[
     Task("ci", "what a change must pass: format, lints, tests (.ci/run)", ci),
     Task(
         "bench",
-        "measure wxc beside LXC, into bench/RESULTS.md, or images into bench/IMAGES.md [images] [-n RUNS]",
+        "measure wxc beside LXC, into bench/RESULTS.md; hooks into bench/HOOKS.md, images into bench/IMAGES.md [hooks | images] [-n RUNS]",
         bench,
     ),
     Task("torture", "kill random commands at random instants [--minutes N] [--seed S] [-B STORAGE]", torture),

@@ -53,7 +53,7 @@ pub mod volume_id;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
@@ -68,12 +68,23 @@ use call::Ready;
 use grants::{Grants, Permission};
 use manifest::Manifest;
 use record::Records;
-use registry::{Found, Place};
+use registry::{Found, Place, Stamp};
 
 /// The plugins of this caller: where they are, and what they were granted.
 #[derive(Debug)]
 pub struct Plugins {
     places: Places,
+    loaded: Mutex<Vec<Loaded>>,
+}
+
+/// One that was loaded in this process: a command asks a hook several times, and loading costs more than asking.
+#[derive(Debug)]
+struct Loaded {
+    kind: Kind,
+    name: String,
+    /// The bytes are those that it was loaded from.
+    stamp: Stamp,
+    ready: Ready,
 }
 
 /// Values for declared settings, by key.
@@ -97,7 +108,7 @@ impl Plugins {
     /// Those of these places.
     #[must_use]
     pub fn new(places: Places) -> Self {
-        Self { places }
+        Self { places, loaded: Mutex::default() }
     }
 
     /// The directories that code, grants and compiled code are taken from, as far as they are to be trusted.
@@ -197,6 +208,12 @@ impl Plugins {
     fn load(&self, kind: Kind, name: &str) -> Result<Ready, PluginError> {
         let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
         self.check_enabled(name)?;
+        let stamp = found.stamp();
+        if let Some(ready) = self.loaded_before(kind, name, stamp) {
+            // They may have been taken back since.
+            self.check_grants(&found, &ready.identity, &ready.facts, &ready.manifest)?;
+            return Ok(ready);
+        }
         let opened = artifact::open(&found, &self.places)?;
         let manifest = read_manifest(name, &opened.facts.manifest)?;
         let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
@@ -208,7 +225,19 @@ impl Plugins {
         let component = opened.component(engine, name)?;
         let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
         ready.need(kind.interface())?;
+        let name = name.to_owned();
+        self.all_loaded().push(Loaded { kind, name, stamp, ready: ready.clone() });
         Ok(ready)
+    }
+
+    fn loaded_before(&self, kind: Kind, name: &str, stamp: Stamp) -> Option<Ready> {
+        let loaded = self.all_loaded();
+        let same = |it: &&Loaded| it.kind == kind && it.name == name && it.stamp == stamp;
+        loaded.iter().find(same).map(|it| it.ready.clone())
+    }
+
+    fn all_loaded(&self) -> MutexGuard<'_, Vec<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_enabled(&self, name: &str) -> Result<(), PluginError> {

@@ -151,6 +151,24 @@ pub(super) enum Source {
     File(TrustedFile),
 }
 
+/// Which bytes a plugin is of, as far as can be told without reading them. Who could write other bytes under the same stamp is
+/// trusted with the file anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stamp {
+    BuiltIn,
+    /// Device, inode, length, and the time of the last change of anything (stat(2)).
+    File([i128; 5]),
+}
+
+impl Found {
+    pub(super) fn stamp(&self) -> Stamp {
+        match &self.source {
+            Source::BuiltIn(_) => Stamp::BuiltIn,
+            Source::File(file) => Stamp::File(file.stamp()),
+        }
+    }
+}
+
 /// Finds a plugin by name, whatever its kind.
 ///
 /// # Errors

@@ -142,6 +142,13 @@ impl TrustedFile {
         self.stat.st_size.cast_unsigned()
     }
 
+    /// What tells it from other files and from what it was before: device, inode, length, and when anything of it changed last.
+    #[must_use]
+    pub fn stamp(&self) -> [i128; 5] {
+        let Stat { st_dev, st_ino, st_size, st_ctime, st_ctime_nsec, .. } = self.stat;
+        [st_dev.into(), st_ino.into(), st_size.into(), st_ctime.into(), st_ctime_nsec.into()]
+    }
+
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
