@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use wxc_tests::{needs, until};
+use wxc_tests::{Env, needs, until};
 
 use crate::hooks::World;
 
@@ -129,4 +129,29 @@ fn a_hook_hears_from_a_systemd_that_the_system_is_up() {
     // Once.
     assert_eq!(world.called("deb", "waiter").matches("ready").count(), 1);
     world.wxc(&["stop", "-k", "deb"]).ok();
+}
+
+#[test]
+fn hooks_of_an_ordinary_user_work_where_root_is_nobody() {
+    needs!(root, subordinate_ids, busybox, wasm_target);
+    let world = World::within(Env::of_user(1), ("probe", "hook_probe"), &["humble"]);
+    world.env.configure("[plugins.hook-humble]\nbudget = 5000\n");
+    world.env.busybox("web", &[]);
+    let files = ["mount", "start", "started", "stop"].map(|event| format!("at-{event}"));
+    let mut settings: Vec<(&str, &str)> = files.iter().map(|key| (key.as_str(), "files")).collect();
+    settings.push(("at-freeze", "run"));
+    world.attach("web", "humble", &settings);
+    world.wxc(&["start", "web"]).ok();
+    let inside = world.env.inside("web", "stat -c %n:%u:%g:%a /etc/at-*; ls -d /dev/at/*");
+    for event in ["mount", "start", "started"] {
+        assert!(inside.contains(&format!("/etc/at-{event}:7:7:640")), "{inside}");
+    }
+    world.wxc(&["freeze", "web"]).ok();
+    world.wxc(&["unfreeze", "web"]).ok();
+    world.wxc(&["stop", "-k", "web"]).ok();
+    until("its end was told", 20, || {
+        world.kept("web", "humble", "called").contains("post-stop").then_some(())
+    });
+    let kept = world.kept("web", "humble", "files");
+    assert!(kept.contains("mount:ok,ok,ok,ok,ok,denied") && kept.contains("stop:ok,"), "{kept}");
 }

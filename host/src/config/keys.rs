@@ -157,7 +157,7 @@ pub static KEYS: &[Key] = &[
 
     row("hooks.exec.enabled", Flag, YES_NO, ["true", "false"], "", "Programs of the host at LXC's hook points, outside any sandbox. They run only where `[hooks.exec] enabled = true` stands in wxc.toml."),
     row("hooks.exec.version", Number, "`0` or `1`", ["0", "1"], "lxc.hook.version", "How they are told what happens: 0 with arguments, 1 with variables alone."),
-    row("hooks.exec.timeout", NumberOrText, SPAN, [r#""10s""#, r#""30s""#], "", "The most time that one may take; then it is ended with everything it started."),
+    row("hooks.exec.timeout", NumberOrText, SPAN, [r#""10s""#, r#""30s""#], "", "The most time that one may take; then it is ended with its whole process group."),
     row("hooks.exec.pre-start", Texts, LINES, ["[]", r#"["/usr/local/bin/open-volume"]"#], "lxc.hook.pre-start", "Before anything is set up."),
     row("hooks.exec.pre-mount", Texts, LINES, ["[]", r#"["/usr/local/bin/unlock"]"#], "lxc.hook.pre-mount", "In the container's namespaces, with the host's files, before anything is mounted."),
     row("hooks.exec.mount", Texts, LINES, ["[]", r#"["mount --bind /srv $LXC_ROOTFS_MOUNT/srv #"]"#], "lxc.hook.mount", "The same when everything is mounted, at `LXC_ROOTFS_MOUNT`."),

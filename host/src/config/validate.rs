@@ -375,6 +375,7 @@ mod tests {
             ("mounts.0.options.0", "mounts = [{ type = \"tmpfs\", target = \"/b\", options = [\"a,b\"] }]"),
             ("mounts.0.idmapped", "mounts = [{ type = \"tmpfs\", target = \"/b\", idmapped = true }]"),
             ("hooks.Policy", "hooks.Policy.enabled = true"),
+            ("hooks.hook-policy", "[hooks.policy]\n[hooks.hook-policy]"),
             ("hooks.exec.version", "hooks.exec.version = 2"),
             ("hooks.exec.stop.0", "hooks.exec.stop = [\" \"]"),
             ("hooks.exec.timeout", "hooks.exec.timeout = \"0s\""),

@@ -12,7 +12,7 @@ pub fn fresh(container: &Container, name: &Name) -> Result<String, toml_edit::se
     let body = toml_edit::ser::to_string_pretty(container)?;
     let head = format!(
         "# Container {name}, made by wxc {}.\n\
-         # What is not here has its default: `wxc config show {name}` shows everything,\n\
+         # What is not here has its default: `wxc config show -a {name}` shows everything,\n\
          # `wxc config keys` explains each key, `wxc config set {name} KEY VALUE` changes one and checks it.\n",
         env!("CARGO_PKG_VERSION")
     );

@@ -13,6 +13,7 @@ use crate::plan::hooks::Occasion;
 use crate::plan::{Plan, ReleaseStep};
 use crate::plugin::storage::Storage as _;
 use crate::runtime;
+use crate::sys::trusted;
 
 /// First argument of a process in this role; nobody types it.
 pub const ROLE: &str = "@release";
@@ -22,6 +23,8 @@ pub const ROLE: &str = "@release";
 pub fn arguments(host: &Host) -> Vec<String> {
     let mut arguments = vec![ROLE.to_string()];
     arguments.extend(host.again.iter().cloned());
+    // It begins where the monitor is: for a user without privileges that is a namespace in which root is nobody.
+    arguments.extend(trusted::noted().into_iter().flat_map(|words| ["--roots".to_owned(), words]));
     arguments
 }
 

@@ -257,6 +257,24 @@ pub struct Share {
     pub read_only: Option<bool>,
 }
 
+/// The cases of `patch` in `wit/hook/types.wit`.
+const PATCHES: &[&str] = &[
+    "set-variable",
+    "remove-variable",
+    "add-mount",
+    "remove-mount",
+    "add-device",
+    "remove-device",
+    "add-address",
+    "set-limit",
+    "set-sysctl",
+    "set-hostname",
+    "drop-capability",
+    "deny-syscall",
+    "set-label",
+    "set-key",
+];
+
 /// `[changes]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -327,6 +345,13 @@ impl Manifest {
             (Kind::Storage, None) => return bad("pool", "a storage plugin says what its pool is".into()),
             (Kind::Template | Kind::Hook, Some(_)) => return bad("pool", "only storage has a pool".into()),
             _ => {}
+        }
+        let patches = self.changes.iter().flat_map(|changes| &changes.patches);
+        if let Some(word) = patches.into_iter().find(|word| !PATCHES.contains(&word.as_str())) {
+            return bad(
+                "changes.patches",
+                format!("{word:?} is no change (there are {})", PATCHES.join(", ")),
+            );
         }
         if let Some((field, _)) = self.texts().find(|(_, text)| text.contains(char::is_control)) {
             return bad(&field, "a text of one line without control characters".into());

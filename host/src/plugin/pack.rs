@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::admin::Shown;
 use super::error::{Identity, PluginError};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestError};
 use super::{Plugins, compiler, files};
 
 /// A longer manifest is refused; the longest sensible one has a few dozen command templates.
@@ -30,6 +30,13 @@ impl Plugins {
         let text = read_manifest(manifest)?;
         let parsed = Manifest::parse(&text)
             .map_err(|source| PluginError::Manifest { name: manifest.display().to_string(), source })?;
+        let prefix = format!("{}-", parsed.kind);
+        if !parsed.name.starts_with(&prefix) {
+            // People leave the kind out, and we put it in front.
+            let why = format!("the name of a {} begins with {prefix}", parsed.kind);
+            let source = ManifestError::Value { field: "name".into(), why };
+            return Err(PluginError::Manifest { name: manifest.display().to_string(), source });
+        }
         let built_there = absolute(built)?;
         // The compiler would say so, too, but not which of the two files.
         fs::File::open(&built_there).map_err(|source| io("read", built, source))?;

@@ -131,6 +131,14 @@ fn spawn(invocation: &Invocation<'_>) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let inherit: Vec<i32> = invocation.inherit.iter().map(|fd| fd.as_raw_fd()).collect();
     let prepare = move || {
+        // What the caller was given and knows nothing of is nothing for others either.
+        let last = libc::c_uint::MAX;
+        // SAFETY: close_range(2) takes integers; with this flag it closes nothing of this process.
+        if unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, last, libc::CLOSE_RANGE_CLOEXEC) }
+            < 0
+        {
+            return Err(io::Error::last_os_error());
+        }
         for fd in &inherit {
             // SAFETY: F_SETFD takes an integer; the number is of a descriptor that the caller's borrow
             // keeps open, and this process is a copy of the caller's.

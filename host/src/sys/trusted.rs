@@ -184,6 +184,24 @@ pub fn note<'a>(directories: impl IntoIterator<Item = &'a Path>) {
     }
 }
 
+/// What is remembered, as a word of a command line: for a process that begins in such a namespace. Nothing where there is nothing.
+#[must_use]
+pub fn noted() -> Option<String> {
+    let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let words: Vec<String> = noted.iter().map(|(device, inode)| format!("{device}:{inode}")).collect();
+    (!words.is_empty()).then(|| words.join(","))
+}
+
+/// Takes over what another process of ours has remembered; what is no such word is none.
+pub fn take_over(words: &str) {
+    let pair = |word: &str| {
+        let (device, inode) = word.split_once(':')?;
+        Some((device.parse().ok()?, inode.parse().ok()?))
+    };
+    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    noted.extend(words.split(',').filter_map(pair));
+}
+
 fn is_roots(stat: &Stat) -> bool {
     let noted = || NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     stat.st_uid == 0 || stat.st_uid == NOBODY && noted().contains(&(stat.st_dev, stat.st_ino))

@@ -18,6 +18,14 @@ pub(super) fn all(container: &Container, rules: &mut Rules) {
             "`wxc plugin list` shows the hooks there are",
         );
     }
+    for name in container.hooks.plugins.keys().filter_map(|name| name.strip_prefix("hook-")) {
+        rules.must(
+            !container.hooks.plugins.contains_key(name),
+            &format!("hooks.hook-{name}"),
+            format!("`{name}` means the same hook, and one of the two would be overlooked"),
+            "keep one of the two tables",
+        );
+    }
     programs(&container.hooks.exec, rules);
     for name in container.labels.keys() {
         rules.must(

@@ -27,6 +27,10 @@ const QUIET: &[&str] = &[
     "progress.cancelled",
     "settings.get",
     "settings.all",
+    // An interpreter asks for these when it starts, whatever the plugin does; whether the answers differ is tried for itself.
+    "wasi.random",
+    "wasi.monotonic-clock",
+    "wasi.wall-clock",
     "store.get",
     "store.keys",
 ];

@@ -73,18 +73,18 @@ pub(in crate::container) fn act(
     for call in plan.hooks.due(event) {
         let since = Instant::now();
         let heard = Heard::new(host.progress.clone());
-        let called = match &call.target {
-            HookTarget::Plugin { .. } => plugin(host, plan, call, happening, &heard).map(|()| String::new()),
+        let (wrote, called) = match &call.target {
+            HookTarget::Plugin { .. } => (String::new(), plugin(host, plan, call, happening, &heard)),
             HookTarget::Program { line, version } => {
                 let budget = Duration::from_millis(call.budget);
                 exec::run(host, plan, event, happening, &exec::Program { line, version: *version, budget })
             }
         };
         let failure = called.as_ref().err().map(|error| chain(error));
-        let said = format!("{}{}", heard.lines(), called.as_deref().unwrap_or_default());
+        let said = format!("{}{wrote}", heard.lines());
         log::write(plan, &call.phrase(), since.elapsed(), failure.as_deref(), &said);
         match called {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) if call.aborts => return Err(error),
             Err(error) => host.progress.note(&format!("a hook failed: {}", chain(&error))),
         }

@@ -43,7 +43,21 @@ pub(super) fn run(
     event: &str,
     happening: &Happening,
     program: &Program<'_>,
-) -> Result<String, Error> {
+) -> (String, Result<(), Error>) {
+    match try_run(host, plan, event, happening, program) {
+        Err(error) => (String::new(), Err(error)),
+        Ok((said, result)) => (said, result),
+    }
+}
+
+/// What it wrote, and how it ended, if it could be run.
+fn try_run(
+    host: &Host,
+    plan: &Plan,
+    event: &str,
+    happening: &Happening,
+    program: &Program<'_>,
+) -> Result<(String, Result<(), Error>), Error> {
     let failed = |why: String| Error::Invalid {
         message: format!("the hook {:?} of {} at {event} {why}", program.line, plan.container.name),
         hint: format!("what it wrote is in {}", plan.container.directory.join("hooks.log").display()),
@@ -81,13 +95,14 @@ pub(super) fn run(
         format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     let last = said.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {line}"));
     let last = last.unwrap_or_default();
-    match ended.how {
-        How::Itself(0) => Ok(said),
+    let result = match ended.how {
+        How::Itself(0) => Ok(()),
         How::Itself(code @ 129..) => Err(failed(format!("was ended by signal {}{last}", code - 128))),
         How::Itself(code) => Err(failed(format!("failed with exit code {code}{last}"))),
         How::Late => Err(failed(format!("was ended after its {} ms{last}", program.budget.as_millis()))),
         How::Cancelled => Err(failed("was stopped".into())),
-    }
+    };
+    Ok((said, result))
 }
 
 /// On the host.

@@ -88,6 +88,9 @@ impl<'a> Merge<'a> {
     }
 
     fn switch_off(&self, plugin: &str) -> String {
+        // As it is attached, or a second table would say it.
+        let short = plugin.strip_prefix("hook-").unwrap_or(plugin);
+        let plugin = if self.container.hooks.plugins.contains_key(plugin) { plugin } else { short };
         format!(
             "change its settings, or leave it out: wxc config set {} hooks.{plugin}.enabled false",
             self.name

@@ -154,6 +154,9 @@ impl Merge<'_> {
             MountSource::Share(name) => {
                 let bound = self.host.settings.shares.get(&hook.name).and_then(|shares| shares.get(name));
                 let path = bound.ok_or_else(|| self.unbound(hook, name))?;
+                // One directory for each container, where the administrator wants that.
+                let path =
+                    Path::new(&*path.to_string_lossy().replace("{name}", self.name.as_str())).to_owned();
                 if !path.is_absolute() {
                     return Err(self.refuse(
                         hook,
@@ -167,7 +170,7 @@ impl Merge<'_> {
                     recursive: false,
                     read_only: !writable,
                     idmapped,
-                    ..Mount::bind(path, &wanted.target)
+                    ..Mount::bind(&path, &wanted.target)
                 }
             }
             MountSource::Memory(bytes) => Mount {
