@@ -134,7 +134,10 @@ fn a_hook_hears_from_a_systemd_that_the_system_is_up() {
 #[test]
 fn hooks_of_an_ordinary_user_work_where_root_is_nobody() {
     needs!(root, subordinate_ids, busybox, wasm_target);
-    let world = World::within(Env::of_user(1), ("probe", "hook_probe"), &["humble"]);
+    let env = Env::of_user(1);
+    let compiler = wxc_tests::env::wxc().with_file_name("wxc-compile");
+    fs::copy(compiler, env.file("accounts/wxc-compile")).unwrap();
+    let world = World::within(env, ("probe", "hook_probe"), &["humble"]);
     world.env.configure("[plugins.hook-humble]\nbudget = 5000\n");
     world.env.busybox("web", &[]);
     let files = ["mount", "start", "started", "stop"].map(|event| format!("at-{event}"));
@@ -154,4 +157,50 @@ fn hooks_of_an_ordinary_user_work_where_root_is_nobody() {
     });
     let kept = world.kept("web", "humble", "files");
     assert!(kept.contains("mount:ok,ok,ok,ok,ok,denied") && kept.contains("stop:ok,"), "{kept}");
+}
+
+#[test]
+fn what_runs_before_init_cannot_look_into_the_process_that_becomes_it() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["pry"]);
+    world.env.configure("[plugins.hook-pry]\nbudget = 5000\n");
+    for (name, options) in [("web", &[][..]), ("boss", &["--privileged"][..])] {
+        world.env.busybox(name, options);
+        world.attach(name, "pry", &[("at-start", "pry")]);
+        world.wxc(&["start", name]).ok();
+        // It has the host's descriptors and memory: nothing of that is seen, also not by root of the host's ids.
+        assert_eq!(world.kept(name, "pry", "pried"), "start:0");
+        world.wxc(&["stop", "-k", name]).ok();
+    }
+}
+
+#[test]
+fn an_init_that_goes_elsewhere_takes_no_hook_along() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["astray"]);
+    world.env.busybox("web", &[]);
+    // What the host shows it is a whole system, and init makes it its root.
+    let shown = world.env.file("shown");
+    let copied =
+        std::process::Command::new("cp").arg("-a").args([wxc_tests::fixtures::busybox(), &shown]).status();
+    assert!(copied.unwrap().success());
+    let config = world.env.container("web").join("container.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text + &format!("[[mounts]]\nsource = {shown:?}\ntarget = \"/mnt\"\ncreate = \"dir\"\n"),
+    )
+    .unwrap();
+    world.attach("web", "astray", &[("at-stopping", "files"), ("at-started", "files")]);
+    world.wxc(&["start", "web", "--", "/bin/chroot", "/mnt", "/bin/sleep", "1000000"]).ok();
+    let pid = world.env.pid("web");
+    until("init is elsewhere", 20, || {
+        let root = fs::read_link(format!("/proc/{pid}/root")).unwrap_or_default();
+        root.ends_with("mnt").then_some(())
+    });
+    world.wxc(&["stop", "-t", "1", "web"]).run();
+    world.wxc(&["stop", "-k", "web"]).run();
+    let kept = world.kept("web", "astray", "files");
+    assert!(kept.contains("stopping:failed"), "{kept}");
+    assert!(!shown.join("etc/at-stopping").exists());
 }

@@ -52,7 +52,7 @@ pub(crate) use exec::INSIDE;
 
 pub(super) use act::{Happening, act, occur};
 pub(super) use ending::{completed, failed};
-pub(super) use ledger::settle;
+pub(super) use ledger::{forget, settle};
 pub(super) use outside::{after, after_change, after_in, before, configured, made, perhaps};
 pub(super) use shape::shape;
 

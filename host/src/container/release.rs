@@ -78,6 +78,10 @@ pub fn run(
     root: Option<OwnedFd>,
 ) -> Result<(), Error> {
     let name: Name = plan.container.name.parse()?;
+    if occasion.ending.is_some() && !plan.hooks.calls.is_empty() {
+        // It ran, so its start was complete, whether or not whoever started it lived to say so.
+        hooks::forget(&plan.container.directory)?;
+    }
     match due {
         Due::Restart => return restart(host, &name),
         Due::Hooks(event) => return hooks::occur(host, plan, event, occasion, root),

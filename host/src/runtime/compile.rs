@@ -403,6 +403,10 @@ impl Compiler<'_> {
         // As after a boot: a peer group of the container's own, so that its services can share.
         let op = Op::Propagation { flag: libc::MS_SHARED, recursive: true };
         self.builder.step("share the mounts inside", op);
+        if ["start", "start-host"].iter().any(|event| plan.hooks.is_due(event)) {
+            // Programs of the container run meanwhile, and may look at this process.
+            self.builder.step("let go of what is the monitor's", Op::CloseOthers);
+        }
         self.meet("wait for permission to go", Point::Ready, NOTHING);
         Ok(())
     }

@@ -38,6 +38,8 @@ pub(super) struct Helper<'a> {
     pub(super) streams: Option<[BorrowedFd<'a>; 3]>,
     /// It shall outlive this process and be nobody's child.
     pub(super) detach: bool,
+    /// It is killed when this process ends.
+    pub(super) bound: bool,
 }
 
 impl Helper<'_> {
@@ -86,6 +88,9 @@ impl Helper<'_> {
         if self.detach {
             builder.step("leave the caller", Op::Detach);
             builder.step("begin a session", Op::Session { terminal: None });
+        }
+        if self.bound {
+            builder.step("ask to end with the caller", Op::DieWithParent { signal: libc::SIGKILL });
         }
         let root = builder.text("/")?;
         builder.step("change to /", Op::Chdir { path: root });

@@ -136,7 +136,15 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
     };
     let image = copy.as_ref().map_or(Image::Path(&program), |copy| Image::Memory(copy.as_fd()));
     let title = format!("{MONITOR} {} {}", plan.container.path.display(), plan.container.name);
-    let helper = Helper { image, argv: &[title], environment: &[], fds: &fds, streams: None, detach: true };
+    let helper = Helper {
+        image,
+        argv: &[title],
+        environment: &[],
+        fds: &fds,
+        streams: None,
+        detach: true,
+        bound: false,
+    };
     helper.spawn()?;
     drop(own);
     match hear(ours.as_fd())? {

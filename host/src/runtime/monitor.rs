@@ -157,6 +157,7 @@ impl Monitor {
             started: None,
             cgroups: Cgroups::default(),
             links: Vec::new(),
+            root: None,
         };
         run.write(&snapshot)?;
         Ok(Self {
@@ -288,7 +289,8 @@ impl Monitor {
         self.namespaces.clear();
         occasion.namespaces.clear();
         self.undo(&occasion);
-        let due = !self.plan().release.is_empty() || self.plan().hooks.is_due("post-stop");
+        // Also when nothing else is due: what hooks did for a start that was complete is not undone any more.
+        let due = !self.plan().release.is_empty() || !self.plan().hooks.calls.is_empty();
         if due && self.has_runner() {
             // Before the lock goes: nobody may start it while its storage is let go of. Whatever
             // goes wrong there is the runner's to tell.
@@ -343,7 +345,9 @@ impl Monitor {
         let fds: Vec<BorrowedFd<'_>> =
             std::iter::once(self.memory.as_fd()).chain(given.iter().copied()).collect();
         let environment = &self.handover.environment;
-        Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach }.spawn()
+        // Hooks of an event that is not over must not act when everything else has been undone.
+        let bound = !given.is_empty() && !detach;
+        Helper { image, argv: &argv, environment, fds: &fds, streams: None, detach, bound }.spawn()
     }
 
     /// What was said at the socket for init's word; any process of the container can.
@@ -386,6 +390,9 @@ impl Attendant for Monitor {
         let occasion = hooks::of_init(self, child);
         hooks::call(self, "start", &occasion, None)?;
         hooks::call(self, "start-host", &occasion, None)?;
+        if !self.plan().hooks.calls.is_empty() {
+            self.snapshot.root = Some(spawn::root_of(child.pid)?);
+        }
         if self.plan().hooks.runs_program("stop") {
             self.namespaces = spawn::own_namespaces(&self.handover.plan, child.pid)?;
         }

@@ -22,6 +22,7 @@ use super::{idmap, message as packets};
 use crate::plan::{Namespace, NamespaceAction, Plan, ResourceLimit};
 use crate::sys::clone::{self, Process};
 use crate::sys::own_ids;
+use crate::sys::rootfs::Mark;
 use crate::sys::thread::SingleThreaded;
 
 /// What the monitor does when the child waits for it.
@@ -194,6 +195,14 @@ fn unexpected(message: &str) -> RuntimeError {
 pub(super) fn namespace_file(pid: Pid, name: &str) -> Result<OwnedFd, RuntimeError> {
     let path = format!("/proc/{}/ns/{name}", pid.as_raw_nonzero());
     File::open(&path).map(OwnedFd::from).map_err(|error| RuntimeError::system(format!("open {path}"), error))
+}
+
+/// What is `/` to a process that has left the host's tree and executed nothing yet.
+pub(super) fn root_of(pid: Pid) -> Result<Mark, RuntimeError> {
+    let path = format!("/proc/{}/root", pid.as_raw_nonzero());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&path, flags, Mode::empty()).and_then(|root| Mark::of(root.as_fd()));
+    root.map_err(|error| RuntimeError::system(format!("look at {path}"), error))
 }
 
 /// Those that were made for the container, open.

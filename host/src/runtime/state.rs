@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Cgroups;
 use super::net::HostLink;
 use crate::plan::Identity;
+use crate::sys::rootfs::Mark;
 
 /// LXC's states, in its spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,4 +99,7 @@ pub struct Snapshot {
     pub cgroups: Cgroups,
     /// The host's ends of its network devices.
     pub links: Vec<HostLink>,
+    /// The root that its first process began with, where hooks may want it: the guest can change what `/` is to a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Mark>,
 }

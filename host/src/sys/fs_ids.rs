@@ -6,12 +6,15 @@
 
 use std::io;
 
+use rustix::process::{Signal, parent_process_death_signal, set_parent_process_death_signal};
 use rustix::thread::{CapabilitiesSecureBits, capabilities_secure_bits, set_capabilities_secure_bits};
 
 /// The calling thread makes files as somebody else until this is dropped.
 #[derive(Debug)]
 pub struct FsIds {
     before: (u32, u32),
+    /// The signal at the end of the parent, which a change of ids undoes (prctl(2)).
+    signal: Option<Signal>,
     bits: CapabilitiesSecureBits,
 }
 
@@ -24,7 +27,9 @@ impl FsIds {
         let bits = capabilities_secure_bits()?;
         // Without this the kernel takes the powers over files away with the user id 0 (capabilities(7)).
         set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
-        let guard = Self { before: (set(user, libc::setfsuid), set(group, libc::setfsgid)), bits };
+        let signal = parent_process_death_signal()?;
+        let guard = Self { before: (set(user, libc::setfsuid), set(group, libc::setfsgid)), signal, bits };
+        set_parent_process_death_signal(signal)?;
         // These calls do not say whether they did anything; asking for an id that there is not tells what is set.
         let now = (set(u32::MAX, libc::setfsuid), set(u32::MAX, libc::setfsgid));
         if now == (user, group) { Ok(guard) } else { Err(io::ErrorKind::PermissionDenied.into()) }
@@ -35,6 +40,7 @@ impl Drop for FsIds {
     fn drop(&mut self) {
         set(self.before.0, libc::setfsuid);
         set(self.before.1, libc::setfsgid);
+        set_parent_process_death_signal(self.signal).ok();
         // It was allowed a moment ago.
         set_capabilities_secure_bits(self.bits).ok();
     }

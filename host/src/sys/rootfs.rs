@@ -22,7 +22,7 @@ use super::{failpoint, mountinfo};
 
 /// As if the tree's root were the root of everything; no links of `/proc`.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
-/// Where a new entry waits until it takes its name.
+/// Where a new entry waits until it takes its name, in a tree that nobody else changes.
 const NEW: &str = ".wxc-new";
 
 /// Who owns an entry and what may be done with it, as it is on disk.
@@ -84,6 +84,31 @@ pub fn mount_of(fd: BorrowedFd<'_>) -> rustix::io::Result<u64> {
     // Not from a server or a daemon that may not answer.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     Ok(statx(fd, c"", flags, StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
+/// What tells a root directory from every other: its mount, and the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mark {
+    mount: u64,
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl Mark {
+    /// Of something open.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn of(fd: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        // Not from a server or a daemon that may not answer.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let found = statx(fd, c"", flags, StatxFlags::MNT_ID | StatxFlags::INO)?;
+        Ok(Self {
+            mount: found.stx_mnt_id,
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+        })
+    }
 }
 
 /// One name in a directory.
@@ -254,16 +279,17 @@ impl<'a> Rootfs<'a> {
     pub fn write(&self, path: &Path, data: &[u8], mode: u32, owner: Owner) -> Result<(), TreeError> {
         let (dir, name) = self.parent(path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        discard(dir.as_fd());
-        let fd = openat(&dir, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(TreeError::io("create", path))?;
+        let new = self.waiting_place(dir.as_fd()).map_err(TreeError::io("create", path))?;
+        let fd =
+            openat(&dir, &*new, flags, Mode::RUSR | Mode::WUSR).map_err(TreeError::io("create", path))?;
         failpoint::pass_errno("rootfs.write")
             .and_then(|()| put(&fd, data))
             .and_then(|()| fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))))
             // After the owner, whose change clears set-id bits.
             .and_then(|()| fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)))
-            .and_then(|()| renameat(&dir, NEW, &dir, &name))
+            .and_then(|()| renameat(&dir, &*new, &dir, &name))
             .map_err(|e| {
-                discard(dir.as_fd());
+                unlinkat(&dir, &*new, AtFlags::empty()).ok();
                 TreeError::io("write", path)(e)
             })
     }
@@ -299,15 +325,31 @@ impl<'a> Rootfs<'a> {
     /// When its directory is missing, or a directory is in its place.
     pub fn symlink(&self, path: &Path, target: &Path, owner: Owner) -> Result<(), TreeError> {
         let (dir, name) = self.parent(path)?;
-        discard(dir.as_fd());
+        let new = self.waiting_place(dir.as_fd()).map_err(TreeError::io("create", path))?;
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-        symlinkat(target, &dir, NEW)
-            .and_then(|()| chownat(&dir, NEW, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
-            .and_then(|()| renameat(&dir, NEW, &dir, &name))
+        symlinkat(target, &dir, &*new)
+            .and_then(|()| chownat(&dir, &*new, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+            .and_then(|()| renameat(&dir, &*new, &dir, &name))
             .map_err(|e| {
-                discard(dir.as_fd());
+                unlinkat(&dir, &*new, AtFlags::empty()).ok();
                 TreeError::io("create", path)(e)
             })
+    }
+
+    /// The name under which a new entry waits; nothing has it when this returns.
+    fn waiting_place(&self, dir: BorrowedFd<'_>) -> rustix::io::Result<std::borrow::Cow<'static, str>> {
+        match self.edge {
+            Edge::Alone => {
+                discard(dir);
+                Ok(NEW.into())
+            }
+            // Whoever runs in it could fill what is in the way as fast as we empty it. None of these names can be guessed.
+            Edge::Mounts | Edge::Memory(_) => {
+                let mut bytes = [0; 8];
+                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+                Ok(format!("{NEW}-{:016x}", u64::from_ne_bytes(bytes)).into())
+            }
+        }
     }
 
     /// Removes one entry that is not a directory; `false` if there is none.

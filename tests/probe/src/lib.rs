@@ -114,6 +114,7 @@ impl Guest for Probe {
             Some("files") => files(word).map(|()| None),
             Some("network") => network(word).map(|()| None),
             Some("run") => run(word).map(|()| None),
+            Some("pry") => pry(word).map(|()| None),
             Some("linger") => linger().map(|()| None),
             Some("inside-out") => inside_out().map(|()| None),
             Some(other) => misbehave(other).map(|()| None),
@@ -224,6 +225,16 @@ fn run(word: &str) -> Result<(), Error> {
     let again = program.run().is_err();
     let said = String::from_utf8_lossy(&outcome.stdout).trim().replace(' ', "/");
     remember("ran", &format!("{word}:{said}/{}/{again}", outcome.status))
+}
+
+/// Whether the first process can be looked into, which is a copy of the monitor until it executes init.
+fn pry(word: &str) -> Result<(), Error> {
+    let running = scope::running()?;
+    let script =
+        "ls /proc/1/fd | grep -c .; head -c 1 /proc/1/mem; ls -L /proc/1/root/; cat /proc/1/fd/6; exit 0";
+    let outcome = Program::new(&running, &["sh".into(), "-c".into(), script.into()]).run()?;
+    let said = String::from_utf8_lossy(&outcome.stdout).trim().replace([' ', '\n'], "/");
+    remember("pried", &format!("{word}:{said}"))
 }
 
 /// Leaves something behind that wants to outlive it, and then waits for ever.

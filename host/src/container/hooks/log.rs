@@ -30,7 +30,8 @@ pub(super) fn append(directory: &Path, what: &str, took: Duration, failure: Opti
         fs::rename(&path, directory.join(format!("{FILE}.1"))).ok();
     }
     let text = entry(&jiff::Timestamp::now().to_string(), what, took, failure, said);
-    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    let opened =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path);
     if let Err(error) = opened.and_then(|mut file| file.write_all(text.as_bytes())) {
         tracing::warn!("cannot write {}: {error}", path.display());
     }

@@ -27,7 +27,7 @@ use crate::plugin::storage::Access;
 use crate::plugin::{Enter, HookPlugin, InsideRequest, Root};
 use crate::runtime::{Inside, InsideProgram};
 use crate::sys::mountinfo;
-use crate::sys::rootfs::{Boundary, Edge, mount_of};
+use crate::sys::rootfs::{Boundary, Edge, Mark, mount_of};
 use crate::sys::run::Ended;
 
 /// Where the container is in its life at an event that is not among these: nothing of it can be reached.
@@ -54,7 +54,6 @@ const MOMENTS: &[(&str, Moment)] = &[
     ("ready", Moment::Running),
     ("stopping", Moment::Running),
     ("stop", Moment::Resting),
-    ("freeze", Moment::Running),
     ("thaw", Moment::Running),
     ("snapshot", Moment::Either),
     ("restore", Moment::Resting),
@@ -89,7 +88,7 @@ impl Reach {
             Moment::Mounted => Ok(Self::with_root(mounted(plan, happening))),
             Moment::Waiting => {
                 let init = happening.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-                Ok(Self::inside(Inside::starting(plan, init).map_err(Error::from), moment, hook))
+                Ok(Self::inside(Inside::starting(plan, init).map_err(Error::from), None, hook))
             }
             Moment::Running | Moment::Resting | Moment::Either => {
                 Self::at(host, &plan.container.name.parse()?, moment, hook)
@@ -109,7 +108,8 @@ impl Reach {
         };
         if runs {
             let inside = Inside::running(&host.layout.run_directory(name), name.as_str());
-            return Ok(Self::inside(inside.map_err(Error::from), Moment::Running, hook));
+            let began = watch::snapshot(host, name).and_then(|snapshot| snapshot.root);
+            return Ok(Self::inside(inside.map_err(Error::from), began, hook));
         }
         if !hook.wants_root() {
             return Ok(Self::default());
@@ -125,14 +125,15 @@ impl Reach {
         Self { within, open: None }
     }
 
-    fn inside(inside: Result<Inside, Error>, moment: Moment, hook: &HookPlugin) -> Self {
+    /// `began`: the root that the container began with, when it runs.
+    fn inside(inside: Result<Inside, Error>, began: Option<Mark>, hook: &HookPlugin) -> Self {
         let inside = match inside {
             Ok(inside) => inside,
             Err(error) => return Self::with_root(Err(chain(&error))),
         };
         let mut reach = Self::default();
         if hook.wants_root() {
-            reach = Self::with_root(of_process(&inside, moment));
+            reach = Self::with_root(of_process(&inside, began));
         }
         if hook.wants_inside() || hook.wants_network() {
             reach.within.running = Some(Arc::new(Entrance(inside)));
@@ -169,15 +170,18 @@ fn mounted(plan: &Plan, happening: &Happening) -> Result<Root, String> {
     Ok(Root::new(directory, Edge::Memory(boundary), plan.ids.clone()))
 }
 
-fn of_process(inside: &Inside, moment: Moment) -> Result<Root, String> {
+fn of_process(inside: &Inside, began: Option<Mark>) -> Result<Root, String> {
     let directory = inside.root().map_err(|error| chain(&error))?;
-    let edge = if moment == Moment::Waiting {
-        Edge::Memory(Boundary::around(directory.as_fd()).map_err(|error| error.to_string())?)
-    } else {
-        check_served(inside.init(), &directory)?;
-        Edge::Mounts
-    };
-    Ok(Root::new(directory, edge, inside.plan().ids.clone()))
+    if inside.waits() {
+        let boundary = Boundary::around(directory.as_fd()).map_err(|error| error.to_string())?;
+        return Ok(Root::new(directory, Edge::Memory(boundary), inside.plan().ids.clone()));
+    }
+    // Its init may have gone to where the host shows it something (chroot(2)), which is nothing that we write to for it.
+    if began.is_none() || began != Mark::of(directory.as_fd()).ok() {
+        return Err("its init has another root than the one it began with".into());
+    }
+    check_served(inside.init(), &directory)?;
+    Ok(Root::new(directory, Edge::Mounts, inside.plan().ids.clone()))
 }
 
 /// A process of the container may have moved its root to a file system that it serves itself (FUSE), and never answer.

@@ -49,6 +49,8 @@ pub struct Program {
 pub struct Inside {
     name: String,
     target: Target,
+    /// Its first process is a copy of the monitor still, with the monitor's memory and with all power over the container.
+    waits: bool,
 }
 
 impl Inside {
@@ -59,7 +61,7 @@ impl Inside {
     pub fn running(run: &Path, name: &str) -> Result<Self, RuntimeError> {
         let request =
             AttachRequest { run: run.to_owned(), name: name.to_owned(), ..AttachRequest::default() };
-        Ok(Self { name: name.to_owned(), target: Target::find(&request)? })
+        Ok(Self { name: name.to_owned(), target: Target::find(&request)?, waits: false })
     }
 
     /// One whose first process, of this number, waits for permission to go: its monitor, which waits for the caller, does not
@@ -75,7 +77,7 @@ impl Inside {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())
             .map_err(|error| RuntimeError::system("find the container's first process", error))?;
         let target = Target::known(init, pidfd, snapshot.cgroups, plan.clone());
-        Ok(Self { name, target })
+        Ok(Self { name, target, waits: true })
     }
 
     /// Its root directory, as its first process sees it.
@@ -92,6 +94,12 @@ impl Inside {
     /// It has ended.
     pub fn network(&self) -> Result<Option<OwnedFd>, RuntimeError> {
         self.target.network()
+    }
+
+    /// Whether its first process has executed nothing yet.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     /// The process id of its first process, as this process sees it.
@@ -118,9 +126,8 @@ impl Inside {
         capture: usize,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Ended, RuntimeError> {
-        let room = format!("wxc.hook-{}", std::process::id());
         let (cgroups, _room) =
-            self.target.cgroups.room(&room).map_err(|error| {
+            self.target.cgroups.room().map_err(|error| {
                 RuntimeError::part("make a cgroup in the container", &error, error.hint())
             })?;
         let target = self.target.with(cgroups)?;
@@ -135,7 +142,12 @@ impl Inside {
             ..AttachRequest::default()
         };
         let given = [input.as_fd(), out.as_fd(), err.as_fd()];
-        let entry = entry(program, &target, given)?;
+        let mut entry = entry(program, &target, given)?;
+        if self.waits && !program.of_host {
+            // Root of a container without a user namespace of its own could look into that process and be it, and it knows
+            // the host: what runs here can trace nobody, whatever it executes.
+            entry.plan.security.capabilities.retain(|name| name != "CAP_SYS_PTRACE");
+        }
         let signals =
             Signals::catch().map_err(|error| RuntimeError::system("take care of the signals", error))?;
         let joined = process::start(&request, entry, &target, given, &signals)?;

@@ -45,6 +45,7 @@ pub(super) fn spawn(
         fds: &handed,
         streams: Some(given),
         detach: false,
+        bound: false,
     };
     helper.spawn()
 }

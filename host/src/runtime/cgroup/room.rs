@@ -13,7 +13,8 @@ use super::{CgroupError, Cgroups, Place, put};
 /// How long the kernel may take to end what is in it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was started in it is killed with it, also what has left its session and its parents.
+/// What was started in it is killed with it, also what has left its session and its parents. A program of the container's root can
+/// move itself into another of the container's cgroups: it ends with the container then.
 #[derive(Debug)]
 pub struct Room(Option<PathBuf>);
 
@@ -23,10 +24,14 @@ impl Cgroups {
     ///
     /// # Errors
     /// When the leaf cannot be made.
-    pub fn room(&self, name: &str) -> Result<(Self, Room), CgroupError> {
+    pub fn room(&self) -> Result<(Self, Room), CgroupError> {
         let Some(place) = self.unified() else { return Ok((self.clone(), Room(None))) };
-        let path = place.payload.join(name);
+        // The guest can make names in its cgroup, too: none that can be guessed may be in the way.
+        let mut bytes = [0; 8];
+        let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        let path = place.payload.join(format!("wxc.hook-{:016x}", u64::from_ne_bytes(bytes)));
         let fail = |source: io::Error| CgroupError::Create { path: path.clone(), source };
+        drawn.map_err(|errno| fail(errno.into()))?;
         std::fs::create_dir(&path).map_err(fail)?;
         let room = Room(Some(path.clone()));
         // As everything below, it is the guest's.

@@ -173,6 +173,8 @@ impl Merge<'_> {
                     ..Mount::bind(&path, &wanted.target)
                 }
             }
+            // For tmpfs that means no limit (tmpfs(5)).
+            MountSource::Memory(0) => return Err(self.refuse(hook, patch, "memory has a size")),
             MountSource::Memory(bytes) => Mount {
                 kind: "tmpfs".into(),
                 options: vec![format!("size={bytes}")],
