@@ -45,10 +45,7 @@ pub fn broken(root: &Path, page: &Path) -> Result<Vec<String>, String> {
 }
 
 fn problem(root: &Path, page: &Path, path: &str, fragment: Option<&str>) -> Option<String> {
-    let target = match aim(page, path) {
-        Some(target) => target,
-        None => return Some("leads out of the repository".into()),
-    };
+    let Some(target) = aim(page, path) else { return Some("leads out of the repository".into()) };
     let file = root.join(&target);
     if !file.exists() {
         return Some(format!("there is no {}", target.display()));

@@ -40,7 +40,7 @@ fn the_first_steps_can_be_taken() {
         said += &output.stdout;
     }
     // The throw-away container's root, the table, the note that came back, the hook's change.
-    for part in ["0\n", "RUNNING", "hello\n", "set-variable GREETING = hello", "propose and judge changes"] {
+    for part in ["0\n", "RUNNING", "hello\n", "set-variable GREETING=hello", "propose and judge changes"] {
         assert!(said.contains(part), "there is no {part:?} in {said}");
     }
     assert!(!env.container("web").exists() && !env.container("web2").exists());
