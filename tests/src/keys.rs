@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A GnuPG with one key. Its agent ends with it.
@@ -52,6 +52,12 @@ impl Keys {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "gpg {args:?}");
         output.stdout
+    }
+
+    /// What `GNUPGHOME` has to be for a `gpg` that has the key.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// A file with the public key.

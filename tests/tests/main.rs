@@ -4,10 +4,12 @@
 
 mod ask;
 mod attach;
+mod book;
 mod boot;
 mod bundled_hooks;
 mod busybox;
 mod changes;
+mod chapters;
 mod cli;
 mod conformance;
 mod copy;

@@ -9,21 +9,21 @@ use wxc_tests::server::{Server, sha256};
 use wxc_tests::{Env, guest, needs, root};
 
 /// A plugin of a name that nobody else has, because what is installed is the machine's. It is gone with the test.
-struct Life {
-    env: Env,
-    name: String,
+pub(crate) struct Life {
+    pub(crate) env: Env,
+    pub(crate) name: String,
 }
 
 /// What else the manifest of a version says.
-type Edit<'a> = (&'a str, &'a str);
+pub(crate) type Edit<'a> = (&'a str, &'a str);
 
 impl Life {
-    fn new(word: &str) -> Self {
+    pub(crate) fn new(word: &str) -> Self {
         Self { env: Env::new(), name: format!("hook-life-{word}") }
     }
 
     /// A component of this version.
-    fn version(&self, version: &str, edits: &[Edit]) -> PathBuf {
+    pub(crate) fn version(&self, version: &str, edits: &[Edit]) -> PathBuf {
         let source = root().join("tests/probe");
         let mut text = fs::read_to_string(source.join("plugin.toml")).unwrap();
         text = text
@@ -38,7 +38,7 @@ impl Life {
         guest::built(&source, "hook_probe", &manifest, &self.env.file(&format!("{version}.wasm")))
     }
 
-    fn plugin(&self, words: &[&str]) -> wxc_tests::Run {
+    pub(crate) fn plugin(&self, words: &[&str]) -> wxc_tests::Run {
         self.env.wxc(["plugin"].iter().chain(words))
     }
 
@@ -46,7 +46,7 @@ impl Life {
         Path::new("/var/lib/wxc/.plugins").join(&self.name).with_extension("wasm")
     }
 
-    fn shown(&self) -> serde_json::Value {
+    pub(crate) fn shown(&self) -> serde_json::Value {
         serde_json::from_str(&self.plugin(&["show", &self.name, "--json"]).ok()).unwrap()
     }
 }
@@ -107,7 +107,7 @@ fn storage_that_keeps_containers_is_not_disabled_by_the_way() {
 }
 
 /// A world with a server whose certificate is known.
-fn served(life: &Life) -> Server {
+pub(crate) fn served(life: &Life) -> Server {
     let server = Server::start(&life.env.file("home"));
     life.env.configure(&server.remote("local"));
     server

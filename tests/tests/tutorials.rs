@@ -10,16 +10,33 @@ use wxc_tests::server::{Server, sha256};
 use wxc_tests::{Env, Run, fixtures, guest, needs, root};
 
 /// The plugin of a page, granted; the grant is taken back when this is dropped, because grants are the machine's.
-struct Tutorial {
-    env: Env,
+pub(crate) struct Tutorial {
+    pub(crate) env: Env,
     name: &'static str,
 }
 
 impl Tutorial {
     fn new(page: &str, name: &'static str, kind: &str) -> Self {
-        let env = Env::new();
+        Self::within(Env::new(), page, name, kind, &[])
+    }
+
+    /// In another world, with paths and names of its own in place of those that the page prints.
+    pub(crate) fn within(
+        env: Env,
+        page: &str,
+        name: &'static str,
+        kind: &str,
+        instead: &[(&str, &str)],
+    ) -> Self {
         let source = env.file(name);
         guest::written_down(&root().join("docs").join(page), &source);
+        for file in fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.is_file() {
+                let text = fs::read_to_string(&file).unwrap();
+                fs::write(&file, instead.iter().fold(text, |text, (old, new)| text.replace(old, new)))
+                    .unwrap();
+            }
+        }
         for package in ["host", kind] {
             let (from, to) = (root().join("wit").join(package), source.join("wit"));
             fs::create_dir_all(&to).unwrap();
@@ -45,7 +62,12 @@ impl Tutorial {
         self.env.file("plugins")
     }
 
-    fn wxc(&self, words: &[&str]) -> Run {
+    /// A file of the page.
+    pub(crate) fn printed(&self, file: &str) -> String {
+        fs::read_to_string(self.env.file(self.name).join(file)).unwrap()
+    }
+
+    pub(crate) fn wxc(&self, words: &[&str]) -> Run {
         self.env.wxc(words).env("WXC_PLUGIN_DIR", self.folder())
     }
 }

@@ -1,12 +1,13 @@
 //! The project's tasks: everything a contributor or the CI types, as `cargo xtask TASK`.
 //!
 //! `shell` runs a command and shows it, `setup` and `tools` install what is missing, `demo` shows a container,
-//! `totals` runs and counts all tests, `install` copies a release, and `ci` and `bench` only start
+//! `book` makes a book of the documentation, `totals` runs and counts all tests, `install` copies a release, and `ci` and `bench` only start
 //! what lives in `.ci/run` and `bench/`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who started it")]
 
+mod book;
 mod demo;
 mod fuzz;
 mod install;
@@ -27,6 +28,7 @@ const TASKS: &[Task] = &[
     Task("setup", "install what is missing [--bench]", setup::setup),
     Task("demo", "build, then show a container from create to destroy", demo::demo),
     Task("test", "run all tests and print their totals [--mirror URL] [NAME...]", totals::test),
+    Task("book", "make a book of docs/, below target/book, and follow its links [--if-possible]", book::book),
     Task("ci", "what a change must pass: format, lints, tests (.ci/run)", ci),
     Task(
         "bench",

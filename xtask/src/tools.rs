@@ -29,7 +29,11 @@ const TOOLS: &[Tool] = &[
         features: "",
         why: "checks licences and origins of dependencies",
     },
+    Tool { name: MDBOOK, version: "0.5.4", features: "search", why: "makes a book of docs/" },
 ];
+
+/// What `cargo xtask book` needs.
+pub(crate) const MDBOOK: &str = "mdbook";
 
 /// Where programs are looked for: first among these.
 pub(crate) fn path() -> OsString {
@@ -41,13 +45,24 @@ pub(crate) fn path() -> OsString {
 
 /// Installs what is missing or of another version. A failure costs the tests that need it, and nothing else.
 pub(crate) fn prepare() {
-    let folder = root().join("target/tools");
-    let record = fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
-    for tool in TOOLS.iter().filter(|tool| !installed(&record, tool)) {
-        if let Err(error) = install(tool, &folder) {
-            eprintln!("setup: {} {} ({}): {error}", tool.name, tool.version, tool.why);
+    for tool in TOOLS {
+        if let Err(error) = ensure(tool.name) {
+            eprintln!("setup: {error}");
         }
     }
+}
+
+/// Installs one of them, if it is missing or of another version.
+pub(crate) fn ensure(name: &str) -> Result<()> {
+    let folder = root().join("target/tools");
+    let record = fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
+    let wanted =
+        TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| format!("no tool is named {name}"))?;
+    if installed(&record, wanted) {
+        return Ok(());
+    }
+    let Tool { name, version, why, .. } = wanted;
+    install(wanted, &folder).map_err(|error| format!("{name} {version} ({why}): {error}").into())
 }
 
 /// By cargo's own record of what it installed there.

@@ -111,13 +111,19 @@ impl From<Permission> for String {
 /// Interfaces that give a plugin nothing but a voice and what its call hands to it anyway.
 const FREE: &[&str] = &["types", "handles", "log", "progress", "settings", "scope"];
 
+/// Whether importing an interface of ours is no permission.
+#[must_use]
+pub fn is_free(interface: &str) -> bool {
+    FREE.contains(&interface)
+}
+
 /// What a plugin asks for: imports, and what the manifest declares to stand behind them.
 #[must_use]
 pub fn asked(facts: &Facts, manifest: &Manifest) -> BTreeSet<Permission> {
     let mut asked = BTreeSet::new();
     for import in &facts.imports {
         if let Some(interface) = interface_of_ours(import)
-            && !FREE.contains(&interface)
+            && !is_free(interface)
         {
             asked.insert(Permission(interface.to_owned()));
         }
