@@ -230,8 +230,7 @@ fn run(word: &str) -> Result<(), Error> {
 /// Whether the first process can be looked into, which is a copy of the monitor until it executes init.
 fn pry(word: &str) -> Result<(), Error> {
     let running = scope::running()?;
-    let script =
-        "ls /proc/1/fd | grep -c .; head -c 1 /proc/1/mem; ls -L /proc/1/root/; cat /proc/1/fd/6; exit 0";
+    let script = "ls /proc/1/fd | grep -c .; for fd in $(seq 0 30); do readlink /proc/1/fd/$fd; done; head -c 1 /proc/1/mem; ls -L /proc/1/root/; exit 0";
     let outcome = Program::new(&running, &["sh".into(), "-c".into(), script.into()]).run()?;
     let said = String::from_utf8_lossy(&outcome.stdout).trim().replace([' ', '\n'], "/");
     remember("pried", &format!("{word}:{said}"))
@@ -271,7 +270,7 @@ fn misbehave(word: &str) -> Result<(), Error> {
             core::hint::black_box(word);
         },
         "shout" => {
-            for n in 0..100_000 {
+            for n in 0..20_000 {
                 log::emit(log::Level::Info, &format!("line {n}"));
             }
             Ok(())
