@@ -232,11 +232,24 @@ fn a_file_is_granted_by_its_content_and_replaces_a_built_in_plugin() {
 fn an_import_that_is_not_offered_is_named() {
     let world = World::new();
     let plugins = Plugins::new(world.places());
-    plugins.install(&plugin_file(world.top.path(), "hostile", Some("rootfs"))).unwrap();
-    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/rootfs@0.1.0"]);
+    let file = plugin_file(world.top.path(), "hostile", Some("rootfs"));
+    // As one that was built for a wxc to come.
+    let later = |bytes: &[u8]| {
+        let (now, then) = (b"wxc:host/rootfs@0.1.0", b"wxc:host/rootfs@0.9.0");
+        let mut bytes = bytes.to_vec();
+        for at in 0..bytes.len() - now.len() {
+            if bytes[at..].starts_with(now) {
+                bytes[at..at + now.len()].copy_from_slice(then);
+            }
+        }
+        bytes
+    };
+    std::fs::write(&file, later(&std::fs::read(&file).unwrap())).unwrap();
+    plugins.install(&file).unwrap();
+    assert_eq!(plugins.show("hostile").unwrap().not_offered, ["wxc:host/rootfs@0.9.0"]);
     plugins.grant("hostile", &[]).unwrap();
     let error = world.open("hostile").unwrap_err().to_string();
-    assert!(error.contains("needs the interface wxc:host/rootfs@0.1.0"), "{error}");
+    assert!(error.contains("needs the interface wxc:host/rootfs@0.9.0"), "{error}");
 }
 
 #[test]

@@ -170,6 +170,7 @@ fn retitled(text: &str, from: &Name, to: &Name) -> String {
             }
             part.replacen(&title, &format!("# Container {to}, "), 1)
                 .replace(&format!("config show {from}`"), &format!("config show {to}`"))
+                .replace(&format!("config show -a {from}`"), &format!("config show -a {to}`"))
                 .replace(&format!("config set {from} "), &format!("config set {to} "))
         })
         .collect()
