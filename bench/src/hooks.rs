@@ -19,7 +19,7 @@ const WARM: usize = 3;
 const COUNTS: [usize; 4] = [0, 1, 3, 10];
 const POINTS: [&str; 2] = ["pre-start", "start-host"];
 /// Hooks that come with wxc, as somebody may have them: variables, rules, and names in the container's files.
-const REAL: &str = "[hooks.environment.settings]\nLANG = \"C.UTF-8\"\n[hooks.policy]\n[hooks.resolver.settings]\nnameservers = \"192.0.2.1\"\n";
+const REAL: &str = "[hooks.environment.settings]\nLANG = \"C.UTF-8\"\n[hooks.policy]\n[hooks.resolver.settings]\nnameservers = \"192.0.2.1\"\n[labels]\nprivileged-for = \"measuring\"\n";
 
 /// One container: with which hooks it starts.
 struct Row {
