@@ -58,16 +58,21 @@ pub fn broken(context: &Context, rules: &Rules) -> Option<String> {
     }
     let allowed = rules.directories.as_ref()?;
     context.plan.mounts.iter().find_map(|mount| match &mount.source {
-        // The host's own mounts below /proc, /sys and /dev are not what a rule is about.
-        MountSource::Other(path) if path.starts_with('/') && !path.contains(" of the container") => {
-            let own = ["/proc/", "/sys", "/dev/"].iter().any(|top| mount.target.starts_with(top));
+        MountSource::Other(path) if path.starts_with('/') => {
             let inside = allowed.iter().any(|top| is_below(path, top));
-            (!own && !inside).then(|| {
+            (!is_own(path, &mount.target) && !inside).then(|| {
                 format!("it mounts {path} of the host, which is below none of {}", allowed.join(", "))
             })
         }
         _ => None,
     })
+}
+
+/// Whether wxc mounts it by itself, in every container: the container's own identity, and the host's devices and parts of `/sys` at their
+/// own places. By the target alone anything of the host could be shown below `/dev`.
+fn is_own(path: &str, target: &str) -> bool {
+    let made = ["/proc/sys/kernel/random/boot_id", "/dev/wxc-notify"].contains(&target);
+    made || path == target && ["/dev", "/sys"].iter().any(|top| is_below(path, top))
 }
 
 fn is_below(path: &str, top: &str) -> bool {
@@ -152,6 +157,12 @@ mod tests {
             ("/etc", "/a", false),
             ("/run/wxc/k/web/boot-id", "/proc/sys/kernel/random/boot_id", true),
             ("tmpfs", "/dev/shm", true),
+            ("/dev/null", "/dev/null", true),
+            ("/sys/fs/cgroup", "/sys/fs/cgroup", true),
+            ("the container's /proc/sys", "/proc/sys", true),
+            ("/etc", "/dev/x", false),
+            ("/etc", "/system", false),
+            ("/sysadmin", "/sysadmin", false),
         ] {
             let mut context = context(false);
             let source = MountSource::Other(path.into());
