@@ -88,22 +88,23 @@ impl Guest for Dhcp {
 fn configure(settings: &Settings, interfaces: &[&str], hostname: &str) -> Result<(), Error> {
     programs::check()?;
     let (mut leases, mut failures) = (Vec::new(), Vec::new());
-    for interface in interfaces {
-        match obtain(interface, hostname) {
+    for (interface, index) in interfaces.iter().zip(0..) {
+        match obtain(interface, index, hostname) {
             Ok(lease) => leases.push(lease),
             Err(error) => failures.push(format!("{interface}: {}", error.message)),
         }
     }
     if settings.resolv_conf && leases.iter().any(|lease| !lease.nameservers.is_empty()) {
-        resolv_conf::write(&leases)?;
+        let written = resolv_conf::write(&leases);
+        failures.extend(written.err().map(|error| format!("the nameservers: {}", error.message)));
     }
     if failures.is_empty() {
         return Ok(());
     }
-    Err(Error { kind: ErrorKind::Failed, message: format!("no address by DHCP: {}", failures.join("; ")) })
+    Err(Error { kind: ErrorKind::Failed, message: format!("not all of DHCP: {}", failures.join("; ")) })
 }
 
-fn obtain(interface: &str, hostname: &str) -> Result<Lease, Error> {
+fn obtain(interface: &str, index: u64, hostname: &str) -> Result<Lease, Error> {
     programs::up(interface)?;
     let said = programs::lease(interface, hostname)?;
     let lease = lease::read(&said).map_err(|why| Error {
@@ -112,7 +113,7 @@ fn obtain(interface: &str, hostname: &str) -> Result<Lease, Error> {
     })?;
     programs::address(interface, &lease.address)?;
     if let Some(router) = lease.router {
-        programs::route(interface, router)?;
+        programs::route(interface, router, index)?;
     }
     log::emit(log::Level::Info, &format!("{interface}: {lease}"));
     Ok(lease)

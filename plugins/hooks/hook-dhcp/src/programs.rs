@@ -43,10 +43,14 @@ pub fn address(interface: &str, address: &Address) -> Result<(), Error> {
     command.run().map(drop)
 }
 
-/// Sends what is for elsewhere to a router.
-pub fn route(interface: &str, router: Ipv4Addr) -> Result<(), Error> {
+/// What the route of the first interface counts for; those of the others are behind it, and one that is configured (0) before it.
+const METRIC: u64 = 1024;
+
+/// Sends what is for elsewhere to a router; `index` is the interface's place among those with a lease.
+pub fn route(interface: &str, router: Ipv4Addr, index: u64) -> Result<(), Error> {
     let command = Command::new("route");
     command.set_text("interface", interface);
     command.set_text("gateway", &router.to_string());
+    command.set_number("metric", METRIC + index);
     command.run().map(drop)
 }
