@@ -20,11 +20,15 @@ pub fn read(meta_data: &str) -> Option<String> {
 }
 
 /// An id that the tree has not been yet: its name, or with a number behind it. `taken` says which ones it has been.
-pub fn fresh(name: &str, taken: impl Fn(&str) -> bool) -> String {
+pub fn fresh<E>(name: &str, taken: impl Fn(&str) -> Result<bool, E>) -> Result<String, E> {
     // Beyond any tree's history, the last one is as good as the next.
     let numbered = (2..1000).map(|number| format!("{name}-{number}"));
-    let mut all = std::iter::once(name.to_owned()).chain(numbered);
-    all.find(|id| !taken(id)).unwrap_or_else(|| format!("{name}-1000"))
+    for id in std::iter::once(name.to_owned()).chain(numbered) {
+        if !taken(&id)? {
+            return Ok(id);
+        }
+    }
+    Ok(format!("{name}-1000"))
 }
 
 #[cfg(test)]
@@ -42,9 +46,11 @@ mod tests {
 
     #[test]
     fn a_tree_is_no_instance_twice() {
-        let been = ["web", "web-2"];
-        assert_eq!(fresh("web", |id| been.contains(&id)), "web-3");
-        assert_eq!(fresh("db", |id| been.contains(&id)), "db");
-        assert_eq!(fresh("web", |_| true), "web-1000");
+        let been = |id: &str| Ok::<_, ()>(["web", "web-2"].contains(&id));
+        assert_eq!(fresh("web", been), Ok("web-3".into()));
+        assert_eq!(fresh("db", been), Ok("db".into()));
+        assert_eq!(fresh("web", |_| Ok::<_, ()>(true)), Ok("web-1000".into()));
+        // Who cannot look does not know that it is a new one.
+        assert_eq!(fresh("web", |id| if id == "web" { Ok(true) } else { Err("unread") }), Err("unread"));
     }
 }

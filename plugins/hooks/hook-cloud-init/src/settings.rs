@@ -73,11 +73,9 @@ impl Settings {
     }
 
     fn choose_network(&mut self, value: &str) -> Result<(), String> {
-        match (value, &self.network) {
-            // A text was given, and says more.
-            ("plan" | "none", Network::Text(_)) => return Err("is not said beside network-config".into()),
-            ("plan", _) => self.network = Network::Plan,
-            ("none", _) => self.network = Network::Left,
+        match value {
+            "plan" => self.network = Network::Plan,
+            "none" => self.network = Network::Left,
             _ => return Err(format!("is plan or none, and not {value:?}")),
         }
         Ok(())
@@ -158,6 +156,5 @@ pub mod tests {
         ] {
             assert!(read(&[(name, value)]).unwrap_err().contains(word), "{name} {value}");
         }
-        assert!(read(&[("network-config", "x"), ("network", "none")]).unwrap_err().contains("beside"));
     }
 }

@@ -19,7 +19,12 @@ pub fn write(settings: &Settings) -> Result<(), Error> {
     let root = scope::root()?;
     let resolv_conf = one(&root, "resolv.conf", &settings.resolv_conf(), Place::Top, settings.force);
     let hosts = one(&root, "hosts", settings.hosts(), Place::Bottom, settings.force);
-    resolv_conf.and(hosts)
+    match (resolv_conf, hosts) {
+        (Err(first), Err(second)) => {
+            Err(failed(first.kind, format!("{}; and {}", first.message, second.message)))
+        }
+        (one, other) => one.and(other),
+    }
 }
 
 fn one(root: &ContainerRoot, name: &str, lines: &[String], place: Place, force: bool) -> Result<(), Error> {
