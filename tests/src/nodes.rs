@@ -1,7 +1,7 @@
 //! Device nodes of a test's own in the machine's `/dev`, as stand-ins for hardware that it has not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -30,10 +30,31 @@ impl Nodes {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("a node for everybody");
     }
 
-    /// Whether the machine has something of this name.
+    /// Whether the machine has something of this name. A stand-in with the numbers of null(4), or a directory of such, was left by a run that
+    /// was killed: it is removed, and does not count.
     #[must_use]
     pub fn exists(name: &str) -> bool {
-        Path::new("/dev").join(name).symlink_metadata().is_ok()
+        let path = Path::new("/dev").join(name);
+        let Ok(there) = path.symlink_metadata() else { return false };
+        let is_left = |path: &Path| {
+            path.symlink_metadata().is_ok_and(|node| {
+                node.file_type().is_char_device()
+                    && node.rdev() == makedev(1, 3)
+                    && path != Path::new("/dev/null")
+            })
+        };
+        let nodes: Vec<PathBuf> = match fs::read_dir(&path) {
+            Ok(entries) if there.is_dir() => entries.flatten().map(|entry| entry.path()).collect(),
+            _ => vec![path.clone()],
+        };
+        if !nodes.iter().all(|node| is_left(node)) {
+            return true;
+        }
+        for node in nodes {
+            let _gone = fs::remove_file(node);
+        }
+        let _gone = fs::remove_dir(&path);
+        path.exists()
     }
 }
 

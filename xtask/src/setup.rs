@@ -50,6 +50,8 @@ const PACKAGES: &[Package] = &[
     Package { files: &["/usr/bin/wasm-ld"], name: "lld", needed: Needed::Test, why: "links the plugin in C" },
     Package { files: &["/usr/lib/wasm32-wasi/libc.a"], name: "wasi-libc", needed: Needed::Test, why: "the C library of the plugin in C" },
     Package { files: &["/usr/share/doc/libclang-rt-dev-wasm32"], name: "libclang-rt-dev-wasm32", needed: Needed::Test, why: "the compiler's own functions in the plugin in C" },
+    Package { files: &["/usr/share/doc/python3-venv"], name: "python3-venv", needed: Needed::Test, why: "installs what builds the plugin in Python" },
+    Package { files: &["/usr/bin/npm", "/usr/local/bin/npm"], name: "npm", needed: Needed::Test, why: "installs what builds the plugin in JavaScript" },
     Package { files: &["/usr/sbin/debootstrap"], name: "debootstrap", needed: Needed::Bench, why: "makes a Debian as wxc is to do it faster" },
     Package { files: &["/usr/bin/wget"], name: "wget", needed: Needed::Bench, why: "what LXC downloads with" },
     Package { files: &["/usr/bin/time"], name: "time", needed: Needed::Bench, why: "says how much memory a command took" },
@@ -64,14 +66,18 @@ pub(crate) fn prepare(needed: Needed) -> Result<()> {
     toolchain()?;
     if needed >= Needed::Test {
         tools::prepare();
-        interpreters::prepare();
     }
     let missing: Vec<&Package> = PACKAGES
         .iter()
         .filter(|package| package.needed <= needed)
         .filter(|package| !package.files.iter().any(|file| Path::new(file).exists()))
         .collect();
-    let Err(cause) = packages(&missing) else {
+    let installed = packages(&missing);
+    if needed >= Needed::Test {
+        // With the package managers that were just installed.
+        interpreters::prepare();
+    }
+    let Err(cause) = installed else {
         println!("setup: nothing is missing");
         return Ok(());
     };
