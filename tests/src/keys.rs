@@ -54,6 +54,11 @@ impl Keys {
         output.stdout
     }
 
+    /// Another key beside the first, which is still the one that signs.
+    pub fn add(&self) {
+        self.gpg(&["--quick-gen-key", "somebody else", "ed25519", "sign", "never"], b"");
+    }
+
     /// What `GNUPGHOME` has to be for a `gpg` that has the key.
     #[must_use]
     pub fn home(&self) -> &Path {

@@ -61,6 +61,8 @@ fn a_release_of_the_page_is_installed_and_upgraded_as_it_says() {
     let life = Life::new("release");
     let server = served(&life);
     let keys = Keys::new();
+    // A key that is in the ring and signs nothing is not published.
+    keys.add();
     let publish = script("publishing.md", "release.sh", &life.env.file(""));
     let site = life.env.file("site");
     fs::create_dir(&site).unwrap();
@@ -88,6 +90,8 @@ fn a_release_of_the_page_is_installed_and_upgraded_as_it_says() {
     let url = format!("{}/{}.wasm", server.url(), life.name);
     let (signature, key) = (format!("{url}.asc"), site.join("keys.asc"));
     let key = key.to_str().unwrap();
+    let packets = Run::host("gpg", ["--batch", "--with-colons", "--show-keys", key]).ok();
+    assert_eq!(packets.lines().filter(|line| line.starts_with("pub:")).count(), 1, "{packets}");
     life.plugin(&["install", &url, "--signature", &signature, "--key", key, "--grant"]).ok();
     assert_eq!(life.shown()["source"]["vouched"]["signature"]["signer"], keys.fingerprint.as_str());
     release("1.1.0").ok();
@@ -109,7 +113,7 @@ fn a_release_of_the_page_is_installed_and_upgraded_as_it_says() {
 
 #[test]
 fn what_an_ssh_key_signed_as_the_page_says_is_installed() {
-    needs!(root, checkout, wasm_target);
+    needs!(root, checkout, wasm_target, ssh_keygen);
     let life = Life::new("ssh");
     let file = life.version("1.0.0", &[]);
     let (key, file) = (life.env.file("key"), file.to_str().unwrap());
