@@ -47,6 +47,9 @@ mod transfer;
 /// The same for messages.
 mod posting;
 
+/// From an address along redirects to an answer.
+mod walk;
+
 /// Names of servers.
 mod names;
 

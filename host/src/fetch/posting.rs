@@ -5,12 +5,12 @@ use std::os::unix::fs::FileExt as _;
 use std::thread::sleep;
 
 use ureq::Body;
-use ureq::http::{Response, header};
+use ureq::http::Response;
 
 use super::error::FetchError;
 use super::order::{Answer, Fetched, Order};
-use super::origin::{Origin, follow};
-use super::transfer::{Connections, Failure, REDIRECTS, Tell, check, cut, of_ureq};
+use super::transfer::{Connections, Failure, Tell, of_ureq};
+use super::walk::{is_for_later, walk};
 
 /// Sends what is in a file, and says with which status it was answered.
 pub(super) fn send(
@@ -54,62 +54,19 @@ fn read(order: &Order, content: &File) -> Result<Vec<u8>, FetchError> {
     Ok(body)
 }
 
-/// An answer that means "not now" (RFC 9110, section 15; RFC 6585).
-fn is_for_later(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
-}
-
-/// One attempt. Redirects that keep the method (RFC 9110, 15.4.8 and 15.4.9) are followed to servers that may be asked; what the
-/// others ask for would be another request.
+/// One attempt. Redirects that keep the method (RFC 9110, 15.4.8 and 15.4.9) are followed; what the others ask for would be another
+/// request.
 fn ask(
     order: &Order,
     connections: &mut Connections,
     url: &str,
     body: &[u8],
 ) -> Result<(String, Response<Body>), Failure> {
-    let first = check(order, url)?;
-    let mut url = url.to_owned();
-    for _ in 0..=REDIRECTS {
-        let origin = check(order, &url)?;
-        let mut request = connections.to(&origin, order)?.post(&url);
-        for (name, value) in order.headers.iter().filter(|(name, _)| is_for(name, &origin, &first)) {
-            request = request.header(name, value);
+    walk(order, url, &[307, 308], |ask| {
+        let mut request = connections.to(ask.origin, order)?.post(ask.url);
+        for (name, value) in &ask.headers {
+            request = request.header(*name, *value);
         }
-        let answer = request.send(body).map_err(|error| of_ureq(&url, &error))?;
-        if !matches!(answer.status().as_u16(), 307 | 308) {
-            return Ok((url, answer));
-        }
-        let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: url.clone(), why });
-        let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| refuse("it leads elsewhere without saying where".into()))?;
-        url = follow(&url, location)
-            .map_err(|why| refuse(format!("it leads to {:?}: {why}", cut(location))))?;
-    }
-    let why = format!("it leads elsewhere more than {REDIRECTS} times");
-    Err(Failure::Elsewhere(FetchError::Refused { url, why }))
-}
-
-/// What shows who asks is for the server that was named.
-fn is_for(header: &str, origin: &Origin, first: &Origin) -> bool {
-    origin == first || !header.eq_ignore_ascii_case("authorization")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_means_not_now_is_sent_again() {
-        let later: Vec<u16> = (100..600).filter(|status| is_for_later(*status)).collect();
-        assert_eq!(later[..3], [408, 425, 429]);
-        assert_eq!(later.len(), 103);
-    }
-
-    #[test]
-    fn who_asks_is_told_to_nobody_else() {
-        let of = |url: &str| Origin::of(url).unwrap();
-        let (own, other) = (of("https://a.example"), of("https://b.example"));
-        assert!(is_for("authorization", &own, &own) && !is_for("Authorization", &other, &own));
-        assert!(is_for("content-type", &other, &own));
-    }
+        request.send(body).map_err(|error| of_ureq(ask.url, &error))
+    })
 }

@@ -16,12 +16,11 @@ use ureq::{Agent, Body, Proxy};
 use super::error::FetchError;
 use super::names::Remembering;
 use super::order::{Answer, Fetched, Order, Progress};
-use super::origin::{Origin, follow};
+use super::origin::Origin;
 use super::sink::Sink;
+use super::walk::{is_for_later, walk};
 use super::worker::Roots;
 
-/// Redirects in a row.
-pub(super) const REDIRECTS: usize = 5;
 /// Attempts in all, also when each brings a few bytes.
 const MOST_ATTEMPTS: u32 = 100;
 const PIECE: usize = 128 << 10;
@@ -188,19 +187,13 @@ impl Job<'_> {
         Ok(Fetched { status, url, headers, bytes: sink.length(), sha256: sink.sha256() })
     }
 
-    /// Asks, and follows where it is sent, as long as that is to a server that may be asked.
+    /// Asks, and follows where it is sent.
     fn ask(&self, url: &str, have: u64) -> Result<(String, Response<Body>), Failure> {
-        let first = check(self.order, url)?;
-        let mut url = url.to_owned();
-        for _ in 0..=REDIRECTS {
-            let origin = check(self.order, &url)?;
-            let agent = self.connections.borrow_mut().to(&origin, self.order)?;
-            let mut request = agent.get(&url);
-            for (name, value) in &self.order.headers {
-                // What shows who asks is for the server that was named.
-                if origin == first || !name.eq_ignore_ascii_case("authorization") {
-                    request = request.header(name, value);
-                }
+        walk(self.order, url, &[301, 302, 303, 307, 308], |ask| {
+            let agent = self.connections.borrow_mut().to(ask.origin, self.order)?;
+            let mut request = agent.get(ask.url);
+            for (name, value) in &ask.headers {
+                request = request.header(*name, *value);
             }
             // Otherwise bytes would be others than those whose digest is known.
             let encoding = if self.order.document { "gzip" } else { "identity" };
@@ -211,20 +204,8 @@ impl Job<'_> {
                     request = request.header(header::IF_RANGE, validator);
                 }
             }
-            let answer = request.call().map_err(|error| of_ureq(&url, &error))?;
-            if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok((url, answer));
-            }
-            let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-            let refuse = |why: String| Failure::Elsewhere(FetchError::Refused { url: url.clone(), why });
-            let location =
-                location.ok_or_else(|| refuse("it leads elsewhere without saying where".into()))?;
-            let next = follow(&url, location)
-                .map_err(|why| refuse(format!("it leads to {:?}: {why}", cut(location))))?;
-            url = next;
-        }
-        let why = format!("it leads elsewhere more than {REDIRECTS} times");
-        Err(Failure::Elsewhere(FetchError::Refused { url, why }))
+            request.call().map_err(|error| of_ureq(ask.url, &error))
+        })
     }
 
     /// What an answer's status means for what the file has already.
@@ -244,7 +225,7 @@ impl Job<'_> {
                 sink.clear()?;
                 Err(Failure::Again(failed()))
             }
-            408 | 425 | 429 | 500..=599 => Err(Failure::Again(failed())),
+            _ if is_for_later(status) => Err(Failure::Again(failed())),
             _ if self.order.document && status != 206 => Ok(sink.clear()?),
             _ => Err(Failure::Elsewhere(failed())),
         }
