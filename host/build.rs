@@ -272,10 +272,17 @@ fn name_of(folder: &Path) -> Result<String, Box<dyn Error>> {
     Ok(name.ok_or_else(|| format!("odd plugin name {}", folder.display()))?.to_owned())
 }
 
-/// All files below a folder.
+/// What an author's own build or editor leaves in the scaffold's folders.
+const LEFT_BEHIND: [&str; 3] = ["target", "node_modules", "__pycache__"];
+
+/// All files below a folder that belong to it.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') || LEFT_BEHIND.contains(&name.as_ref()) {
+            continue;
+        }
         if path.is_dir() { list(&path, files)? } else { files.push(path) }
     }
     Ok(())

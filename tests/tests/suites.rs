@@ -181,7 +181,9 @@ fn no_fault_and_no_case_is_forgotten() {
     for (kind, faults) in [("hook", HOOK_FAULTS), ("template", TEMPLATE_FAULTS)] {
         let text = fs::read_to_string(root().join(format!("tests/faulty-{kind}/src/lib.rs"))).unwrap();
         let named = text.split("fault(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let (mut named_faults, mut named_cases) = (0, 0);
         for fault in named {
+            named_faults += 1;
             assert!(faults.iter().any(|(name, _, _)| *name == fault), "{fault} is in no line of the table");
         }
         let folder = root().join(format!("host/src/conformance/{kind}s"));
@@ -190,12 +192,15 @@ fn no_fault_and_no_case_is_forgotten() {
             let cases =
                 text.split("    Case {\n        name: \"").skip(1).filter_map(|rest| rest.split('"').next());
             for case in cases {
+                named_cases += 1;
                 assert!(
                     faults.iter().any(|(_, finds, _)| *finds == case),
                     "nothing shows that {case} can fail"
                 );
             }
         }
+        // Written otherwise, they would not be found, and nothing would be missed.
+        assert!(named_faults > 10 && named_cases > 10, "{kind}: {named_faults} faults, {named_cases} cases");
     }
 }
 

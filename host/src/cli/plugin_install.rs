@@ -6,7 +6,7 @@ use super::context::Context;
 use super::output::plain;
 use super::plugin::{different, failed, granted, permissions};
 use super::report::Failure;
-use crate::container::arrival::{self, Arrival, Wanted};
+use crate::container::arrival::{self, Wanted};
 use crate::plugin::Plugins;
 use crate::plugin::book::{Source, Vouched};
 use crate::plugin::install::{Parcel, Upgrade, Upgraded};
@@ -105,6 +105,5 @@ fn wanted(from: &str, vouching: &PluginVouching) -> Wanted {
 
 fn parcel(context: &Context, wanted: &Wanted) -> Result<Parcel, Failure> {
     super::interrupt::listen();
-    let Arrival { bytes, origin, vouched } = arrival::get(&context.host()?, wanted)?;
-    Ok(Parcel { bytes, origin, vouched })
+    Ok(arrival::get(&context.host()?, wanted)?)
 }

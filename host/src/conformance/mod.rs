@@ -15,6 +15,8 @@
 //! looks like when it is mounted as the backend says. One of a hook or a template looks at what is answered, at what it asked of the
 //! host for that, and at what the host makes of the answer. So a plugin cannot pass by telling a good story.
 
+/// Calls that a plugin makes, and those that it survives.
+mod calls;
 /// The table of cases.
 pub mod cases;
 /// Files in volumes.

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use super::{Error, Host, downloads};
 use crate::fetch::{self, Algorithm, Digest, DocumentRequest, Documents, FetchError, Origin, Reach, Watch};
 use crate::plugin::book::Vouched;
+use crate::plugin::install::Parcel;
 use crate::plugin::{Progress, Unit};
 use crate::trust::{Ring, Rings, TrustError, verify_file};
 
@@ -39,16 +40,6 @@ pub struct Wanted {
     pub keys: Option<String>,
 }
 
-/// What came.
-#[derive(Debug)]
-pub struct Arrival {
-    /// The component.
-    pub bytes: Vec<u8>,
-    /// Where it came from: an address, or an absolute path.
-    pub origin: String,
-    pub vouched: Option<Vouched>,
-}
-
 /// Whether a word is an address, and not a file.
 #[must_use]
 pub fn is_address(word: &str) -> bool {
@@ -59,7 +50,7 @@ pub fn is_address(word: &str) -> bool {
 ///
 /// # Errors
 /// It cannot be had, nobody vouches for what came from a server, or what was to vouch does not.
-pub fn get(host: &Host, wanted: &Wanted) -> Result<Arrival, Error> {
+pub fn get(host: &Host, wanted: &Wanted) -> Result<Parcel, Error> {
     let digest = wanted.digest.as_deref().map(parse_digest).transpose()?;
     if wanted.keys.is_some() && wanted.signature.is_none() {
         return Err(Error::Invalid {
@@ -78,7 +69,7 @@ pub fn get(host: &Host, wanted: &Wanted) -> Result<Arrival, Error> {
     if let (Some(signature), Some(ring)) = (&wanted.signature, &ring) {
         let signer = signer(ring, &bytes, &self::bytes(host, signature, SIGNATURE)?);
         let signer = signer.map_err(|error| unsigned(&wanted.from, ring, &error))?;
-        let (keys, signature) = (keys_of(ring), origin(signature)?);
+        let (keys, signature) = (ring.name.clone(), origin(signature)?);
         vouched = Some(Vouched::Signature { signer, keys, signature });
     }
     if vouched.is_none() && is_address(&wanted.from) {
@@ -90,7 +81,7 @@ pub fn get(host: &Host, wanted: &Wanted) -> Result<Arrival, Error> {
             ),
         });
     }
-    Ok(Arrival { bytes, origin: origin(&wanted.from)?, vouched })
+    Ok(Parcel { bytes, origin: origin(&wanted.from)?, vouched })
 }
 
 fn parse_digest(word: &str) -> Result<Digest, Error> {
@@ -127,22 +118,23 @@ fn hex(bytes: &[u8]) -> String {
 /// The ring of a name, or of a file.
 fn ring(host: &Host, keys: Option<&str>) -> Result<Ring, Error> {
     let rings = Rings { named: host.settings.keyrings.clone(), directory: host.defaults.join("keyrings") };
+    let file = |file: &str| {
+        let path = absolute(file)?;
+        Ok(Ring { name: path.display().to_string(), files: vec![path] })
+    };
     let found = match keys {
-        Some(file) if Path::new(file).components().count() > 1 || Path::new(file).is_file() => {
-            let path = absolute(file)?;
-            return Ok(Ring { name: path.display().to_string(), files: vec![path] });
-        }
-        Some(name) => rings.find(name),
+        Some(word) if word.contains('/') => return file(word),
+        // A ring first: what happens to lie in the current directory must not take its place.
+        Some(word) => match rings.find(word) {
+            Err(TrustError::NoRing { .. }) if Path::new(word).is_file() => return file(word),
+            found => found,
+        },
         None => rings.find(RING),
     };
     found.map_err(|error| Error::Invalid {
         message: error.to_string(),
         hint: "or name a file with the author's keys: --key FILE".into(),
     })
-}
-
-fn keys_of(ring: &Ring) -> String {
-    ring.name.clone()
 }
 
 /// Checks a signature in the process for that; returns who made it.

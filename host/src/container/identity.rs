@@ -90,7 +90,7 @@ fn content(root: Rootfs<'_>, path: &Path) -> Result<Option<(Vec<u8>, u32, Owner)
         return Ok(None);
     }
     match root.read_with_owner(path, LIMIT) {
-        Err(TreeError::Refused { .. }) => Ok(None),
+        Err(TreeError::Refused { .. } | TreeError::TooLarge { .. }) => Ok(None),
         other => other.map(Some),
     }
 }

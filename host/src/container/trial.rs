@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+pub use super::hooks::connect::connect;
 pub use super::hooks::trial::Stage;
 
 use super::assemble::{self, Supplies};

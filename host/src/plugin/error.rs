@@ -96,7 +96,7 @@ pub enum PluginError {
         plugin: String,
         /// Fingerprint of the key then.
         before: String,
-        /// Fingerprint of the key now.
+        /// Fingerprint of the key now, or nobody.
         now: String,
     },
     /// No file was there before the last upgrade.
@@ -339,7 +339,7 @@ impl PluginError {
             Self::OtherPlugin { is, .. } => format!("install it beside: wxc plugin install FILE; or upgrade {is} with it"),
             Self::Older { .. } => "say --allow-downgrade if that is what you want".into(),
             Self::OtherSigner { .. } => {
-                "nothing was changed; if its author told you of a new key, name it: --key FILE".into()
+                "nothing was changed; if its author told you of a new key, name it: --key FILE; for one that is not signed, remove it and install that".into()
             }
             Self::NoPrevious(_) => "name a file or an address: wxc plugin upgrade NAME FILE".into(),
             Self::BookFile { .. } => "mend or remove it; it says which plugins are switched off and where they came from".into(),

@@ -69,8 +69,8 @@ pub trait Hook {
 pub struct Within {
     /// Its root file system, or a sentence: why it cannot be had; `None` at events that have none.
     pub root: Option<Result<Arc<Root>, String>>,
-    /// The way into it while it runs.
-    pub running: Option<Arc<dyn Enter>>,
+    /// The way into it while it runs, with the same.
+    pub running: Option<Result<Arc<dyn Enter>, String>>,
 }
 
 /// A hook plugin, for one container.
@@ -224,7 +224,8 @@ impl HookPlugin {
 
     /// From now on it may send messages to these servers.
     pub fn tell_through(&mut self, reach: Reach) {
-        self.outside.courier = Some(Arc::new(reach));
+        // A mirror has what a server has, and is not told what that is told.
+        self.outside.courier = Some(Arc::new(Reach { mirrors: Vec::new(), ..reach }));
     }
 
     /// From now on it may have signatures checked.
@@ -324,14 +325,14 @@ impl HookPlugin {
         let pure = within.is_none();
         let within = within.cloned().unwrap_or_default();
         let unreachable = |why: String| {
-            let message = format!("the container's files cannot be had: {why}");
+            let message = format!("the container cannot be reached: {why}");
             WitError { kind: ErrorKind::Failed, message }
         };
         let Outside { fetcher, courier, verifier, records } =
             if pure { Outside::default() } else { self.outside.clone() };
         let scope = Scope {
             root: within.root.map(|root| root.map_err(unreachable)),
-            running: within.running,
+            running: within.running.map(|running| running.map_err(unreachable)),
             // What is pure can be repeated, and running a program may not be.
             commands: if pure { Arc::default() } else { Arc::clone(&self.ready.commands) },
             settings: Arc::clone(&self.settings.0),

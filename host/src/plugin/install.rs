@@ -109,9 +109,17 @@ impl Plugins {
             return Err(PluginError::Older { plugin: name.to_owned(), from, to });
         }
         if !how.new_keys {
-            same_signer(&old, parcel)?;
+            same_signer(&old, parcel, differences.same_file)?;
         }
-        self.replace(name, parcel, &known, &old, differences, how.grant)
+        let asked = grants::asked(&known.facts, &known.manifest);
+        let held: BTreeSet<Permission> =
+            old.permissions.iter().filter(|p| p.granted).map(|p| p.permission.clone()).collect();
+        let grant: BTreeSet<Permission> = match (how.grant, parcel.vouched.is_some()) {
+            (true, _) => asked,
+            (false, true) => asked.intersection(&held).cloned().collect(),
+            (false, false) => BTreeSet::new(),
+        };
+        self.replace(name, parcel, &known.facts.digest, differences, grant)
     }
 
     /// Puts the file in place that was there before the last upgrade, with the grants that it had.
@@ -132,39 +140,24 @@ impl Plugins {
         let known = self.examine_parcel(&parcel)?;
         let new = self.shown(name, None, None, &known)?;
         let differences = Differences::between(&old, &new);
-        self.replace(name, &parcel, &known, &old, differences, false)
+        // What it was granted is known of its digest.
+        self.replace(name, &parcel, &known.facts.digest, differences, BTreeSet::new())
     }
 
     fn replace(
         &self,
         name: &str,
         parcel: &Parcel,
-        known: &Known,
-        old: &Shown,
+        digest: &Digest,
         differences: Differences,
-        grant: bool,
+        grant: BTreeSet<Permission>,
     ) -> Result<Upgraded, PluginError> {
-        let asked = grants::asked(&known.facts, &known.manifest);
-        let held: BTreeSet<Permission> =
-            old.permissions.iter().filter(|p| p.granted).map(|p| p.permission.clone()).collect();
-        let kept: BTreeSet<Permission> = match (grant, parcel.vouched.is_some()) {
-            (true, _) => asked,
-            (false, true) => asked.intersection(&held).cloned().collect(),
-            (false, false) => BTreeSet::new(),
-        };
-        if !kept.is_empty() {
+        if !grant.is_empty() {
             let mut grants = Grants::load(&self.places.grants)?;
-            grants.add(name, &known.facts.digest, kept);
+            grants.add(name, digest, grant);
             grants.save()?;
         }
-        if differences.same_file {
-            // Somebody may vouch for it now who did not before.
-            let mut book = Book::load(&self.places.grants)?;
-            book.remember(name, &known.facts.digest, parcel.source());
-            book.save()?;
-        } else {
-            self.put(name, parcel, &known.facts.digest)?;
-        }
+        self.put(name, parcel, digest)?;
         let plugin = self.show(name)?;
         let missing =
             plugin.permissions.iter().filter(|p| !p.granted).map(|p| p.permission.clone()).collect();
@@ -175,16 +168,29 @@ impl Plugins {
     fn put(&self, name: &str, parcel: &Parcel, digest: &Digest) -> Result<(), PluginError> {
         let target = self.file_of(name);
         let mut book = Book::load(&self.places.grants)?;
-        book.remember(name, digest, parcel.source());
+        let mut source = parcel.source();
+        // Who vouched for these very bytes has done so, wherever they come from now.
+        let known = book.source(name, digest).and_then(|known| known.vouched.clone());
+        source.vouched = source.vouched.or(known);
+        book.remember(name, digest, source);
         passed("plugin.before", &target)?;
         book.save()?;
         let mut kept = vec![digest.clone()];
-        if let Ok(before) = fs::read(&target) {
+        if let Some(before) = read_if_there(&target)? {
             let before_digest = Digest::of(&before);
-            if before_digest != *digest {
-                files::replace(&self.previous(name), &before, 0o644)?;
-                kept.push(before_digest);
+            if before_digest == *digest {
+                // It is there already, and the one before it stays what it is.
+                return Ok(());
             }
+            let previous = self.previous(name);
+            if let Some(displaced) = read_if_there(&previous)?.map(|bytes| Digest::of(&bytes))
+                && displaced != *digest
+                && displaced != before_digest
+            {
+                artifact::forget(&self.places, &displaced);
+            }
+            files::replace(&previous, &before, 0o644)?;
+            kept.push(before_digest);
         }
         passed("plugin.replace", &target)?;
         files::replace(&target, &parcel.bytes, 0o644)?;
@@ -262,20 +268,18 @@ impl Plugins {
             return Err(PluginError::BadName(name.to_owned()));
         }
         let path = self.file_of(name);
-        if !path.exists() {
+        let _held = files::hold(&self.places.installed)?;
+        if read_if_there(&path)?.is_none() {
             return Err(PluginError::NotInstalled(name.to_owned()));
         }
-        let _held = files::hold(&self.places.installed)?;
         for file in [self.previous(name), path.clone()] {
-            if let Ok(bytes) = fs::read(&file) {
-                artifact::forget(&self.places, &Digest::of(&bytes));
-            }
-            match fs::remove_file(&file) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(PluginError::Io { doing: "remove", path: file, source });
-                }
-                _ => {}
-            }
+            let Some(bytes) = read_if_there(&file)? else { continue };
+            artifact::forget(&self.places, &Digest::of(&bytes));
+            fs::remove_file(&file).map_err(|source| PluginError::Io {
+                doing: "remove",
+                path: file.clone(),
+                source,
+            })?;
         }
         let mut grants = Grants::load(&self.places.grants)?;
         grants.forget(name);
@@ -320,12 +324,21 @@ impl Plugins {
         self.places.installed.join(format!("{name}.wasm"))
     }
 
-    fn previous(&self, name: &str) -> PathBuf {
+    pub(super) fn previous(&self, name: &str) -> PathBuf {
         self.places.installed.join(PREVIOUS).join(format!("{name}.wasm"))
     }
 
     fn beside_grants(&self) -> &Path {
         self.places.grants.parent().unwrap_or(&self.places.installed)
+    }
+}
+
+/// A file, unless there is none.
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, PluginError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PluginError::Io { doing: "read", path: path.to_owned(), source }),
     }
 }
 
@@ -339,7 +352,7 @@ fn passed(site: &'static str, target: &Path) -> Result<(), PluginError> {
 }
 
 /// What was signed by somebody is followed by what the same one signed, unless the administrator names other keys.
-fn same_signer(old: &Shown, parcel: &Parcel) -> Result<(), PluginError> {
+fn same_signer(old: &Shown, parcel: &Parcel, same_file: bool) -> Result<(), PluginError> {
     let signer = |vouched: Option<&Vouched>| match vouched {
         Some(Vouched::Signature { signer, .. }) => Some(signer.clone()),
         _ => None,
@@ -348,6 +361,10 @@ fn same_signer(old: &Shown, parcel: &Parcel) -> Result<(), PluginError> {
     match (before, signer(parcel.vouched.as_ref())) {
         (Some(before), Some(now)) if before != now => {
             Err(PluginError::OtherSigner { plugin: old.name.clone(), before, now })
+        }
+        // Nobody would miss the signature of the next version otherwise. The bytes that were signed are what they were.
+        (Some(before), None) if !same_file => {
+            Err(PluginError::OtherSigner { plugin: old.name.clone(), before, now: "nobody".into() })
         }
         _ => Ok(()),
     }

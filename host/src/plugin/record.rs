@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -150,11 +151,15 @@ impl Record {
     pub fn read(path: &Path) -> Result<Self, PluginError> {
         let fail = |source| PluginError::Io { doing: "read", path: path.to_owned(), source };
         let bad = |why: String| PluginError::Record { path: path.to_owned(), why };
-        let length = fs::metadata(path).map_err(fail)?.len();
-        if length > LONGEST {
-            return Err(bad(format!("it has {length} bytes, and no record is longer than {LONGEST}")));
+        let file = fs::File::open(path).map_err(fail)?;
+        if !file.metadata().map_err(fail)?.is_file() {
+            return Err(bad("it is no regular file".into()));
         }
-        let bytes = fs::read(path).map_err(fail)?;
+        let mut bytes = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(fail)?;
+        if bytes.len() as u64 > LONGEST {
+            return Err(bad(format!("no record is longer than {LONGEST} bytes")));
+        }
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case")]
         struct Head {

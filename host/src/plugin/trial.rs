@@ -67,6 +67,12 @@ impl Plugins {
     pub(super) fn open_digest(&self, record: &Record) -> Result<(String, Opened), PluginError> {
         let name = &record.plugin;
         let found = super::registry::find(&self.places, name)?.into_iter();
+        // What was there before the last upgrade may be what was called.
+        if let Ok(bytes) = std::fs::read(self.previous(name))
+            && wxc_engine::Digest::of(&bytes) == record.digest
+        {
+            return Ok((name.clone(), artifact::open_bytes(name, &self.places, &bytes)?));
+        }
         for found in found.chain(super::registry::find_built_in(name)) {
             let opened = artifact::open(&found, &self.places)?;
             if opened.facts.digest == record.digest {
@@ -192,5 +198,17 @@ pub(super) fn link(name: &str, opened: &Opened) -> Result<Ready, PluginError> {
 /// Programs of the host run with its rights, named devices are its disks, and servers hear of it; everything else works on
 /// files of the scratch directory.
 fn reaches_beyond(permission: &Permission) -> bool {
-    matches!(permission.subject(), "command" | "commands" | "device" | "fetch" | "origin" | "origin-of")
+    matches!(
+        permission.subject(),
+        "command"
+            | "commands"
+            | "device"
+            | "fetch"
+            | "origin"
+            | "origin-of"
+            | "origin-setting"
+            | "notify"
+            | "notify-origin"
+            | "notify-setting"
+    )
 }

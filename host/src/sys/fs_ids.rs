@@ -24,10 +24,9 @@ impl FsIds {
     /// # Errors
     /// This process may not: it has no power over these ids.
     pub fn take(user: u32, group: u32) -> io::Result<Self> {
-        let bits = capabilities_secure_bits()?;
+        let (bits, signal) = (capabilities_secure_bits()?, parent_process_death_signal()?);
         // Without this the kernel takes the powers over files away with the user id 0 (capabilities(7)).
         set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
-        let signal = parent_process_death_signal()?;
         let guard = Self { before: (set(user, libc::setfsuid), set(group, libc::setfsgid)), signal, bits };
         set_parent_process_death_signal(signal)?;
         // These calls do not say whether they did anything; asking for an id that there is not tells what is set.

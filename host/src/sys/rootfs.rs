@@ -266,8 +266,7 @@ impl<'a> Rootfs<'a> {
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut data);
         read.map_err(|e| TreeError::io("read", path)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         if data.len() as u64 > limit {
-            let why = format!("it is larger than the {limit} bytes that are read of it");
-            return Err(TreeError::Refused { path: path.into(), why });
+            return Err(TreeError::TooLarge { path: path.into(), limit });
         }
         Ok((data, stat.st_mode & 0o7777, Owner { uid: stat.st_uid, gid: stat.st_gid }))
     }

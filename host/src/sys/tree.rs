@@ -43,6 +43,14 @@ pub enum TreeError {
         /// The rule that it breaks.
         why: String,
     },
+    /// A file is longer than what is read of one.
+    #[error("{}: it is larger than the {limit} bytes that are read of it", shown(path))]
+    TooLarge {
+        /// The entry, relative to the tree's root.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
     /// The policy asked to stop.
     #[error("stopped before the end of the tree")]
     Stopped,

@@ -138,6 +138,10 @@ impl From<TreeError> for UnpackError {
                 Self::Entry { doing: doing.to_owned(), entry: shown(&path), errno: source.raw_os_error() }
             }
             TreeError::Refused { path, why } => Self::Refused { entry: shown(&path), why },
+            TreeError::TooLarge { path, limit } => {
+                let why = format!("it is larger than the {limit} bytes that are read of it");
+                Self::Refused { entry: shown(&path), why }
+            }
             TreeError::Stopped => Self::Cancelled,
         }
     }

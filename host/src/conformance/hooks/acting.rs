@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Case;
-use super::lab::{Lab, survives};
+use super::lab::Lab;
+use crate::conformance::calls::survives;
 use crate::conformance::report::{Step, Stop};
 use crate::conformance::rules;
 use crate::plugin::PluginError;
@@ -35,18 +36,21 @@ pub(super) const CASES: &[Case] = &[
 /// What was done at an event: the context, the token where there is one, and the time for a call.
 type Done = (Context, Option<Vec<u8>>, Duration);
 
-/// Acts at every event it wants, at least at one with success.
-fn acted(lab: &Lab) -> Step<Vec<Done>> {
+/// Acts at every event it wants, at least at one with success; and what it refused to do last where that ends the operation.
+fn acted(lab: &Lab) -> Step<(Vec<Done>, Option<String>)> {
     let mut done = Vec::new();
-    let mut refused = None;
+    let (mut refused, mut ended) = (None, None);
     for (event, budget) in lab.events(Does::Act)? {
         let context = lab.ordinary(event);
         match lab.act(&context, budget) {
             Ok(token) => done.push((context, token, budget)),
             // It may refuse an operation, and it may lack what it was not given here.
             Err(PluginError::Failed { message, .. }) => {
-                let ends = if lab.aborts(event, Does::Act) { ", which ends the operation" } else { "" };
-                refused = Some(format!("at {event:?}{ends}: {message}"));
+                let ends = lab.aborts(event, Does::Act);
+                let word = if ends { ", which ends the operation" } else { "" };
+                let said = format!("at {event:?}{word}: {message}");
+                ended = if ends { Some(said.clone()) } else { ended };
+                refused = Some(said);
             }
             Err(error) => return Err(error.into()),
         }
@@ -56,12 +60,16 @@ fn acted(lab: &Lab) -> Step<Vec<Done>> {
             let grant = if lab.allowed { "" } else { " (what it asks for is not granted: try --grant)" };
             Err(Stop::Skip(format!("it acts nowhere: {why}{grant}")))
         }
-        _ => Ok(done),
+        _ => Ok((done, ended)),
     }
 }
 
 fn act(lab: &Lab) -> Step {
-    acted(lab).map(drop)
+    match acted(lab)?.1 {
+        // Whether it may is not for us to say, and nobody is to think that it was tried.
+        Some(refused) => Err(Stop::Skip(format!("it does not act everywhere: {refused}"))),
+        None => Ok(()),
+    }
 }
 
 fn odd(lab: &Lab) -> Step {
@@ -75,7 +83,7 @@ fn odd(lab: &Lab) -> Step {
 
 /// As after a failure: the last first.
 fn undone(lab: &Lab, times: usize) -> Step {
-    let done = acted(lab)?;
+    let (done, _) = acted(lab)?;
     if done.iter().all(|(_, token, _)| token.is_none()) {
         return Err(Stop::Skip("it returns nothing to be taken back".into()));
     }

@@ -2,7 +2,8 @@
 
 use super::Case;
 use super::contexts;
-use super::lab::{Lab, survives};
+use super::lab::Lab;
+use crate::conformance::calls::survives;
 use crate::conformance::report::{Step, must, same};
 use crate::conformance::rules;
 use crate::plugin::hook::types::{Step as Does, Verdict};

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contexts;
+use crate::conformance::calls::loud;
 use crate::conformance::report::{Step, Stop, here, told};
 use crate::container::Host;
-use crate::container::trial::Stage;
+use crate::container::trial::{Stage, connect};
 use crate::plugin::hook::Within;
 use crate::plugin::hook::types::{Context, Event, OnFailure, Patch, Step as Does, Subscription, Verdict};
 use crate::plugin::trial::{Calls, Trial};
@@ -19,22 +20,6 @@ use crate::sys::rootfs::Edge;
 
 /// The most that one call may take where the hook says nothing.
 const LONGEST: u32 = 60_000;
-/// What changes nothing but what the hook itself is told or says.
-const QUIET: &[&str] = &[
-    "log.emit",
-    "progress.phase",
-    "progress.report",
-    "progress.cancelled",
-    "settings.get",
-    "settings.all",
-    // An interpreter asks for these when it starts, whatever the plugin does; whether the answers differ is tried for itself.
-    "wasi.random",
-    "wasi.monotonic-clock",
-    "wasi.wall-clock",
-    "store.get",
-    "store.keys",
-];
-
 /// A hook on trial.
 #[derive(Debug)]
 pub(super) struct Lab {
@@ -57,7 +42,11 @@ impl Lab {
         directory: PathBuf,
         told: BTreeMap<String, String>,
     ) -> Step<Self> {
-        let (hook, calls) = trial.hook(directory.join("state"));
+        let (mut hook, calls) = trial.hook(directory.join("state"));
+        hook.record_in(directory.join("records.log"));
+        if trial.beyond.is_empty() {
+            connect(&host, &mut hook).map_err(|error| here(self::told(&error)))?;
+        }
         let stage = Stage::new(&host, &hook, &directory).map_err(|error| here(self::told(&error)))?;
         let wishes = hook.subscribe()?;
         let root = scratch(&directory.join("root")).map_err(|error| here(error.to_string()))?;
@@ -123,9 +112,8 @@ impl Lab {
 
     /// What was called since then that a call which has to be repeatable must not need.
     pub(super) fn loud(&self) -> BTreeSet<String> {
-        let calls = self.calls.take().into_iter().flat_map(|record| record.host_calls);
-        let calls = calls.map(|call| call.call);
-        calls.filter(|call| !QUIET.contains(&call.as_str()) && !call.ends_with(".drop")).collect()
+        // Its state is part of what it is told.
+        loud(&self.calls, &["store.get", "store.keys"])
     }
 }
 
@@ -147,20 +135,6 @@ fn ordinary<T>(result: Result<T, PluginError>) -> Step<T> {
             "it refuses an ordinary container: {message} (give it the settings that it needs with --told KEY=VALUE)"
         ))),
         other => Ok(other?),
-    }
-}
-
-/// A call that may fail and may not crash.
-pub(super) fn survives<T>(result: Result<T, PluginError>, with: &str) -> Step<Option<T>> {
-    match result {
-        Ok(answer) => Ok(Some(answer)),
-        Err(PluginError::Failed { .. }) => Ok(None),
-        Err(error) => Err(match Stop::from(error) {
-            Stop::Fault { wrong, saw, rule } => {
-                Stop::Fault { wrong, saw: format!("with {with}: {saw}"), rule }
-            }
-            skip => skip,
-        }),
     }
 }
 

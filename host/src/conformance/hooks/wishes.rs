@@ -1,7 +1,8 @@
 //! When a hook wants to be called.
 
 use super::Case;
-use super::lab::{Lab, survives};
+use super::lab::Lab;
+use crate::conformance::calls::survives;
 use crate::conformance::report::{Step, Stop, must, same};
 use crate::conformance::rules;
 use crate::plugin::Hook as _;

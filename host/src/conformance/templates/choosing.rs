@@ -1,7 +1,8 @@
 //! What a template has, and which image it chooses.
 
 use super::Case;
-use super::lab::{Lab, survives};
+use super::lab::Lab;
+use crate::conformance::calls::survives;
 use crate::conformance::report::{Step, Stop, fault, must, same};
 use crate::conformance::rules;
 use crate::plugin::PluginError;

@@ -1,7 +1,8 @@
 //! What a template makes of an image's metadata.
 
 use super::Case;
-use super::lab::{Lab, loud, survives};
+use super::lab::Lab;
+use crate::conformance::calls::{loud, survives};
 use crate::conformance::report::{Step, must, same};
 use crate::conformance::rules;
 use crate::plugin::template::Template as _;
@@ -40,7 +41,7 @@ fn finish(lab: &Lab<'_>) -> Step {
     let manifest = lab.resolved(&asked)?;
     let members = lab.members(&asked, &manifest)?;
     let finished = asked.template.finish(Moment::Create, &asked.request, &manifest, &members);
-    finished.map(drop).map_err(|error| lab.excused(error))
+    finished.map(drop).map_err(|error| lab.denied(error))
 }
 
 fn twice(lab: &Lab<'_>) -> Step {
@@ -48,7 +49,7 @@ fn twice(lab: &Lab<'_>) -> Step {
     let manifest = lab.resolved(&asked)?;
     let members = lab.members(&asked, &manifest)?;
     let finish = || asked.template.finish(Moment::Create, &asked.request, &manifest, &members);
-    let first = finish().map_err(|error| lab.excused(error))?;
+    let first = finish().map_err(|error| lab.denied(error))?;
     for _ in 0..2 {
         same(&finish()?, &first, "finish says something else when it is asked again")?;
     }
@@ -63,8 +64,8 @@ fn quiet(lab: &Lab<'_>) -> Step {
     asked
         .template
         .finish(Moment::Create, &asked.request, &manifest, &members)
-        .map_err(|error| lab.excused(error))?;
-    let loud = loud(&calls);
+        .map_err(|error| lab.denied(error))?;
+    let loud = loud(&calls, &[]);
     must(loud.is_empty(), "finish calls what it must not need", || format!("{loud:?}"))
 }
 

@@ -1,6 +1,5 @@
 //! What a case works with: a template, the answers of whoever tries it, and the calls that were made.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::conformance::report::{Step, Stop, told};
@@ -55,6 +54,14 @@ impl Lab<'_> {
         had.map_err(|error| Stop::Skip(format!("the image's metadata cannot be had: {}", told(&error))))
     }
 
+    /// A failure of a function that has all it needs, but for what is not granted.
+    pub(super) fn denied(&self, error: PluginError) -> Stop {
+        match &error {
+            PluginError::Failed { kind: FailureKind::Denied, .. } => self.excused(error),
+            _ => Stop::from(error),
+        }
+    }
+
     /// A failure that may have its cause outside of the template.
     pub(super) fn excused(&self, error: PluginError) -> Stop {
         match &error {
@@ -73,37 +80,4 @@ impl Lab<'_> {
             _ => Stop::from(error),
         }
     }
-}
-
-/// A call that may fail and may not crash.
-pub(super) fn survives<T>(result: Result<T, PluginError>, with: &str) -> Step<Option<T>> {
-    match result {
-        Ok(answer) => Ok(Some(answer)),
-        Err(PluginError::Failed { .. }) => Ok(None),
-        Err(error) => Err(match Stop::from(error) {
-            Stop::Fault { wrong, saw, rule } => {
-                Stop::Fault { wrong, saw: format!("with {with}: {saw}"), rule }
-            }
-            skip => skip,
-        }),
-    }
-}
-
-/// What was called that a function which depends on its arguments alone must not need.
-pub(super) fn loud(calls: &Calls) -> BTreeSet<String> {
-    const QUIET: &[&str] = &[
-        "log.emit",
-        "progress.phase",
-        "progress.report",
-        "progress.cancelled",
-        "settings.get",
-        "settings.all",
-        // An interpreter asks for these when it starts, whatever the plugin does; whether the answers differ is tried for itself.
-        "wasi.random",
-        "wasi.monotonic-clock",
-        "wasi.wall-clock",
-        "host-system.directories",
-    ];
-    let calls = calls.take().into_iter().flat_map(|record| record.host_calls).map(|call| call.call);
-    calls.filter(|call| !QUIET.contains(&call.as_str()) && !call.ends_with(".drop")).collect()
 }

@@ -1,7 +1,8 @@
 //! What a template takes.
 
 use super::Case;
-use super::lab::{Lab, loud};
+use super::lab::Lab;
+use crate::conformance::calls::loud;
 use crate::conformance::report::{Step, must, same};
 use crate::conformance::rules;
 use crate::plugin::template::Template as _;
@@ -50,7 +51,7 @@ fn stable(lab: &Lab<'_>) -> Step {
     for _ in 0..2 {
         same(&template.options()?, &first, "the options are other ones when it is asked again")?;
     }
-    let loud = loud(&calls);
+    let loud = loud(&calls, &[]);
     must(loud.is_empty(), "options calls what it must not need", || format!("{loud:?}"))
 }
 

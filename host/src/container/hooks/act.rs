@@ -128,12 +128,11 @@ fn plugin(
     let context = context(plan, event, happening, settings);
     let reach = Reach::of(host, plan, &call.event, happening, &hook)?;
     let token = hook.act(&context, &reach.within, Duration::from_millis(call.budget));
-    reach.close(host)?;
-    match token? {
-        // After the fact there is nothing left to be taken back.
-        Some(token) if super::can_abort(&call.event) => {
-            ledger::add(plan, ledger::Entry { plugin: name.clone(), context, token, budget: call.budget })
-        }
-        _ => Ok(()),
+    let closed = reach.close(host);
+    // After the fact there is nothing left to be taken back.
+    if let Some(token) = token?.filter(|_| super::can_abort(&call.event)) {
+        ledger::add(plan, ledger::Entry { plugin: name.clone(), context, token, budget: call.budget })?;
     }
+    // Last: what it has done is to be taken back, also when its files are not on the disk.
+    closed
 }

@@ -13,7 +13,7 @@ const OF_SERVER: &str = "server";
 ///
 /// # Errors
 /// What the administrator wrote of a server cannot be used.
-pub(in crate::container) fn connect(host: &Host, hook: &mut HookPlugin) -> Result<(), Error> {
+pub fn connect(host: &Host, hook: &mut HookPlugin) -> Result<(), Error> {
     let servers = hook.servers();
     if !servers.is_empty() {
         let reach = downloads::reach(host, &servers)?;

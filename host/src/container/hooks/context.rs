@@ -71,7 +71,7 @@ fn mount(step: &MountStep) -> Mount {
     };
     let source = match &step.source {
         Source::Bind { path, .. } => MountSource::Other(path.display().to_string()),
-        Source::Inside { path, .. } => MountSource::Other(format!("/{} of the container", path.display())),
+        Source::Inside { path, .. } => MountSource::Other(format!("the container's /{}", path.display())),
         Source::Filesystem { fstype, options, .. } if fstype == "tmpfs" => {
             size(options).map_or_else(|| MountSource::Other(fstype.clone()), MountSource::Memory)
         }

@@ -129,14 +129,18 @@ impl Reach {
     fn inside(inside: Result<Inside, Error>, began: Option<Mark>, hook: &HookPlugin) -> Self {
         let inside = match inside {
             Ok(inside) => inside,
-            Err(error) => return Self::with_root(Err(chain(&error))),
+            Err(error) => {
+                let why = chain(&error);
+                let within = Within { root: Some(Err(why.clone())), running: Some(Err(why)) };
+                return Self { within, open: None };
+            }
         };
         let mut reach = Self::default();
         if hook.wants_root() {
             reach = Self::with_root(of_process(&inside, began));
         }
         if hook.wants_inside() || hook.wants_network() {
-            reach.within.running = Some(Arc::new(Entrance(inside)));
+            reach.within.running = Some(Ok(Arc::new(Entrance(inside))));
         }
         reach
     }

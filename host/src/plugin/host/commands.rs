@@ -73,6 +73,7 @@ impl Brought {
         let mut brought = Self::default();
         // Without a container there is none, which is told when the placeholder is filled.
         if let Some(container) = scope.running.as_ref().filter(|_| line.wants(&Type::Network)) {
+            let container = container.as_ref().map_err(|error| error.message.clone())?;
             brought.network = Some(named(container.network()?)?);
         }
         if line.wants(&Type::Printer) {

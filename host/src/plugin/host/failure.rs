@@ -26,6 +26,7 @@ pub(super) fn stopped(error: TreeError) -> Error {
     let kind = match &error {
         TreeError::Io { source, .. } => kind_of(*source),
         TreeError::Refused { .. } => ErrorKind::Unsupported,
+        TreeError::TooLarge { .. } => ErrorKind::Exhausted,
         TreeError::Stopped => ErrorKind::Cancelled,
     };
     failure(kind, error.to_string())

@@ -112,8 +112,8 @@ pub(super) struct Scope {
     pub(super) durable_later: bool,
     /// The root file system of the container, or why there is none, in a call that is about one.
     pub(super) root: Option<Result<Arc<Root>, Error>>,
-    /// The container, in a call during which it runs.
-    pub(super) running: Option<Arc<dyn Enter>>,
+    /// The container, or why it cannot be entered, in a call during which it runs.
+    pub(super) running: Option<Result<Arc<dyn Enter>, Error>>,
     /// What strikes in the middle of this call, when a backend is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
     /// Where calls of host functions are taken down, or answered from.

@@ -160,7 +160,7 @@ fn read(root: &Root, text: &str, limit: u32) -> Result<Vec<u8>, Error> {
     let limit = (limit as usize).min(LONGEST);
     let path = path(text)?;
     match root.tree().read(path, limit as u64) {
-        Err(TreeError::Refused { why, .. }) if why.starts_with("it is larger") => {
+        Err(TreeError::TooLarge { .. }) => {
             Err(failure(ErrorKind::Exhausted, format!("{text} is longer than {limit} bytes")))
         }
         other => other.map_err(told),

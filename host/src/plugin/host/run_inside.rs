@@ -83,8 +83,10 @@ pub struct Program {
 impl State {
     /// The container that this call was given.
     pub(super) fn mint_running(&mut self) -> wasmtime::Result<Result<Resource<RunningContainer>, Error>> {
-        let Some(container) = self.scope.running.clone() else {
-            return Ok(Err(failure(ErrorKind::Unsupported, "there is no running container at this event")));
+        let none = || failure(ErrorKind::Unsupported, "there is no running container at this event");
+        let container = match self.scope.running.clone().unwrap_or_else(|| Err(none())) {
+            Ok(container) => container,
+            Err(error) => return Ok(Err(error)),
         };
         self.table.push(RunningContainer(container)).map(Ok).map_err(|_| self.handles_used_up())
     }
