@@ -1,5 +1,5 @@
-//! The files of the root. The program itself makes its other names when the system starts for the first time, and the few that are
-//! needed before that are here.
+//! The files of the root. The program itself makes its other names when the system starts for the first time, and those that
+//! somebody may call before that are here.
 
 use crate::PROGRAM;
 use crate::bindings::wxc::template::types::{Given, Node, Rendered};
@@ -27,8 +27,21 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("/var/log", 0o755),
 ];
 
-/// Names of the program before it has made the others.
-const NAMES: &[&str] = &["/bin/sh", "/bin/cat", "/bin/ls", "/bin/hostname", "/bin/mount", "/sbin/init"];
+/// Names of the program before it has made the others: `wxc attach` may be sooner than the first boot. Every busybox has
+/// these.
+const NAMES: &[(&str, &str)] = &[
+    (
+        "/bin",
+        "cat chmod chown cp date dd df dmesg echo false grep gunzip gzip hostname kill ln ls mkdir mknod mktemp mount mv ping ps \
+         pwd rm rmdir sed sh sleep stat stty sync tar touch true umount uname vi",
+    ),
+    ("/sbin", "halt ifconfig init ip poweroff reboot route sysctl"),
+    (
+        "/usr/bin",
+        "[ awk basename cut dirname du env expr find free head id less nc printf readlink realpath sort tail tee test timeout top \
+         tr uniq uptime wc wget which whoami xargs yes",
+    ),
+];
 
 const TABLE: &str =
     "::sysinit:/etc/init.d/rcS\ntty1::respawn:/bin/getty -L tty1 115200 vt100\nconsole::askfirst:/bin/sh\n";
@@ -69,7 +82,9 @@ esac
 pub fn all(container: &str) -> Vec<Rendered> {
     let program = Given { parameter: PROGRAM.into(), path: String::new() };
     let directories = DIRECTORIES.iter().map(|(path, mode)| rendered(path, Node::Directory, *mode));
-    let names = NAMES.iter().map(|path| rendered(path, Node::Symlink("/bin/busybox".into()), 0o777));
+    let paths =
+        NAMES.iter().flat_map(|(place, names)| names.split(' ').map(move |name| format!("{place}/{name}")));
+    let names = paths.map(|path| rendered(&path, Node::Symlink("/bin/busybox".into()), 0o777));
     let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {container}\n");
     let texts = [
         ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n".to_owned(), 0o644),
