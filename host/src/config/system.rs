@@ -124,6 +124,9 @@ pub enum SystemError {
 const KEYS: [&str; 9] =
     ["path", "storage", "ids", "remotes", "keyrings", "hooks", "profiles", "shares", "plugins"];
 
+/// What names of plugins begin with; only hooks, the last, have shares.
+const KINDS: [&str; 3] = ["storage", "template", "hook"];
+
 /// Keys of `default.toml` that would be the same in every container, and may not be.
 const ONE_CONTAINERS: [&str; 4] = ["hostname", "ids", "template", "rootfs.volume"];
 
@@ -172,7 +175,7 @@ fn read(path: &Path) -> Result<Option<String>, SystemError> {
 }
 
 fn parse_settings(text: &str, file: &Path) -> Result<Settings, ConfigError> {
-    toml::typed(text, file).map_err(|mut error| {
+    let settings: Settings = toml::typed(text, file).map_err(|mut error: ConfigError| {
         for problem in &mut error.problems {
             let word =
                 problem.message.split('`').nth(1).filter(|_| problem.message.starts_with("unknown field"));
@@ -180,6 +183,26 @@ fn parse_settings(text: &str, file: &Path) -> Result<Settings, ConfigError> {
             problem.hint = near.map(|near| format!("did you mean `{near}`?")).or(problem.hint.take());
         }
         error
+    })?;
+    // A short name would be nobody's, and what is said there would hold for nothing.
+    let shares = settings.shares.keys().filter_map(|name| unnamed("shares", name, &KINDS[2..]));
+    let plugins = settings.plugins.of.keys().filter_map(|name| unnamed("plugins", name, &KINDS));
+    let problems: Vec<Problem> = shares.chain(plugins).collect();
+    if problems.is_empty() { Ok(settings) } else { Err(ConfigError { file: file.into(), problems }) }
+}
+
+/// A table whose name is no plugin's.
+fn unnamed(table: &str, name: &str, kinds: &[&str]) -> Option<Problem> {
+    if kinds.iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-'))) {
+        return None;
+    }
+    let full: Vec<String> = kinds.iter().map(|kind| format!("`[{table}.{kind}-{name}]`")).collect();
+    Some(Problem {
+        line: 0,
+        column: 0,
+        key: format!("{table}.{name}"),
+        message: "a plugin has its whole name here".into(),
+        hint: Some(format!("write {}", full.join(" or "))),
     })
 }
 
@@ -212,11 +235,11 @@ mod tests {
 
     #[test]
     fn settings_are_read() {
-        let text = "path = \"/srv/wxc\"\nstorage = \"btrfs\"\n[ids]\nusers = [\"500000:1000000\"]\n[plugins.dir]\nreflink = true\n";
+        let text = "path = \"/srv/wxc\"\nstorage = \"btrfs\"\n[ids]\nusers = [\"500000:1000000\"]\n[plugins.storage-dir]\nreflink = true\n";
         let settings = parse_settings(text, Path::new("wxc.toml")).unwrap();
         assert_eq!(settings.path.as_deref(), Some(Path::new("/srv/wxc")));
         assert_eq!(settings.ids.users[0].first, 500_000);
-        assert_eq!(settings.plugins.of["dir"]["reflink"], serde_json::Value::Bool(true));
+        assert_eq!(settings.plugins.of["storage-dir"]["reflink"], serde_json::Value::Bool(true));
     }
 
     #[test]
@@ -224,6 +247,18 @@ mod tests {
         let error = parse_settings("\nstorge = \"dir\"\n", Path::new("wxc.toml")).unwrap_err();
         assert!(error.to_string().starts_with("wxc.toml:2:1: unknown field `storge`"), "{error}");
         assert_eq!(error.hint(), Some("did you mean `storage`?"));
+    }
+
+    #[test]
+    fn tables_of_plugins_have_their_whole_names() {
+        let refused = |text: &str| parse_settings(text, Path::new("wxc.toml")).unwrap_err();
+        let error = refused("[shares.gpu]\nlibraries = \"/usr/lib\"\n");
+        assert!(error.to_string().contains("shares.gpu"), "{error}");
+        assert_eq!(error.hint(), Some("write `[shares.hook-gpu]`"));
+        let error = refused("[plugins.dir]\nreflink = true\n");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("`[plugins.storage-dir]`") && hint.contains("template-dir"), "{hint}");
+        assert!(parse_settings("[plugins]\nrecord = \"all\"\n", Path::new("wxc.toml")).is_ok());
     }
 
     #[test]
