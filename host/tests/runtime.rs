@@ -352,6 +352,7 @@ fn binds_show_the_host_as_the_plan_says() {
         attributes: MountAttributes { read_only, noexec: true, ..MountAttributes::default() },
         create: Some(NodeKind::Directory),
         optional: false,
+        asked_by: None,
         reason: "of the test".into(),
     };
     plan.mounts.push(bind("mnt/one", true, false));
@@ -362,6 +363,7 @@ fn binds_show_the_host_as_the_plan_says() {
         attributes: MountAttributes { read_only: true, ..MountAttributes::default() },
         create: None,
         optional: false,
+        asked_by: None,
         reason: "of the test".into(),
     });
     let running = world.run(&plan);

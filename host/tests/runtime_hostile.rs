@@ -90,6 +90,7 @@ fn what_is_made_in_a_rootfs_is_made_nowhere_else() {
         attributes: MountAttributes::default(),
         create: Some(NodeKind::Directory),
         optional: false,
+        asked_by: None,
         reason: "of the test".into(),
     });
     world.launch(&plan).expect_err("a link leads to it");

@@ -216,6 +216,9 @@ fn every_kind_of_change_arrives_and_the_rest_cannot_be_had() {
     assert!(env.inside("web", "grep NoNewPrivs /proc/1/status").ends_with('1'));
     world.wxc(&["stop", "-k", "web"]).ok();
 
+    fs::create_dir(desk.join("data")).unwrap();
+    let own = format!("[{{ source = \"{}\", target = \"/srv/own\", create = \"dir\" }}]", desk.display());
+    world.wxc(&["config", "set", "web", "mounts", &own]).ok();
     // What no hook may have, each with a sentence that names it.
     for (change, word) in [
         ("set-key mounts.0.source \"/etc\"", "no hook may set this key"),
@@ -223,6 +226,10 @@ fn every_kind_of_change_arrives_and_the_rest_cannot_be_had() {
         ("set-limit memory.max 64M", "written as in TOML"),
         ("add-share /mnt/x nowhere", "[shares.nowhere]"),
         ("remove-mount /proc", "those that wxc makes itself stay"),
+        ("add-share /srv/own data", "mounted on /srv/own"),
+        ("add-share /srv data", "it would hide"),
+        ("add-memory /srv 65536", "it would hide"),
+        ("add-share /proc data", "on /proc, which cannot be"),
         ("add-address eth0 10.0.0.1/24", "add-address"),
         ("set-hostname not_a_name", "not a host name"),
         ("set-sysctl kernel.panic 1", "belongs to the whole host"),
@@ -234,6 +241,17 @@ fn every_kind_of_change_arrives_and_the_rest_cannot_be_had() {
         assert!(said.contains("hook-changes") && said.contains(word), "{change}: {said}");
         assert_eq!(env.state("web"), "STOPPED");
     }
+
+    // Below what is configured nothing is hidden; and what fails is told with whose wish it was.
+    world
+        .wxc(&["config", "set", "web", "hooks.changes.settings.change-1", "add-share /srv/own/data data"])
+        .ok();
+    world.wxc(&["start", "web"]).ok();
+    assert_eq!(env.inside("web", "cat /srv/own/data/file"), "shown");
+    world.wxc(&["stop", "-k", "web"]).ok();
+    fs::remove_dir_all(&data).unwrap();
+    let said = world.wxc(&["start", "web"]).fails(1);
+    assert!(said.contains("which hook-changes asks for"), "{said}");
 }
 
 #[test]

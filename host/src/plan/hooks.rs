@@ -110,6 +110,7 @@ pub fn listen_for_ready(plan: &mut Plan) {
         attributes: MountAttributes { nosuid: true, nodev: true, noexec: true, ..MountAttributes::default() },
         create: Some(NodeKind::File),
         optional: false,
+        asked_by: None,
         reason: "a hook waits until the system is up, and init says so there".into(),
     });
 }

@@ -176,8 +176,19 @@ pub struct MountStep {
     pub create: Option<NodeKind>,
     /// A failure is a warning and the start goes on.
     pub optional: bool,
+    /// The hook that asked for it; else it is configured, or wxc's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Why it is there, for `--plan`.
     pub reason: String,
+}
+
+impl MountStep {
+    /// Whose it is, for the end of a message about it; empty where the configuration tells that.
+    #[must_use]
+    pub fn whose(&self) -> String {
+        self.asked_by.as_ref().map(|plugin| format!(", which {plugin} asks for")).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -177,6 +177,7 @@ fn boot_id(identity: &Identity) -> MountStep {
         attributes: INERT_READ_ONLY,
         create: None,
         optional: true,
+        asked_by: None,
         reason: "a boot id of its own for each start, so that journals can tell boots apart".into(),
     }
 }
@@ -217,6 +218,7 @@ fn from_row(row: &Row) -> MountStep {
         create: (!row.target.starts_with("proc/") && !row.target.starts_with("sys/"))
             .then_some(NodeKind::Directory),
         optional: row.optional,
+        asked_by: None,
         reason: row.reason.into(),
     }
 }
@@ -234,6 +236,7 @@ fn pseudo_terminals(container: &Container) -> MountStep {
         attributes: MountAttributes { nosuid: true, noexec: true, ..PLAIN },
         create: Some(NodeKind::Directory),
         optional: false,
+        asked_by: None,
         reason: "pseudo terminals of its own (devpts, pts(4)); never the host's".into(),
     }
 }
@@ -288,6 +291,7 @@ fn from_configuration(
             Create::File => Some(NodeKind::File),
         },
         optional: mount.optional,
+        asked_by: None,
         reason: format!("configured as mounts.{index}"),
     })
 }

@@ -296,7 +296,7 @@ impl Compiler<'_> {
             Some(NodeKind::File) => Create::File,
         };
         let attributes = attribute_bits(step.attributes);
-        let place = step.target.display();
+        let place = format!("{}{}", step.target.display(), step.whose());
         match &step.source {
             MountSource::Bind { path, recursive, .. } => {
                 let Some(mount) = given else { return Ok(()) };

@@ -101,10 +101,10 @@ impl Sources {
             .iter()
             .map(|step| match &step.source {
                 MountSource::Bind { path, recursive, .. } if !monitor => {
-                    child_source(path, *recursive, step.optional)
+                    child_source(path, *recursive, step.optional, &step.whose())
                 }
                 MountSource::Bind { path, recursive, idmapped } => {
-                    let what = format!("bind {}", path.display());
+                    let what = format!("bind {}{}", path.display(), step.whose());
                     let idmapped = *idmapped && plan.ids.is_some();
                     let tree = bind(path, *recursive, idmapped, step.attributes, what.clone());
                     optional(tree, step.optional, &mut warnings)
@@ -116,7 +116,7 @@ impl Sources {
         let nodes = plan.nodes.iter().filter(|_| plan.ids.is_some());
         let nodes = nodes
             .map(|node| match monitor {
-                false => child_source(&node.host, false, node.optional),
+                false => child_source(&node.host, false, node.optional, ""),
                 true => {
                     let what = format!("bind the device {}", node.host.display());
                     optional(device_node(node, &what), node.optional, &mut warnings)
@@ -184,11 +184,11 @@ fn optional(
     }
 }
 
-fn child_source(path: &Path, recursive: bool, optional: bool) -> Result<Source, RuntimeError> {
+fn child_source(path: &Path, recursive: bool, optional: bool, whose: &str) -> Result<Source, RuntimeError> {
     match fs::metadata(path) {
         Ok(_) => Ok(Source::Child { path: path.to_owned(), recursive }),
         Err(_) if optional => Ok(Source::Skipped),
-        Err(error) => Err(RuntimeError::system(format!("find {}", path.display()), error)),
+        Err(error) => Err(RuntimeError::system(format!("find {}{whose}", path.display()), error)),
     }
 }
 

@@ -96,6 +96,7 @@ impl World {
             attributes: MountAttributes { nosuid: true, ..MountAttributes::default() },
             create: Some(NodeKind::Directory),
             optional: false,
+            asked_by: None,
             reason: "every system has it".into(),
         };
         let node = |name: &str, minor| DeviceNode {

@@ -12,7 +12,7 @@ mod devices;
 mod options;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::attached::Attached;
 use super::phrase::phrase;
@@ -47,18 +47,24 @@ impl<'a> Merge<'a> {
 
     /// Makes the changes of one plugin.
     pub(super) fn add(&mut self, hook: &Attached, patches: Vec<Patch>) -> Result<(), Error> {
+        // The first of the changes at the end of which a rule is broken: a later one may be what makes it whole.
+        let mut broken = None;
         for patch in patches {
             self.own(&hook.name, &patch)?;
             self.apply(hook, &patch)?;
+            let found = validate::check(&self.container).into_iter().next();
+            broken = found.map(|rule| broken.take().unwrap_or_else(|| (patch.clone(), rule)));
             self.changes.push(Change { plugin: hook.name.clone(), patch });
         }
-        match validate::check(&self.container).into_iter().next() {
+        match broken {
             None => Ok(()),
-            Some(broken) => Err(Error::Invalid {
-                message: format!("{} makes {} wrong: {}", hook.name, broken.key, broken.message),
-                hint: self.switch_off(&hook.name),
-            }),
+            Some((patch, rule)) => Err(self.refuse(hook, &patch, rule.message)),
         }
+    }
+
+    /// What came of it so far.
+    pub(super) fn container(&self) -> &Container {
+        &self.container
     }
 
     /// What came of it.
@@ -98,7 +104,7 @@ impl<'a> Merge<'a> {
     }
 
     /// A change that the host does not make.
-    fn refuse(&self, hook: &Attached, patch: &Patch, why: impl std::fmt::Display) -> Error {
+    pub(super) fn refuse(&self, hook: &Attached, patch: &Patch, why: impl std::fmt::Display) -> Error {
         Error::Invalid {
             message: format!("{} wants {}, which cannot be: {why}", hook.name, phrase(patch)),
             hint: self.switch_off(&hook.name),
@@ -126,6 +132,17 @@ fn field(patch: &Patch) -> Option<String> {
         Patch::SetKey(p) => format!("the key {}", p.name),
         Patch::AddAddress(_) | Patch::DropCapability(_) | Patch::DenySyscall(_) => return None,
     })
+}
+
+/// Where a change mounts something, relative to the root as plans have it.
+pub(super) fn mounted(patch: &Patch) -> Vec<PathBuf> {
+    match patch {
+        Patch::AddMount(mount) => normalized(mount.target.as_ref()).into_iter().collect(),
+        Patch::AddDevice(device) => {
+            devices::named(&device.name).iter().map(|name| Path::new("dev").join(name)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

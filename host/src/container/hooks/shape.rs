@@ -5,7 +5,7 @@ use super::act::Happening;
 use super::attached::{self, Attached, Wanted};
 use super::context::context;
 use super::event;
-use super::merge::Merge;
+use super::merge::{Merge, mounted};
 use super::phrase::phrase;
 use crate::config::{Container, Name, edit};
 use crate::container::journal::chain;
@@ -35,8 +35,9 @@ pub(in crate::container) fn shape(
     plan.hooks = told(container)?;
     let (merged, changes) = propose(host, name, container, &all, event, &plan)?;
     if !changes.is_empty() {
-        plan = build(&merged)?;
+        plan = build(&merged).map_err(|error| blamed(host, name, container, &all, &changes, build, error))?;
         plan.hooks = told(&merged)?;
+        tell_whose(&mut plan, &changes);
     }
     judge(&all, &plan, event, &changes)?;
     plan.hooks.calls = attached::calls(host, container, &all)?;
@@ -45,6 +46,40 @@ pub(in crate::container) fn shape(
     listen_for_ready(&mut plan);
     place_root(&mut plan);
     Ok(plan)
+}
+
+/// The change with which the configuration cannot be planned any more, which without any can.
+fn blamed(
+    host: &Host,
+    name: &Name,
+    container: &Container,
+    all: &[Attached],
+    changes: &[Change],
+    build: &dyn Fn(&Container) -> Result<Plan, Error>,
+    error: Error,
+) -> Error {
+    let mut merge = Merge::new(host, name, container.clone());
+    for change in changes {
+        let Some(hook) = all.iter().find(|hook| hook.name == change.plugin) else { break };
+        if merge.add(hook, vec![change.patch.clone()]).is_err() {
+            break;
+        }
+        if let Err(error) = build(merge.container()) {
+            return merge.refuse(hook, &change.patch, chain(&error));
+        }
+    }
+    error
+}
+
+/// Mounts that hooks asked for say so, in the plan and when they fail.
+fn tell_whose(plan: &mut Plan, changes: &[Change]) {
+    for change in changes {
+        let targets = mounted(&change.patch);
+        for step in plan.mounts.iter_mut().filter(|step| targets.contains(&step.target)) {
+            step.reason = format!("{} asks for it: {}", change.plugin, phrase(&change.patch));
+            step.asked_by = Some(change.plugin.clone());
+        }
+    }
 }
 
 /// What all hooks together make of a configuration, and whose each change is.

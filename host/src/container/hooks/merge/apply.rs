@@ -87,6 +87,7 @@ impl Merge<'_> {
                 let mount = self.mount(hook, patch, mount)?;
                 // One that stays is there already when it is proposed again.
                 if !self.container.mounts.contains(&mount) {
+                    self.uncovered(hook, patch, &mount)?;
                     self.container.mounts.push(mount);
                 }
             }
@@ -189,6 +190,26 @@ impl Merge<'_> {
             option(&mut mount, word, terms).map_err(|why| self.refuse(hook, patch, why))?;
         }
         Ok(mount)
+    }
+
+    /// The last mount of a place is the one that is seen: what was meant to be there would be hidden without a word.
+    fn uncovered(&self, hook: &Attached, patch: &Patch, mount: &Mount) -> Result<(), Error> {
+        let place = normalized(&mount.target);
+        let below = |other: &&Mount| {
+            place
+                .as_ref()
+                .zip(normalized(&other.target))
+                .is_some_and(|(place, other)| other.starts_with(place))
+        };
+        match self.container.mounts.iter().find(below) {
+            None => Ok(()),
+            Some(hidden) => {
+                let source =
+                    if hidden.is_bind() { hidden.source.display().to_string() } else { hidden.kind.clone() };
+                let why = format!("it would hide {source}, mounted on {}", hidden.target.display());
+                Err(self.refuse(hook, patch, why))
+            }
+        }
     }
 
     fn unbound(&self, hook: &Attached, share: &str) -> Error {
