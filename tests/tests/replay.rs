@@ -251,6 +251,47 @@ fn what_a_template_asked_a_server_is_played_without_it() {
     assert_eq!(server.seen("/meta/1.0/index-user").len(), asked, "the server was asked again");
 }
 
+/// A pool cannot be given to the author of a plugin; a record of what was asked of it can.
+#[test]
+fn what_a_storage_did_is_played_without_its_pool() {
+    needs!(root, userns, busybox);
+    let env = Env::new();
+    env.configure("[plugins]\nrecord = \"all\"\n");
+    let tree = fixtures::busybox().to_str().unwrap();
+    env.wxc(["create", "web", "-B", "dir", "-t", "local", "--", "--directory", tree]).ok();
+    let place = env.path().join(".storage-calls");
+    env.wxc(["snapshot", "web"]).ok();
+    let kept = env.file("kept");
+    fs::rename(&place, &kept).unwrap();
+    env.wxc(["destroy", "-f", "-s", "web"]).ok();
+    let all = records(&kept);
+    let calls: Vec<String> =
+        all.iter().map(|record| json(record)["call"].as_str().unwrap().to_owned()).collect();
+    for call in ["volumes.create", "volumes.mounts", "snapshots.take"] {
+        assert!(calls.iter().any(|known| known == call), "{call} is not in {calls:?}");
+    }
+    for record in &all {
+        let told = env.wxc(["plugin", "replay", text(record)]).ok();
+        assert!(told.contains("the same: it answered"), "{}: {told}", record.display());
+    }
+    assert!(!env.container("web").exists(), "a call that was played did something");
+
+    // Another storage does it in another way, and is told so.
+    let created = &all[calls.iter().position(|call| call == "volumes.create").unwrap()];
+    let output = env.wxc(["plugin", "replay", text(created), "--with", "storage-overlay"]).run();
+    assert_eq!(output.code(), 1, "{}", output.told());
+    assert!(output.stdout.contains("different: host call"), "{}", output.told());
+
+    // One that fails says where it is kept, and is understood as before.
+    env.configure("[plugins]\nrecord = \"failures\"\n");
+    let said = env.wxc(["create", "web", "-B", "btrfs", "-t", "local", "--", "--directory", tree]).fails(1);
+    let [record] = &records(&place)[..] else { panic!("{:?}", records(&place)) };
+    assert!(said.contains(text(record)), "{said}");
+    assert!(env.wxc(["plugin", "replay", text(record)]).ok().contains("the same: it failed"));
+    let told = env.wxc(["create", "web", "-t", "local", "--", "--directory", tree]).run().told();
+    assert!(told.contains("best storage here"), "{told}");
+}
+
 #[test]
 fn what_cannot_be_replayed_is_said() {
     needs!(root, userns, busybox, cgroups, wasm_target);

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::hooks::connect;
 use super::{Error, Host, images, store};
 use crate::plugin::storage::Storage as _;
-use crate::plugin::{HookPlugin, PluginError, Progress, SettingValues, StoragePlugin, TemplatePlugin};
+use crate::plugin::{HookPlugin, Progress, SettingValues, StoragePlugin, TemplatePlugin};
 
 /// Where templates keep a little state of their own, which no container can have as a name.
 const STATE: &str = ".plugin-state";
 /// Where calls are recorded that belong to no container, or to one that goes again when they fail.
 const RECORDS: &str = ".plugin-calls";
+/// The same of storage: one command makes many calls of it, and the others are not to go for them.
+const STORAGE_RECORDS: &str = ".storage-calls";
 /// The word that leaves the choice of a storage to us.
 pub(super) const BEST: &str = "best";
 
@@ -56,10 +58,14 @@ fn first_usable(usable: &dyn Fn(&str) -> Result<(), Error>) -> Result<Chosen, St
                 return Ok(Chosen { name: name.to_string(), why: Some(why) });
             }
             // A plugin's own sentence is enough: which call of it said so matters to nobody here.
-            Err(Error::Plugin(PluginError::Failed { message, .. })) => {
-                against.push(format!("not {name}: {message}"))
+            Err(error) => {
+                let said = match &error {
+                    Error::Plugin(error) => error.reported(),
+                    _ => None,
+                };
+                let why = said.map_or_else(|| error.to_string(), |(_, message)| message.to_owned());
+                against.push(format!("not {name}: {why}"));
             }
-            Err(error) => against.push(format!("not {name}: {error}")),
         }
     }
     Err(against.join("; "))
@@ -114,7 +120,12 @@ pub(super) fn load_storage_set(
     let settings = settings_of(host, &name);
     let by_user: SettingValues = by_user.iter().cloned().collect();
     let pool = &host.layout.path;
-    Ok(host.plugins.storage_with(&name, pool, &settings, &by_user, host.progress.clone())?)
+    let mut storage = host.plugins.storage_with(&name, pool, &settings, &by_user, host.progress.clone())?;
+    // Many failures are answers, such as that there is no such file system: kept only where the administrator says so.
+    if let Some(keep) = host.settings.plugins.record {
+        storage.record(keep, host.layout.path.join(STORAGE_RECORDS));
+    }
+    Ok(storage)
 }
 
 /// Containers and images whose volumes the storage plugin of this full name keeps: without it they can be neither used nor

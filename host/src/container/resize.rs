@@ -11,7 +11,7 @@ use super::{Error, Host, dependents, plugins, store, watch};
 use crate::config::Name;
 use crate::config::size::Size;
 use crate::plugin::storage::{SizeTraits, Storage};
-use crate::plugin::{FailureKind, PluginError, StoragePlugin};
+use crate::plugin::{FailureKind, StoragePlugin};
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +68,9 @@ pub fn resize(host: &Host, name: &Name, wanted: Wanted) -> Result<Resized, Error
     };
     journal::perform(host, &intent, Survives::PowerLoss, |operation| {
         operation.step("resize.volume")?;
-        storage.set_size(operation.id(), &volume, target).map_err(|error| match error {
-            PluginError::Failed { kind: FailureKind::Unsupported, message, .. } => {
-                unlimited(&storage, name, &message)
-            }
-            other => other.into(),
+        storage.set_size(operation.id(), &volume, target).map_err(|error| match error.reported() {
+            Some((FailureKind::Unsupported, message)) => unlimited(&storage, name, message),
+            _ => error.into(),
         })?;
         operation.step("resize.set")
     })?;

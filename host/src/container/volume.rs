@@ -18,8 +18,8 @@ use rustix::mount::MountAttrFlags;
 use super::{Error, Host, beneath};
 use crate::config::Name;
 use crate::plan::{OverlayUpper, RootSource};
+use crate::plugin::FailureKind;
 use crate::plugin::storage::{Access, Storage};
-use crate::plugin::{FailureKind, PluginError};
 use crate::sys::disk::{self, Manner};
 use crate::sys::{failpoint, overlay};
 
@@ -87,14 +87,13 @@ pub fn create_like(
     operation: &str,
     (name, asked, had): (&Name, Option<u64>, Option<u64>),
 ) -> Result<(), Error> {
-    match storage.create(operation, name.as_str(), asked.or(had)) {
-        Err(PluginError::Failed { kind: FailureKind::Unsupported, message, .. })
-            if asked.is_none() && had.is_some() =>
-        {
+    let Err(error) = storage.create(operation, name.as_str(), asked.or(had)) else { return Ok(()) };
+    match error.reported() {
+        Some((FailureKind::Unsupported, message)) if asked.is_none() && had.is_some() => {
             host.progress.note(&format!("{name} has no limit: {message}"));
             Ok(storage.create(operation, name.as_str(), None).map(drop)?)
         }
-        other => Ok(other.map(drop)?),
+        _ => Err(error.into()),
     }
 }
 

@@ -364,9 +364,15 @@ impl PluginError {
     /// The kind of failure, where the plugin itself reported one.
     #[must_use]
     pub fn failure(&self) -> Option<FailureKind> {
+        self.reported().map(|(kind, _)| kind)
+    }
+
+    /// The same with its sentence.
+    #[must_use]
+    pub fn reported(&self) -> Option<(FailureKind, &str)> {
         match self {
-            Self::Failed { kind, .. } => Some(*kind),
-            Self::Recorded { error, .. } => error.failure(),
+            Self::Failed { kind, message, .. } => Some((*kind, message)),
+            Self::Recorded { error, .. } => error.reported(),
             _ => None,
         }
     }

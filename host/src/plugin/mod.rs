@@ -152,6 +152,7 @@ impl Plugins {
             progress: Watcher(progress),
             durable_later: false,
             interruption: None,
+            records: Records::None,
         })
     }
 

@@ -7,6 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::bindings::volumes::wxc::storage::types as wit;
 use super::host::place::{Class, Zone, parts};
 use super::manifest::Manifest;
@@ -14,7 +16,7 @@ use super::storage::Access;
 use crate::plan::{OverlayUpper, RootSource};
 
 /// What has to be mounted to use a volume; the first is its root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MountPlan {
     /// The directory below which all relative paths are.
     pub pool: PathBuf,
@@ -23,7 +25,7 @@ pub struct MountPlan {
 }
 
 /// One mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VolumeMount {
     /// What.
     pub source: VolumeSource,
@@ -36,7 +38,7 @@ pub struct VolumeMount {
 }
 
 /// What is mounted. Paths are relative to the pool and are resolved without links.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum VolumeSource {
     /// A directory, bound.
     Tree(PathBuf),
@@ -54,7 +56,7 @@ pub enum VolumeSource {
 }
 
 /// A layer of an overlay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Layer {
     /// A directory.
     Tree(PathBuf),
@@ -63,7 +65,7 @@ pub enum Layer {
 }
 
 /// A file system on a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// Where its blocks are.
     pub backing: Backing,
@@ -72,7 +74,7 @@ pub struct Disk {
 }
 
 /// Where blocks are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Backing {
     /// In a regular file of the pool.
     File(PathBuf),

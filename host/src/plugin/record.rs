@@ -55,7 +55,7 @@ pub struct Record {
     pub arguments: Box<RawValue>,
     /// Its declared settings, with what held.
     pub settings: BTreeMap<String, Option<String>>,
-    /// Servers that it could reach, and keys whose signatures had held, where what it answers is checked against them.
+    /// Servers that it could reach, keys whose signatures had held, and the pool, where what it answers is checked against them.
     #[serde(default, skip_serializing_if = "Grounds::is_empty")]
     pub grounds: Grounds,
     /// What it asked of the host, in order.
@@ -75,11 +75,14 @@ pub struct Grounds {
     pub servers: Vec<String>,
     /// Rings and fingerprints of keys.
     pub signers: Vec<(String, String)>,
+    /// The directory of containers that a storage works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PathBuf>,
 }
 
 impl Grounds {
     fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.signers.is_empty()
+        self.servers.is_empty() && self.signers.is_empty() && self.pool.is_none()
     }
 }
 
@@ -205,6 +208,11 @@ impl Records {
     /// Those of this directory, if any are to be kept.
     pub(super) fn in_directory(keep: Keep, directory: PathBuf) -> Self {
         if keep == Keep::None { Self::None } else { Self::Kept(keep, directory) }
+    }
+
+    /// Whether calls are only played.
+    pub(super) fn are_played(&self) -> bool {
+        matches!(self, Self::Played(_))
     }
 
     /// Runs a call, and takes down what has to be. `said` hears where it is kept.

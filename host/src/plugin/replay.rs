@@ -14,10 +14,11 @@ use super::hook::{Outside, Within};
 use super::host::tape::Tape;
 use super::record::{Grounds, Outcome, Record, Records};
 use super::registry::Kind;
+use super::storage::Access;
 use super::template::types::{Manifest, Member, Moment, Request};
 use super::{
-    Fetcher, Hook as _, HookPlugin, Plugins, Progress, Settings, Template as _, TemplatePlugin, Verifier,
-    Watcher, trial,
+    Fetcher, Hook as _, HookPlugin, Plugins, Progress, Settings, Storage as _, StoragePlugin, Template as _,
+    TemplatePlugin, Verifier, Watcher, trial,
 };
 use crate::fetch::{Documents, Origin, Reach};
 
@@ -114,7 +115,18 @@ fn again(ready: Ready, record: &Record, records: Records, progress: Watcher) -> 
             };
             template(&plugin, record)
         }
-        Kind::Storage => Err(unknown(record)),
+        Kind::Storage => {
+            let plugin = StoragePlugin {
+                ready,
+                pool: record.grounds.pool.clone().unwrap_or_default(),
+                settings,
+                progress,
+                durable_later: false,
+                interruption: None,
+                records,
+            };
+            storage(&plugin, record)
+        }
     }
 }
 
@@ -170,6 +182,85 @@ fn template(plugin: &TemplatePlugin, record: &Record) -> Result<Outcome, PluginE
             let (moment, request, manifest, members): (Moment, Request, Manifest, Vec<Member>) =
                 arguments(record)?;
             Outcome::of(&plugin.finish(moment, &request, &manifest, &members))
+        }
+        _ => return Err(unknown(record)),
+    })
+}
+
+fn storage(plugin: &StoragePlugin, record: &Record) -> Result<Outcome, PluginError> {
+    Ok(match record.call.as_str() {
+        "volumes.open" => Outcome::of(&plugin.open()),
+        "volumes.scan" => {
+            let (after, limit): (Option<String>, u32) = arguments(record)?;
+            Outcome::of(&plugin.scan(after.as_deref(), limit))
+        }
+        "volumes.create" => {
+            let (operation, id, size): (String, String, Option<u64>) = arguments(record)?;
+            Outcome::of(&plugin.create(&operation, &id, size))
+        }
+        "volumes.seal" => {
+            let (operation, id): (String, String) = arguments(record)?;
+            Outcome::of(&plugin.seal(&operation, &id))
+        }
+        "volumes.mounts" => {
+            let (id, access): (String, Access) = arguments(record)?;
+            Outcome::of(&plugin.mounts(&id, access))
+        }
+        "volumes.usage" => {
+            let (id,): (String,) = arguments(record)?;
+            Outcome::of(&plugin.usage(&id))
+        }
+        "volumes.remove" => {
+            let (operation, id): (String, String) = arguments(record)?;
+            Outcome::of(&plugin.remove(&operation, &id))
+        }
+        "clones.describe" => Outcome::of(&plugin.clone_traits()),
+        "clones.clone" => {
+            let (operation, parent, id, size): (String, String, String, Option<u64>) = arguments(record)?;
+            Outcome::of(&plugin.clone_volume(&operation, &parent, &id, size))
+        }
+        "clones.unseal" => {
+            let (operation, id): (String, String) = arguments(record)?;
+            Outcome::of(&plugin.unseal(&operation, &id))
+        }
+        "snapshots.describe" => Outcome::of(&plugin.snapshot_traits()),
+        "snapshots.take" => {
+            let (operation, of, snapshot): (String, String, String) = arguments(record)?;
+            Outcome::of(&plugin.snapshot(&operation, &of, &snapshot))
+        }
+        "snapshots.restore-blockers" => {
+            let (snapshot,): (String,) = arguments(record)?;
+            Outcome::of(&plugin.restore_blockers(&snapshot))
+        }
+        "snapshots.restore" => {
+            let (operation, snapshot): (String, String) = arguments(record)?;
+            Outcome::of(&plugin.restore(&operation, &snapshot))
+        }
+        "snapshots-at-rest.describe" => Outcome::of(&plugin.rest_is_short()),
+        "snapshots-at-rest.take" => {
+            let (operation, of, snapshot): (String, String, String) = arguments(record)?;
+            Outcome::of(&plugin.snapshot_at_rest(&operation, &of, &snapshot))
+        }
+        "sizes.describe" => Outcome::of(&plugin.size_traits()),
+        "sizes.get" => {
+            let (id,): (String,) = arguments(record)?;
+            Outcome::of(&plugin.size(&id))
+        }
+        "sizes.set" => {
+            let (operation, id, size): (String, String, Option<u64>) = arguments(record)?;
+            Outcome::of(&plugin.set_size(&operation, &id, size))
+        }
+        "devices.attach" => {
+            let (operation, id, access): (String, String, Access) = arguments(record)?;
+            Outcome::of(&plugin.attach(&operation, &id, access))
+        }
+        "devices.detach" => {
+            let (operation, id): (String, String) = arguments(record)?;
+            Outcome::of(&plugin.detach(&operation, &id))
+        }
+        "renames.rename" => {
+            let (operation, id, new_id): (String, String, String) = arguments(record)?;
+            Outcome::of(&plugin.rename(&operation, &id, &new_id))
         }
         _ => return Err(unknown(record)),
     })

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -19,7 +20,9 @@ use super::error::{Identity, PluginError};
 use super::host::{Interruption, Scope, State};
 use super::manifest::PoolKind;
 use super::mounts::{self, MountPlan};
+use super::record::{Grounds, Recorded, Records};
 use super::volume_id::{is_operation_id, is_volume_id};
+use crate::config::system::Keep;
 
 pub use data::{
     Abilities, Access, CloneTraits, Phase, Pool, SizeTraits, SnapshotTraits, Volume, VolumeUsage,
@@ -96,6 +99,8 @@ pub struct StoragePlugin {
     pub(super) durable_later: bool,
     /// What strikes in its calls, when it is being tested.
     pub(super) interruption: Option<Arc<Interruption>>,
+    /// What becomes of its calls.
+    pub(super) records: Records,
 }
 
 /// Verbs that make a new volume which can be written. The host makes it durable as a whole when it has been filled, before
@@ -106,14 +111,16 @@ const MADE_DURABLE: [&str; 2] = ["volumes.create", "clones.clone"];
 /// The most volumes asked for in one call.
 const MOST_VOLUMES: u32 = 1000;
 
-/// Calls a function of an exported interface: `ask!(self, world::Type, accessor, call, (arguments))`.
+/// Calls a function of an exported interface: `ask!(self, name, world, interface, accessor, function(arguments), told, take)`. `told`
+/// is what a record has for the arguments, and `take` makes of the answer what callers get, or says what is wrong with it.
 macro_rules! ask {
-    ($self:ident, $name:literal, $world:path, $interface:literal, $accessor:ident, $call:ident ( $($arg:expr),* )) => {{
+    ($self:ident, $name:expr, $world:path, $interface:literal, $accessor:ident, $call:ident ( $($arg:expr),* ), $told:expr, $take:expr) => {{
         $self.ready.need(concat!("wxc:storage/", $interface, "@0.1.0"))?;
-        $self.call($name, |store, instance| {
+        let body = |store: &mut Store<State>, instance: &Instance| {
             let world = <$world>::new(&mut *store, instance)?;
             world.$accessor().$call(&mut *store, $($arg),*)
-        })
+        };
+        $self.call($name, &$told, body, $take)
     }};
 }
 
@@ -123,6 +130,11 @@ impl StoragePlugin {
     #[must_use]
     pub fn durable_later(&self) -> Self {
         Self { durable_later: true, ..self.clone() }
+    }
+
+    /// From now on its calls are kept in this directory: those that failed, or all.
+    pub fn record(&mut self, keep: Keep, directory: PathBuf) {
+        self.records = Records::in_directory(keep, directory);
     }
 }
 
@@ -145,12 +157,14 @@ impl Storage for StoragePlugin {
     }
 
     fn open(&self) -> Result<Pool, PluginError> {
-        let pool = ask!(self, "volumes.open", volumes::Volumes, "volumes", wxc_storage_volumes, call_open())?;
-        if pool.available > pool.total || pool.metadata_available.is_some_and(|m| m > 1000) {
-            return Err(self.ready.broken("volumes.open", "more room is left than there is"));
-        }
-        let wit::Pool { total, available, metadata_available } = pool;
-        Ok(Pool { total, available, metadata_available })
+        let take = |pool: wit::Pool| {
+            if pool.available > pool.total || pool.metadata_available.is_some_and(|m| m > 1000) {
+                return Err("more room is left than there is".to_owned());
+            }
+            let wit::Pool { total, available, metadata_available } = pool;
+            Ok(Pool { total, available, metadata_available })
+        };
+        ask!(self, "volumes.open", volumes::Volumes, "volumes", wxc_storage_volumes, call_open(), (), take)
     }
 
     fn scan(&self, after: Option<&str>, limit: u32) -> Result<Vec<Volume>, PluginError> {
@@ -159,95 +173,116 @@ impl Storage for StoragePlugin {
         if let Some(after) = after {
             self.check_id(CALL, after)?;
         }
-        let list = ask!(
+        let take = |list: Vec<wit::Volume>| {
+            let list: Vec<Volume> = list.into_iter().map(volume).collect::<Result<_, _>>()?;
+            let ids = after.into_iter().chain(list.iter().map(|v| v.id.as_str()));
+            if list.len() > limit as usize || !ids.is_sorted_by(|a, b| a < b) {
+                return Err("volumes out of order, twice, or more than were asked for".to_owned());
+            }
+            Ok(list)
+        };
+        ask!(
             self,
-            "volumes.scan",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_scan(after.map(String::from).as_ref(), limit)
-        )?;
-        let list: Vec<Volume> = list.into_iter().map(|v| self.volume(CALL, v)).collect::<Result<_, _>>()?;
-        let ids = after.into_iter().chain(list.iter().map(|v| v.id.as_str()));
-        if list.len() > limit as usize || !ids.is_sorted_by(|a, b| a < b) {
-            return Err(self.ready.broken(CALL, "volumes out of order, twice, or more than were asked for"));
-        }
-        Ok(list)
+            call_scan(after.map(String::from).as_ref(), limit),
+            (after, limit),
+            take
+        )
     }
 
     fn create(&self, operation: &str, id: &str, size: Option<u64>) -> Result<Volume, PluginError> {
         const CALL: &str = "volumes.create";
         self.check(CALL, operation, &[id])?;
-        let made = ask!(
+        ask!(
             self,
-            "volumes.create",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_create(&operation.into(), &id.into(), size)
-        )?;
-        self.volume_in(CALL, made, id, Phase::Writable)
+            call_create(&operation.into(), &id.into(), size),
+            (operation, id, size),
+            |made| volume_in(made, id, Phase::Writable)
+        )
     }
 
     fn seal(&self, operation: &str, id: &str) -> Result<Volume, PluginError> {
         const CALL: &str = "volumes.seal";
         self.check(CALL, operation, &[id])?;
-        let sealed = ask!(
+        ask!(
             self,
-            "volumes.seal",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_seal(&operation.into(), &id.into())
-        )?;
-        self.volume_in(CALL, sealed, id, Phase::Sealed)
+            call_seal(&operation.into(), &id.into()),
+            (operation, id),
+            |sealed| volume_in(sealed, id, Phase::Sealed)
+        )
     }
 
     fn mounts(&self, id: &str, access: Access) -> Result<MountPlan, PluginError> {
         const CALL: &str = "volumes.mounts";
         self.check_id(CALL, id)?;
-        let list = ask!(
+        ask!(
             self,
-            "volumes.mounts",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_mounts(&id.into(), wit_access(access))
-        )?;
-        mounts::convert(&self.pool, &self.ready.manifest, access, list)
-            .map_err(|why| self.ready.broken(CALL, why))
+            call_mounts(&id.into(), wit_access(access)),
+            (id, access),
+            |list| mounts::convert(&self.pool, &self.ready.manifest, access, list)
+        )
     }
 
     fn usage(&self, id: &str) -> Result<VolumeUsage, PluginError> {
-        self.check_id("volumes.usage", id)?;
-        let usage = ask!(
+        const CALL: &str = "volumes.usage";
+        self.check_id(CALL, id)?;
+        ask!(
             self,
-            "volumes.usage",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_usage(&id.into())
-        )?;
-        let wit::VolumeUsage { exclusive, referenced, entries } = usage;
-        Ok(VolumeUsage { exclusive, referenced, entries })
+            call_usage(&id.into()),
+            (id,),
+            |wit::VolumeUsage { exclusive, referenced, entries }| Ok(VolumeUsage {
+                exclusive,
+                referenced,
+                entries
+            })
+        )
     }
 
     fn remove(&self, operation: &str, id: &str) -> Result<(), PluginError> {
-        self.check("volumes.remove", operation, &[id])?;
+        const CALL: &str = "volumes.remove";
+        self.check(CALL, operation, &[id])?;
         ask!(
             self,
-            "volumes.remove",
+            CALL,
             volumes::Volumes,
             "volumes",
             wxc_storage_volumes,
-            call_remove(&operation.into(), &id.into())
+            call_remove(&operation.into(), &id.into()),
+            (operation, id),
+            Ok
         )
     }
 
     fn clone_traits(&self) -> Result<CloneTraits, PluginError> {
-        let traits =
-            ask!(self, "clones.describe", clones::Clones, "clones", wxc_storage_clones, call_describe())?;
-        Ok(CloneTraits { instant: traits.instant, pins_parent: traits.pins_parent })
+        ask!(
+            self,
+            "clones.describe",
+            clones::Clones,
+            "clones",
+            wxc_storage_clones,
+            call_describe(),
+            (),
+            |traits| Ok(CloneTraits { instant: traits.instant, pins_parent: traits.pins_parent })
+        )
     }
 
     fn clone_volume(
@@ -259,165 +294,197 @@ impl Storage for StoragePlugin {
     ) -> Result<Volume, PluginError> {
         const CALL: &str = "clones.clone";
         self.check(CALL, operation, &[parent, id])?;
-        let made = ask!(
+        ask!(
             self,
-            "clones.clone",
+            CALL,
             clones::Clones,
             "clones",
             wxc_storage_clones,
-            call_clone(&operation.into(), &parent.into(), &id.into(), size)
-        )?;
-        self.volume_in(CALL, made, id, Phase::Writable)
+            call_clone(&operation.into(), &parent.into(), &id.into(), size),
+            (operation, parent, id, size),
+            |made| volume_in(made, id, Phase::Writable)
+        )
     }
 
     fn unseal(&self, operation: &str, id: &str) -> Result<Volume, PluginError> {
         const CALL: &str = "clones.unseal";
         self.check(CALL, operation, &[id])?;
-        let volume = ask!(
+        ask!(
             self,
-            "clones.unseal",
+            CALL,
             clones::Clones,
             "clones",
             wxc_storage_clones,
-            call_unseal(&operation.into(), &id.into())
-        )?;
-        self.volume_in(CALL, volume, id, Phase::Writable)
+            call_unseal(&operation.into(), &id.into()),
+            (operation, id),
+            |volume| volume_in(volume, id, Phase::Writable)
+        )
     }
 
     fn snapshot_traits(&self) -> Result<SnapshotTraits, PluginError> {
-        let traits = ask!(
+        ask!(
             self,
             "snapshots.describe",
             snapshots::Snapshots,
             "snapshots",
             wxc_storage_snapshots,
-            call_describe()
-        )?;
-        Ok(SnapshotTraits { live: traits.live, instant: traits.instant, pins_volume: traits.pins_volume })
+            call_describe(),
+            (),
+            |traits| Ok(SnapshotTraits {
+                live: traits.live,
+                instant: traits.instant,
+                pins_volume: traits.pins_volume
+            })
+        )
     }
 
     fn snapshot(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError> {
         const CALL: &str = "snapshots.take";
         self.check(CALL, operation, &[of, snapshot])?;
-        let taken = ask!(
+        ask!(
             self,
-            "snapshots.take",
+            CALL,
             snapshots::Snapshots,
             "snapshots",
             wxc_storage_snapshots,
-            call_take(&operation.into(), &of.into(), &snapshot.into())
-        )?;
-        self.volume_in(CALL, taken, snapshot, Phase::Sealed)
+            call_take(&operation.into(), &of.into(), &snapshot.into()),
+            (operation, of, snapshot),
+            |taken| volume_in(taken, snapshot, Phase::Sealed)
+        )
     }
 
     fn rest_is_short(&self) -> Result<bool, PluginError> {
-        let traits = ask!(
+        ask!(
             self,
             "snapshots-at-rest.describe",
             snapshots_at_rest::Resting,
             "snapshots-at-rest",
             wxc_storage_snapshots_at_rest,
-            call_describe()
-        )?;
-        Ok(traits.instant)
+            call_describe(),
+            (),
+            |traits| Ok(traits.instant)
+        )
     }
 
     fn snapshot_at_rest(&self, operation: &str, of: &str, snapshot: &str) -> Result<Volume, PluginError> {
         const CALL: &str = "snapshots-at-rest.take";
         self.check(CALL, operation, &[of, snapshot])?;
-        let taken = ask!(
+        ask!(
             self,
-            "snapshots-at-rest.take",
+            CALL,
             snapshots_at_rest::Resting,
             "snapshots-at-rest",
             wxc_storage_snapshots_at_rest,
-            call_take(&operation.into(), &of.into(), &snapshot.into())
-        )?;
-        self.volume_in(CALL, taken, snapshot, Phase::Sealed)
+            call_take(&operation.into(), &of.into(), &snapshot.into()),
+            (operation, of, snapshot),
+            |taken| volume_in(taken, snapshot, Phase::Sealed)
+        )
     }
 
     fn restore_blockers(&self, snapshot: &str) -> Result<Vec<String>, PluginError> {
         const CALL: &str = "snapshots.restore-blockers";
         self.check_id(CALL, snapshot)?;
-        let ids = ask!(
+        let take = |ids: Vec<String>| match ids.iter().find(|id| !is_volume_id(id)) {
+            Some(id) => Err(format!("{id:?} is not a volume id")),
+            None => Ok(ids),
+        };
+        ask!(
             self,
-            "snapshots.restore-blockers",
+            CALL,
             snapshots::Snapshots,
             "snapshots",
             wxc_storage_snapshots,
-            call_restore_blockers(&snapshot.into())
-        )?;
-        match ids.iter().find(|id| !is_volume_id(id)) {
-            Some(id) => Err(self.ready.broken(CALL, format!("{id:?} is not a volume id"))),
-            None => Ok(ids),
-        }
+            call_restore_blockers(&snapshot.into()),
+            (snapshot,),
+            take
+        )
     }
 
     fn restore(&self, operation: &str, snapshot: &str) -> Result<Volume, PluginError> {
         const CALL: &str = "snapshots.restore";
         self.check(CALL, operation, &[snapshot])?;
-        let restored = ask!(
+        let of = snapshot.split('@').next().unwrap_or(snapshot);
+        ask!(
             self,
-            "snapshots.restore",
+            CALL,
             snapshots::Snapshots,
             "snapshots",
             wxc_storage_snapshots,
-            call_restore(&operation.into(), &snapshot.into())
-        )?;
-        let of = snapshot.split('@').next().unwrap_or(snapshot);
-        self.volume_in(CALL, restored, of, Phase::Writable)
+            call_restore(&operation.into(), &snapshot.into()),
+            (operation, snapshot),
+            |restored| volume_in(restored, of, Phase::Writable)
+        )
     }
 
     fn size_traits(&self) -> Result<SizeTraits, PluginError> {
-        let traits = ask!(self, "sizes.describe", sizes::Sizes, "sizes", wxc_storage_sizes, call_describe())?;
-        let sizes::exports::wxc::storage::sizes::Traits { strict, grows_live, shrinks, always } = traits;
-        Ok(SizeTraits { strict, grows_live, shrinks, always })
-    }
-
-    fn size(&self, id: &str) -> Result<Option<u64>, PluginError> {
-        self.check_id("sizes.get", id)?;
-        ask!(self, "sizes.get", sizes::Sizes, "sizes", wxc_storage_sizes, call_get(&id.into()))
-    }
-
-    fn set_size(&self, operation: &str, id: &str, size: Option<u64>) -> Result<(), PluginError> {
-        self.check("sizes.set", operation, &[id])?;
         ask!(
             self,
-            "sizes.set",
+            "sizes.describe",
             sizes::Sizes,
             "sizes",
             wxc_storage_sizes,
-            call_set(&operation.into(), &id.into(), size)
+            call_describe(),
+            (),
+            |sizes::exports::wxc::storage::sizes::Traits { strict, grows_live, shrinks, always }| Ok(
+                SizeTraits { strict, grows_live, shrinks, always }
+            )
+        )
+    }
+
+    fn size(&self, id: &str) -> Result<Option<u64>, PluginError> {
+        const CALL: &str = "sizes.get";
+        self.check_id(CALL, id)?;
+        ask!(self, CALL, sizes::Sizes, "sizes", wxc_storage_sizes, call_get(&id.into()), (id,), Ok)
+    }
+
+    fn set_size(&self, operation: &str, id: &str, size: Option<u64>) -> Result<(), PluginError> {
+        const CALL: &str = "sizes.set";
+        self.check(CALL, operation, &[id])?;
+        ask!(
+            self,
+            CALL,
+            sizes::Sizes,
+            "sizes",
+            wxc_storage_sizes,
+            call_set(&operation.into(), &id.into(), size),
+            (operation, id, size),
+            Ok
         )
     }
 
     fn attach(&self, operation: &str, id: &str, access: Access) -> Result<(), PluginError> {
+        const CALL: &str = "devices.attach";
         if !self.abilities().devices {
             return Ok(());
         }
-        self.check("devices.attach", operation, &[id])?;
+        self.check(CALL, operation, &[id])?;
         ask!(
             self,
-            "devices.attach",
+            CALL,
             devices::Devices,
             "devices",
             wxc_storage_devices,
-            call_attach(&operation.into(), &id.into(), wit_access(access))
+            call_attach(&operation.into(), &id.into(), wit_access(access)),
+            (operation, id, access),
+            Ok
         )
     }
 
     fn detach(&self, operation: &str, id: &str) -> Result<(), PluginError> {
+        const CALL: &str = "devices.detach";
         if !self.abilities().devices {
             return Ok(());
         }
-        self.check("devices.detach", operation, &[id])?;
+        self.check(CALL, operation, &[id])?;
         ask!(
             self,
-            "devices.detach",
+            CALL,
             devices::Devices,
             "devices",
             wxc_storage_devices,
-            call_detach(&operation.into(), &id.into())
+            call_detach(&operation.into(), &id.into()),
+            (operation, id),
+            Ok
         )
     }
 
@@ -427,26 +494,31 @@ impl Storage for StoragePlugin {
             return Ok(());
         }
         self.check(CALL, operation, &[id, new_id])?;
-        let renamed = ask!(
+        ask!(
             self,
-            "renames.rename",
+            CALL,
             renames::Renames,
             "renames",
             wxc_storage_renames,
-            call_rename(&operation.into(), &id.into(), &new_id.into())
-        )?;
-        self.volume(CALL, renamed).map(|_| ())
+            call_rename(&operation.into(), &id.into(), &new_id.into()),
+            (operation, id, new_id),
+            |renamed| volume(renamed).map(|_| ())
+        )
     }
 }
 
 impl StoragePlugin {
-    fn call<R>(
+    /// One call; `take` makes of its answer what callers get, or says what the contract does not allow of it.
+    fn call<R, T: Serialize>(
         &self,
         name: &'static str,
+        arguments: &impl Serialize,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<Result<R, WitError>>,
-    ) -> Result<R, PluginError> {
+        take: impl FnOnce(R) -> Result<T, String>,
+    ) -> Result<T, PluginError> {
         let pool = match self.ready.manifest.pool {
-            Some(PoolKind::Directory) => Some(open_pool(&self.pool)?),
+            // What is played touches nothing: its pool may be on another machine.
+            Some(PoolKind::Directory) if !self.records.are_played() => Some(open_pool(&self.pool)?),
             _ => None,
         };
         let scope = Scope {
@@ -458,7 +530,13 @@ impl StoragePlugin {
             interruption: self.interruption.clone(),
             ..Scope::default()
         };
-        self.ready.call(name, scope, &self.progress.0, body)
+        let grounds = || Grounds { pool: Some(self.pool.clone()), ..Grounds::default() };
+        let about = Recorded { call: name, budget: None, arguments, grounds: &grounds };
+        let said = |line: &str| self.progress.0.said(&self.ready.identity.name, line);
+        self.records.run(&self.ready, &about, scope, &said, |scope| {
+            let answer = self.ready.call(name, scope, &self.progress.0, body)?;
+            take(answer).map_err(|why| self.ready.broken(name, why))
+        })
     }
 
     /// Ids are checked here as well as by whoever made them: they become names of files.
@@ -477,41 +555,37 @@ impl StoragePlugin {
         let kind = super::error::FailureKind::Invalid;
         PluginError::Failed { plugin: self.ready.identity.clone(), call, kind, message }
     }
+}
 
-    fn volume(&self, call: &'static str, volume: wit::Volume) -> Result<Volume, PluginError> {
-        let ids = [Some(&volume.id), volume.parent.as_ref()];
-        if let Some(id) = ids.into_iter().flatten().find(|id| !is_volume_id(id)) {
-            return Err(self.ready.broken(call, format!("{id:?} is not a volume id")));
-        }
-        if let Some(operation) = volume.operation.as_ref().filter(|o| !is_operation_id(o)) {
-            return Err(self.ready.broken(call, format!("{operation:?} is not an operation id")));
-        }
-        let wit::Volume { id, phase, parent, operation } = volume;
-        let phase = match phase {
-            wit::Phase::Incomplete => Phase::Incomplete,
-            wit::Phase::Writable => Phase::Writable,
-            wit::Phase::Sealed => Phase::Sealed,
-            wit::Phase::Removing => Phase::Removing,
-        };
-        Ok(Volume { id, phase, parent, operation })
+/// A volume as a guest tells of it.
+fn volume(volume: wit::Volume) -> Result<Volume, String> {
+    let ids = [Some(&volume.id), volume.parent.as_ref()];
+    if let Some(id) = ids.into_iter().flatten().find(|id| !is_volume_id(id)) {
+        return Err(format!("{id:?} is not a volume id"));
     }
+    if let Some(operation) = volume.operation.as_ref().filter(|o| !is_operation_id(o)) {
+        return Err(format!("{operation:?} is not an operation id"));
+    }
+    let wit::Volume { id, phase, parent, operation } = volume;
+    let phase = match phase {
+        wit::Phase::Incomplete => Phase::Incomplete,
+        wit::Phase::Writable => Phase::Writable,
+        wit::Phase::Sealed => Phase::Sealed,
+        wit::Phase::Removing => Phase::Removing,
+    };
+    Ok(Volume { id, phase, parent, operation })
+}
 
-    /// The volume that was asked for, in the phase that the verb promises.
-    fn volume_in(
-        &self,
-        call: &'static str,
-        volume: wit::Volume,
-        id: &str,
-        phase: Phase,
-    ) -> Result<Volume, PluginError> {
-        let volume = self.volume(call, volume)?;
-        if volume.id != id || volume.phase != phase {
-            let why =
-                format!("volume {id} should be {phase:?}, and it says {} is {:?}", volume.id, volume.phase);
-            return Err(self.ready.broken(call, why));
-        }
-        Ok(volume)
+/// The volume that was asked for, in the phase that the verb promises.
+fn volume_in(told: wit::Volume, id: &str, phase: Phase) -> Result<Volume, String> {
+    let volume = volume(told)?;
+    if volume.id != id || volume.phase != phase {
+        return Err(format!(
+            "volume {id} should be {phase:?}, and it says {} is {:?}",
+            volume.id, volume.phase
+        ));
     }
+    Ok(volume)
 }
 
 fn wit_access(access: Access) -> wit::Access {

@@ -185,7 +185,11 @@ impl TemplatePlugin {
     fn grounds(&self) -> Grounds {
         let servers = self.reach().map(|reach| reach.servers().iter().map(ToString::to_string).collect());
         let signers = self.verifier.as_ref().map(|verifier| verifier.seen());
-        Grounds { servers: servers.unwrap_or_default(), signers: signers.unwrap_or_default() }
+        Grounds {
+            servers: servers.unwrap_or_default(),
+            signers: signers.unwrap_or_default(),
+            ..Grounds::default()
+        }
     }
 
     /// From now on its calls are kept in this directory: those that failed, or all.

@@ -163,6 +163,7 @@ impl Trial {
             progress: Watcher(progress),
             durable_later: false,
             interruption,
+            records: Records::None,
         }
     }
 }

@@ -115,6 +115,55 @@ impl State {
         Ok(self.table.get_mut(handle)?)
     }
 
+    fn give_file(
+        &mut self,
+        handle: &Resource<Command>,
+        placeholder: String,
+        base: &Resource<Directory>,
+        path: &str,
+    ) -> wasmtime::Result<()> {
+        let file = self.directory(base)?.at(path, Need::Look).and_then(|at| {
+            // A whole directory of the host's own would bring a container's configuration along.
+            if at.zone.class() != Class::Content {
+                return Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume")));
+            }
+            let file = at.open(OFlags::PATH)?;
+            // A device or a pipe of a container's tree would be somebody else's once it is opened.
+            match fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+                Ok(FileType::RegularFile | FileType::Directory) => Ok(file),
+                _ => Err(failure(ErrorKind::Invalid, format!("{path:?} is neither a file nor a directory"))),
+            }
+        });
+        let command = self.command(handle)?;
+        match file {
+            Err(problem) => command.problem = Some(problem),
+            Ok(file) => {
+                // The program inherits the descriptor under this number: the name leads to exactly this
+                // file, whatever its path leads to by then.
+                let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+                command.values.insert(placeholder, Value::File(name));
+                command.files.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn give_device(
+        &mut self,
+        handle: &Resource<Command>,
+        placeholder: String,
+        device: &Resource<BlockDevice>,
+    ) -> wasmtime::Result<()> {
+        let device = self.block_device(device)?;
+        // A second one: with the guest's dropped, the device could become another file's.
+        let held = device.as_fd().try_clone_to_owned()?;
+        let node = device.path().display().to_string();
+        let command = self.command(handle)?;
+        command.values.insert(placeholder, Value::Device(node));
+        command.devices.push(held);
+        Ok(())
+    }
+
     fn start(&mut self, handle: &Resource<Command>) -> wasmtime::Result<Result<Outcome, Error>> {
         let command = std::mem::take(self.command(handle)?);
         self.table.get_mut(handle)?.ran = true;
@@ -246,31 +295,9 @@ impl HostCommand for State {
         base: Resource<Directory>,
         path: String,
     ) -> wasmtime::Result<()> {
-        self.enter()?;
-        let file = self.directory(&base)?.at(&path, Need::Look).and_then(|at| {
-            // A whole directory of the host's own would bring a container's configuration along.
-            if at.zone.class() != Class::Content {
-                return Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume")));
-            }
-            let file = at.open(OFlags::PATH)?;
-            // A device or a pipe of a container's tree would be somebody else's once it is opened.
-            match fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-                Ok(FileType::RegularFile | FileType::Directory) => Ok(file),
-                _ => Err(failure(ErrorKind::Invalid, format!("{path:?} is neither a file nor a directory"))),
-            }
-        });
-        let command = self.command(&this)?;
-        match file {
-            Err(problem) => command.problem = Some(problem),
-            Ok(file) => {
-                // The program inherits the descriptor under this number: the name leads to exactly this
-                // file, whatever its path leads to by then.
-                let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-                command.values.insert(placeholder, Value::File(name));
-                command.files.push(file);
-            }
-        }
-        Ok(())
+        let told = (this.rep(), &placeholder, base.rep(), &path);
+        let called = self.called("commands.command.set-file", &told)?;
+        self.answer(called, |state| state.give_file(&this, placeholder, &base, &path))
     }
 
     fn set_device(
@@ -279,15 +306,9 @@ impl HostCommand for State {
         placeholder: String,
         device: Resource<BlockDevice>,
     ) -> wasmtime::Result<()> {
-        self.enter()?;
-        let device = self.block_device(&device)?;
-        // A second one: with the guest's dropped, the device could become another file's.
-        let held = device.as_fd().try_clone_to_owned()?;
-        let node = device.path().display().to_string();
-        let command = self.command(&this)?;
-        command.values.insert(placeholder, Value::Device(node));
-        command.devices.push(held);
-        Ok(())
+        let told = (this.rep(), &placeholder, device.rep());
+        let called = self.called("commands.command.set-device", &told)?;
+        self.answer(called, |state| state.give_device(&this, placeholder, &device))
     }
 
     fn read_from(&mut self, _: Resource<Command>, _: Resource<ByteSource>) -> wasmtime::Result<()> {

@@ -51,17 +51,13 @@ impl wit::Host for State {}
 
 impl wit::HostBlockDevice for State {
     fn drop(&mut self, handle: Resource<BlockDevice>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(handle)?;
-        Ok(())
+        self.dropped("handles.block-device.drop", handle)
     }
 }
 
 impl wit::HostDirectory for State {
     fn drop(&mut self, handle: Resource<Directory>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.table.delete(handle)?;
-        Ok(())
+        self.dropped("handles.directory.drop", handle)
     }
 }
 

@@ -25,7 +25,6 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 impl State {
     /// A regular file that belongs to a volume.
     fn disk_file(&mut self, base: &Resource<Directory>, path: &str, flags: OFlags) -> Answer<OwnedFd> {
-        self.enter()?;
         let need = if flags.contains(OFlags::RDWR) { Need::Change } else { Need::Look };
         let opened = self.directory(base)?.at(path, need).and_then(|at| {
             if at.zone.class() != Class::Content {
@@ -54,48 +53,60 @@ impl Host for State {
         path: String,
         read_only: bool,
     ) -> Answer<Resource<BlockDevice>> {
-        let flags = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
-        let file = match self.disk_file(&base, &path, flags)? {
-            Ok(file) => file,
-            Err(error) => return Ok(Err(error)),
-        };
-        let attached =
-            failpoint::pass("loop-devices.attach").and_then(|()| LoopDevice::attach(file.as_fd(), read_only));
-        match attached {
-            Ok(device) => self.mint_device(device).map(Ok),
-            Err(error) => Ok(Err(failed("attach", &path, &error))),
-        }
+        let called = self.called("loop-devices.attach", &(base.rep(), &path, read_only))?;
+        self.answer_handle(called, |state| {
+            let flags = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+            let file = match state.disk_file(&base, &path, flags)? {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            };
+            let attached = failpoint::pass("loop-devices.attach")
+                .and_then(|()| LoopDevice::attach(file.as_fd(), read_only));
+            match attached {
+                Ok(device) => state.mint_device(device).map(Ok),
+                Err(error) => Ok(Err(failed("attach", &path, &error))),
+            }
+        })
     }
 
     fn find(&mut self, base: Resource<Directory>, path: String) -> Answer<Option<Resource<BlockDevice>>> {
-        let file = match self.disk_file(&base, &path, OFlags::RDONLY)? {
-            Ok(file) => file,
-            Err(error) => return Ok(Err(error)),
-        };
-        match LoopDevice::find(file.as_fd()) {
-            Ok(Some(device)) => self.mint_device(device).map(|handle| Ok(Some(handle))),
-            Ok(None) => Ok(Ok(None)),
-            Err(error) => Ok(Err(failed("look for the device of", &path, &error))),
-        }
+        let called = self.called("loop-devices.find", &(base.rep(), &path))?;
+        self.answer_found(called, |state| {
+            let file = match state.disk_file(&base, &path, OFlags::RDONLY)? {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            };
+            match LoopDevice::find(file.as_fd()) {
+                Ok(Some(device)) => state.mint_device(device).map(|handle| Ok(Some(handle))),
+                Ok(None) => Ok(Ok(None)),
+                Err(error) => Ok(Err(failed("look for the device of", &path, &error))),
+            }
+        })
     }
 
     fn detach(&mut self, device: Resource<BlockDevice>) -> Answer<()> {
-        self.enter()?;
-        let detached = self.block_device(&device)?.detach();
-        Ok(detached.map_err(|error| failed("detach", "the device", &error)))
+        let called = self.called("loop-devices.detach", &(device.rep(),))?;
+        self.answer(called, |state| {
+            let detached = state.block_device(&device)?.detach();
+            Ok(detached.map_err(|error| failed("detach", "the device", &error)))
+        })
     }
 
     fn refresh_size(&mut self, device: Resource<BlockDevice>) -> Answer<()> {
-        self.enter()?;
-        let device = self.block_device(&device)?;
-        let refreshed = failpoint::pass("loop-devices.refresh-size").and_then(|()| device.refresh_size());
-        Ok(refreshed.map_err(|error| failed("take over the length of", "the device", &error)))
+        let called = self.called("loop-devices.refresh-size", &(device.rep(),))?;
+        self.answer(called, |state| {
+            let device = state.block_device(&device)?;
+            let refreshed = failpoint::pass("loop-devices.refresh-size").and_then(|()| device.refresh_size());
+            Ok(refreshed.map_err(|error| failed("take over the length of", "the device", &error)))
+        })
     }
 
     fn size(&mut self, device: Resource<BlockDevice>) -> Answer<u64> {
-        self.enter()?;
-        let size = self.block_device(&device)?.size();
-        Ok(size.map_err(|error| failed("ask for the length of", "the device", &error)))
+        let called = self.called("loop-devices.size", &(device.rep(),))?;
+        self.answer(called, |state| {
+            let size = state.block_device(&device)?.size();
+            Ok(size.map_err(|error| failed("ask for the length of", "the device", &error)))
+        })
     }
 
     fn resize_filesystem(
@@ -104,30 +115,32 @@ impl Host for State {
         filesystem: String,
         size: u64,
     ) -> Answer<()> {
-        self.enter()?;
-        if !FILESYSTEMS.contains(&filesystem.as_str()) {
-            let message = format!("a disk with the file system {filesystem:?} is not mounted");
-            return Ok(Err(failure(ErrorKind::Invalid, message)));
-        }
-        // A copy of an xfs has its identity, which the kernel mounts once only unless told so.
-        let options = if filesystem == "xfs" { vec!["nouuid".to_owned()] } else { Vec::new() };
-        let manner = Manner {
-            fstype: &filesystem,
-            options: &options,
-            read_only: false,
-            nosuid: true,
-            nodev: true,
-            noexec: true,
-        };
-        let what = format!("the {filesystem} on the device");
-        let device = self.block_device(&device)?;
-        let mount = match disk::mount_device(device, manner) {
-            Ok(mount) => mount,
-            Err(error) => return Ok(Err(failed("mount", &what, &error))),
-        };
-        let resized = failpoint::pass("loop-devices.resize-filesystem")
-            .and_then(|()| disk::resize(mount.as_fd(), &filesystem, size))
-            .and_then(|()| failpoint::pass("loop-devices.resized"));
-        Ok(resized.map_err(|error| failed("resize", &what, &error)))
+        let called = self.called("loop-devices.resize-filesystem", &(device.rep(), &filesystem, size))?;
+        self.answer(called, |state| {
+            if !FILESYSTEMS.contains(&filesystem.as_str()) {
+                let message = format!("a disk with the file system {filesystem:?} is not mounted");
+                return Ok(Err(failure(ErrorKind::Invalid, message)));
+            }
+            // A copy of an xfs has its identity, which the kernel mounts once only unless told so.
+            let options = if filesystem == "xfs" { vec!["nouuid".to_owned()] } else { Vec::new() };
+            let manner = Manner {
+                fstype: &filesystem,
+                options: &options,
+                read_only: false,
+                nosuid: true,
+                nodev: true,
+                noexec: true,
+            };
+            let what = format!("the {filesystem} on the device");
+            let device = state.block_device(&device)?;
+            let mount = match disk::mount_device(device, manner) {
+                Ok(mount) => mount,
+                Err(error) => return Ok(Err(failed("mount", &what, &error))),
+            };
+            let resized = failpoint::pass("loop-devices.resize-filesystem")
+                .and_then(|()| disk::resize(mount.as_fd(), &filesystem, size))
+                .and_then(|()| failpoint::pass("loop-devices.resized"));
+            Ok(resized.map_err(|error| failed("resize", &what, &error)))
+        })
     }
 }

@@ -132,8 +132,7 @@ impl State {
         Self { plugin, meter: Meter::new(budget), progress, scope, table }
     }
 
-    /// The choke point: every host function begins here. Those that can be recorded begin with [`State::called`], which comes
-    /// here, too.
+    /// The choke point: every host function begins with [`State::called`] or [`State::spoken`], which come here.
     fn count(&mut self) -> wasmtime::Result<()> {
         self.meter.host_call()?;
         if let Some(interruption) = &self.scope.interruption {
@@ -151,18 +150,6 @@ impl State {
             Some(Duration::ZERO) => Err(failure::failure(ErrorKind::Exhausted, OUT_OF_TIME)),
             left => Ok(left),
         }
-    }
-
-    /// The same for a function that cannot be recorded: in a call that is played it must touch nothing.
-    fn enter(&mut self) -> wasmtime::Result<()> {
-        self.count()?;
-        if self.is_played() {
-            return Err(Misuse(
-                "it called a function of the host that cannot be played from a record".into(),
-            )
-            .into());
-        }
-        Ok(())
     }
 
     fn handles_used_up(&self) -> wasmtime::Error {

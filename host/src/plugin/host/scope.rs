@@ -13,21 +13,23 @@ use crate::plugin::bindings::host::wxc::storage::scope::Host;
 
 impl Host for State {
     fn pool(&mut self) -> wasmtime::Result<Result<Resource<Directory>, Error>> {
-        self.enter()?;
-        let Some(pool) = &self.scope.pool else {
-            return Ok(Err(failure(ErrorKind::Denied, "this pool is not a directory")));
-        };
-        let fd = pool.try_clone()?;
-        self.mint(Directory { fd, zone: Zone::default() }).map(Ok)
+        let called = self.called("scope.pool", &())?;
+        self.answer_handle(called, |state| {
+            let Some(pool) = &state.scope.pool else {
+                return Ok(Err(failure(ErrorKind::Denied, "this pool is not a directory")));
+            };
+            let fd = pool.try_clone()?;
+            state.mint(Directory { fd, zone: Zone::default() }).map(Ok)
+        })
     }
 
     fn outgoing(&mut self) -> wasmtime::Result<Result<Resource<ByteSink>, Error>> {
-        self.enter()?;
-        Ok(Err(failure(ErrorKind::Denied, "this call sends nothing")))
+        let called = self.called("scope.outgoing", &())?;
+        self.answer_handle(called, |_| Ok(Err(failure(ErrorKind::Denied, "this call sends nothing"))))
     }
 
     fn incoming(&mut self) -> wasmtime::Result<Result<Resource<ByteSource>, Error>> {
-        self.enter()?;
-        Ok(Err(failure(ErrorKind::Denied, "this call receives nothing")))
+        let called = self.called("scope.incoming", &())?;
+        self.answer_handle(called, |_| Ok(Err(failure(ErrorKind::Denied, "this call receives nothing"))))
     }
 }

@@ -34,7 +34,7 @@ const MOST_PATHS: u32 = 1000;
 const ATTEMPTS: u32 = 8;
 
 impl State {
-    /// The choke point of this interface: counts the call, resolves the path, does the work.
+    /// Resolves the path, does the work.
     fn on<T>(
         &mut self,
         base: &Base,
@@ -42,14 +42,14 @@ impl State {
         need: Need,
         work: impl FnOnce(&At) -> Result<T, Error>,
     ) -> Answer<T> {
-        self.enter()?;
         Ok(self.directory(base)?.at(path, need).and_then(|at| work(&at)))
     }
 }
 
 impl Host for State {
     fn create(&mut self, base: Base, path: String) -> Answer<()> {
-        self.on(&base, &path, Need::Change, create)
+        let called = self.called("subvolumes.create", &(base.rep(), &path))?;
+        self.answer(called, |state| state.on(&base, &path, Need::Change, create))
     }
 
     fn snapshot(
@@ -60,75 +60,101 @@ impl Host for State {
         read_only: bool,
         nested: bool,
     ) -> Answer<()> {
-        self.enter()?;
-        let directory = self.directory(&base)?;
-        let both = directory.at(&path, Need::Look).and_then(|from| {
-            let to = directory.at(&target_path, Need::Change)?;
-            Ok((content(from)?, to))
-        });
-        Ok(both.and_then(|(from, to)| snapshot(&from, &to, read_only, nested)))
+        let called =
+            self.called("subvolumes.snapshot", &(base.rep(), &path, &target_path, read_only, nested))?;
+        self.answer(called, |state| {
+            let directory = state.directory(&base)?;
+            let both = directory.at(&path, Need::Look).and_then(|from| {
+                let to = directory.at(&target_path, Need::Change)?;
+                Ok((content(from)?, to))
+            });
+            Ok(both.and_then(|(from, to)| snapshot(&from, &to, read_only, nested)))
+        })
     }
 
     fn remove(&mut self, base: Base, path: String) -> Answer<()> {
-        self.on(&base, &path, Need::Change, remove)
+        let called = self.called("subvolumes.remove", &(base.rep(), &path))?;
+        self.answer(called, |state| state.on(&base, &path, Need::Change, remove))
     }
 
     fn inspect(&mut self, base: Base, path: String) -> Answer<Subvolume> {
-        self.on(&base, &path, Need::Look, |at| {
-            let fd = subvolume(at)?;
-            let refused = |e| at.refused("look at", e);
-            let info = btrfs::info(fd.as_fd()).map_err(refused)?;
-            Ok(Subvolume {
-                uuid: uuid(info.uuid).unwrap_or_default(),
-                parent_uuid: uuid(info.parent_uuid),
-                received_uuid: uuid(info.received_uuid),
-                read_only: btrfs::is_read_only(fd.as_fd()).map_err(refused)?,
+        let called = self.called("subvolumes.inspect", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Look, |at| {
+                let fd = subvolume(at)?;
+                let refused = |e| at.refused("look at", e);
+                let info = btrfs::info(fd.as_fd()).map_err(refused)?;
+                Ok(Subvolume {
+                    uuid: uuid(info.uuid).unwrap_or_default(),
+                    parent_uuid: uuid(info.parent_uuid),
+                    received_uuid: uuid(info.received_uuid),
+                    read_only: btrfs::is_read_only(fd.as_fd()).map_err(refused)?,
+                })
             })
         })
     }
 
     fn all(&mut self, base: Base, path: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
-        self.on(&base, &path, Need::Look, |at| list(at, after.as_deref(), limit.min(MOST_PATHS)))
+        let called = self.called("subvolumes.all", &(base.rep(), &path, &after, limit))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Look, |at| list(at, after.as_deref(), limit.min(MOST_PATHS)))
+        })
     }
 
     fn set_read_only(&mut self, base: Base, path: String, read_only: bool) -> Answer<()> {
-        self.on(&base, &path, Need::Change, |at| {
-            at.pass("subvolumes.set-read-only")?;
-            set_read_only(&subvolume(at)?, read_only).map_err(|e| at.refused("change", e))
+        let called = self.called("subvolumes.set-read-only", &(base.rep(), &path, read_only))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Change, |at| {
+                at.pass("subvolumes.set-read-only")?;
+                set_read_only(&subvolume(at)?, read_only).map_err(|e| at.refused("change", e))
+            })
         })
     }
 
     fn protect(&mut self, base: Base, path: String, read_only: bool) -> Answer<()> {
-        self.on(&base, &path, Need::Change, |at| {
-            at.pass("subvolumes.protect")?;
-            btrfs::set_read_only(subvolume(at)?.as_fd(), read_only).map_err(|e| at.refused("change", e))
+        let called = self.called("subvolumes.protect", &(base.rep(), &path, read_only))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Change, |at| {
+                at.pass("subvolumes.protect")?;
+                btrfs::set_read_only(subvolume(at)?.as_fd(), read_only).map_err(|e| at.refused("change", e))
+            })
         })
     }
 
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
-        self.on(&base, &path, Need::Look, |at| {
-            let subvolume = subvolume(at)?;
-            at.pass("subvolumes.sync")?;
-            syncfs(subvolume).map_err(|e| at.refused("write to the disk", e))
+        let called = self.called("subvolumes.sync", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Look, |at| {
+                let subvolume = subvolume(at)?;
+                at.pass("subvolumes.sync")?;
+                syncfs(subvolume).map_err(|e| at.refused("write to the disk", e))
+            })
         })
     }
 
     fn set_limit(&mut self, base: Base, path: String, bytes: Option<u64>) -> Answer<()> {
-        self.on(&base, &path, Need::Change, |at| set_limit(at, bytes))
+        let called = self.called("subvolumes.set-limit", &(base.rep(), &path, bytes))?;
+        self.answer(called, |state| state.on(&base, &path, Need::Change, |at| set_limit(at, bytes)))
     }
 
     fn limit(&mut self, base: Base, path: String) -> Answer<Option<u64>> {
-        self.on(&base, &path, Need::Look, |at| {
-            btrfs::limit(subvolume(at)?.as_fd()).map_err(|e| quota_refused(at, "ask for the limit of", e))
+        let called = self.called("subvolumes.limit", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Look, |at| {
+                btrfs::limit(subvolume(at)?.as_fd()).map_err(|e| quota_refused(at, "ask for the limit of", e))
+            })
         })
     }
 
     fn usage(&mut self, base: Base, path: String) -> Answer<SubvolumeUsage> {
-        self.on(&base, &path, Need::Look, |at| {
-            let usage = btrfs::usage(subvolume(at)?.as_fd());
-            let btrfs::Usage { referenced, exclusive } =
-                usage.map_err(|e| quota_refused(at, "ask for the usage of", e))?;
-            Ok(SubvolumeUsage { referenced, exclusive })
+        let called = self.called("subvolumes.usage", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            state.on(&base, &path, Need::Look, |at| {
+                let usage = btrfs::usage(subvolume(at)?.as_fd());
+                let btrfs::Usage { referenced, exclusive } =
+                    usage.map_err(|e| quota_refused(at, "ask for the usage of", e))?;
+                Ok(SubvolumeUsage { referenced, exclusive })
+            })
         })
     }
 

@@ -221,6 +221,20 @@ impl State {
         self.answer_as(called, body, told, |answer: Result<u32, Error>| answer.map(Resource::new_own))
     }
 
+    /// The same for one that looks for a handle.
+    pub(in crate::plugin) fn answer_found<T: 'static>(
+        &mut self,
+        called: Called,
+        body: impl FnOnce(&mut Self) -> wasmtime::Result<Result<Option<Resource<T>>, Error>>,
+    ) -> wasmtime::Result<Result<Option<Resource<T>>, Error>> {
+        let told = |tape: &Tape, answer: &Result<Option<Resource<T>>, Error>| {
+            tape.answered(&answer.as_ref().map(|found| found.as_ref().map(Resource::rep)));
+        };
+        self.answer_as(called, body, told, |answer: Result<Option<u32>, Error>| {
+            answer.map(|found| found.map(Resource::new_own))
+        })
+    }
+
     fn answer_as<R, D: DeserializeOwned>(
         &mut self,
         called: Called,
@@ -275,11 +289,6 @@ impl State {
             }
             Ok(())
         })
-    }
-
-    /// Whether the running call is played from a record.
-    pub(in crate::plugin) fn is_played(&self) -> bool {
-        self.scope.tape.as_ref().is_some_and(|tape| tape.is_played())
     }
 }
 

@@ -46,9 +46,8 @@ macro_rules! attempt {
 }
 
 impl State {
-    /// The choke point of this interface: counts the call, finds the handle, resolves the path.
+    /// Finds the handle, resolves the path.
     fn at(&mut self, base: &Base, path: &str, need: Need) -> Answer<At> {
-        self.enter()?;
         if let Some(interruption) = &self.scope.interruption {
             attempt!(interruption.fail());
         }
@@ -58,187 +57,250 @@ impl State {
 
 impl Host for State {
     fn open(&mut self, base: Base, path: String) -> Answer<Base> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        let fd = attempt!(at.open(OFlags::RDONLY | OFlags::DIRECTORY));
-        self.mint(Directory { fd, zone: at.zone }).map(Ok)
+        let called = self.called("tree.open", &(base.rep(), &path))?;
+        self.answer_handle(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            let fd = attempt!(at.open(OFlags::RDONLY | OFlags::DIRECTORY));
+            state.mint(Directory { fd, zone: at.zone }).map(Ok)
+        })
     }
 
     fn inspect(&mut self, base: Base, path: String) -> Answer<Status> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        let looked = statat(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW);
-        Ok(looked.map_err(|e| at.refused("look at", e)).map(|stat| {
-            let kind = kind_of(FileType::from_raw_mode(stat.st_mode));
-            let size = if kind == NodeKind::Directory { 0 } else { stat.st_size.cast_unsigned() };
-            Status { kind, size, permissions: stat.st_mode & 0o7777 }
-        }))
+        let called = self.called("tree.inspect", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            let looked = statat(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW);
+            Ok(looked.map_err(|e| at.refused("look at", e)).map(|stat| {
+                let kind = kind_of(FileType::from_raw_mode(stat.st_mode));
+                let size = if kind == NodeKind::Directory { 0 } else { stat.st_size.cast_unsigned() };
+                Status { kind, size, permissions: stat.st_mode & 0o7777 }
+            }))
+        })
     }
 
     fn entries(&mut self, base: Base, path: String, after: Option<String>, limit: u32) -> Answer<Vec<Entry>> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        Ok(list(&at, after.as_deref(), limit.min(MOST_ENTRIES)))
+        let called = self.called("tree.entries", &(base.rep(), &path, &after, limit))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            Ok(list(&at, after.as_deref(), limit.min(MOST_ENTRIES)))
+        })
     }
 
     fn identity(&mut self, base: Base, path: String) -> Answer<String> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        let mask = StatxFlags::INO | StatxFlags::BTIME;
-        let looked = statx(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW, mask);
-        // An inode number is used again after a removal; with the time of birth it is not.
-        Ok(looked.map_err(|e| at.refused("look at", e)).map(|s| {
-            let (born, device) = (s.stx_btime, (s.stx_dev_major, s.stx_dev_minor));
-            format!("{:x}:{:x}:{:x}:{:x}.{:x}", device.0, device.1, s.stx_ino, born.tv_sec, born.tv_nsec)
-        }))
+        let called = self.called("tree.identity", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            let mask = StatxFlags::INO | StatxFlags::BTIME;
+            let looked = statx(&at.parent, at.name_or_dot(), AtFlags::SYMLINK_NOFOLLOW, mask);
+            // An inode number is used again after a removal; with the time of birth it is not.
+            Ok(looked.map_err(|e| at.refused("look at", e)).map(|s| {
+                let (born, device) = (s.stx_btime, (s.stx_dev_major, s.stx_dev_minor));
+                format!("{:x}:{:x}:{:x}:{:x}.{:x}", device.0, device.1, s.stx_ino, born.tv_sec, born.tv_nsec)
+            }))
+        })
     }
 
     fn make_directory(&mut self, base: Base, path: String, permissions: u32) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(make_directory(&at, permissions))
+        let called = self.called("tree.make-directory", &(base.rep(), &path, permissions))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Change)?);
+            Ok(make_directory(&at, permissions))
+        })
     }
 
     fn ensure_directory(&mut self, base: Base, path: String, permissions: u32) -> Answer<()> {
-        self.enter()?;
-        let directory = self.directory(&base)?;
-        let all = attempt!(parts(&path));
-        for end in 1..=all.len() {
-            let at = attempt!(directory.at(&all[..end].join("/"), Need::Look));
-            if at.zone.class() == Class::Content {
-                match make_directory(&at, permissions) {
-                    Err(error) if error.kind == ErrorKind::AlreadyExists => {}
-                    other => attempt!(other),
+        let called = self.called("tree.ensure-directory", &(base.rep(), &path, permissions))?;
+        self.answer(called, |state| {
+            let directory = state.directory(&base)?;
+            let all = attempt!(parts(&path));
+            for end in 1..=all.len() {
+                let at = attempt!(directory.at(&all[..end].join("/"), Need::Look));
+                if at.zone.class() == Class::Content {
+                    match make_directory(&at, permissions) {
+                        Err(error) if error.kind == ErrorKind::AlreadyExists => {}
+                        other => attempt!(other),
+                    }
                 }
+                // What is there already has to be a directory; what is not ours to make has to be there.
+                attempt!(at.open(OFlags::PATH | OFlags::DIRECTORY));
             }
-            // What is there already has to be a directory; what is not ours to make has to be there.
-            attempt!(at.open(OFlags::PATH | OFlags::DIRECTORY));
-        }
-        Ok(Ok(()))
+            Ok(Ok(()))
+        })
     }
 
     fn read(&mut self, base: Base, path: String, limit: u32) -> Answer<Vec<u8>> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        Ok(read(&at, limit.min(MOST_READ)))
+        let called = self.called("tree.read", &(base.rep(), &path, limit))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            Ok(read(&at, limit.min(MOST_READ)))
+        })
     }
 
     fn write(&mut self, base: Base, path: String, content: Vec<u8>, permissions: u32) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(write(&at, &content, permissions, self.scope.durable_later))
+        let called = self.called("tree.write", &(base.rep(), &path, &content, permissions))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Change)?);
+            Ok(write(&at, &content, permissions, state.scope.durable_later))
+        })
     }
 
     fn make_file(&mut self, base: Base, path: String, size: u64, permissions: u32) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let name = attempt!(at.named());
-        attempt!(at.pass("tree.make-file"));
-        let made = openat2(&at.parent, name, flags, Mode::RUSR | Mode::WUSR, CONFINED).and_then(|fd| {
-            let shaped = ftruncate(&fd, size).and_then(|()| fchmod(&fd, mode(permissions)));
-            // A file without its size is not what the name promises.
-            shaped.inspect_err(|_| _ = unlinkat(&at.parent, name, AtFlags::empty()))
-        });
-        Ok(made.map_err(|e| at.refused("make", e)))
+        let called = self.called("tree.make-file", &(base.rep(), &path, size, permissions))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Change)?);
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let name = attempt!(at.named());
+            attempt!(at.pass("tree.make-file"));
+            let made = openat2(&at.parent, name, flags, Mode::RUSR | Mode::WUSR, CONFINED).and_then(|fd| {
+                let shaped = ftruncate(&fd, size).and_then(|()| fchmod(&fd, mode(permissions)));
+                // A file without its size is not what the name promises.
+                shaped.inspect_err(|_| _ = unlinkat(&at.parent, name, AtFlags::empty()))
+            });
+            Ok(made.map_err(|e| at.refused("make", e)))
+        })
     }
 
     fn set_size(&mut self, base: Base, path: String, size: u64) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        let fd = attempt!(open_file(&at, OFlags::WRONLY));
-        attempt!(at.pass("tree.set-size"));
-        Ok(ftruncate(&fd, size).map_err(|e| at.refused("change the length of", e)))
+        let called = self.called("tree.set-size", &(base.rep(), &path, size))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Change)?);
+            let fd = attempt!(open_file(&at, OFlags::WRONLY));
+            attempt!(at.pass("tree.set-size"));
+            Ok(ftruncate(&fd, size).map_err(|e| at.refused("change the length of", e)))
+        })
     }
 
     fn copy(&mut self, base: Base, path: String, target_base: Base, target_path: String) -> Answer<()> {
-        let from = attempt!(self.at(&base, &path, Need::Look)?);
-        if from.zone.class() != Class::Content {
-            return Ok(Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume"))));
-        }
-        let to = attempt!(self.at(&target_base, &target_path, Need::Change)?);
-        attempt!(to.pass("tree.copy"));
-        Ok(copy(&from, &to, &*self.progress))
+        let called = self.called("tree.copy", &(base.rep(), &path, target_base.rep(), &target_path))?;
+        self.answer(called, |state| {
+            let from = attempt!(state.at(&base, &path, Need::Look)?);
+            if from.zone.class() != Class::Content {
+                return Ok(Err(failure(ErrorKind::Denied, format!("{path:?} is not part of a volume"))));
+            }
+            let to = attempt!(state.at(&target_base, &target_path, Need::Change)?);
+            attempt!(to.pass("tree.copy"));
+            Ok(copy(&from, &to, &*state.progress))
+        })
     }
 
     fn shares_blocks(&mut self, base: Base) -> Answer<bool> {
-        let at = attempt!(self.at(&base, "", Need::Look)?);
-        Ok(shares_blocks(&at))
+        let called = self.called("tree.shares-blocks", &(base.rep(),))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, "", Need::Look)?);
+            Ok(shares_blocks(&at))
+        })
     }
 
     fn rename(&mut self, base: Base, path: String, new_path: String) -> Answer<()> {
-        let from = attempt!(self.at(&base, &path, Need::Change)?);
-        let to = attempt!(self.at(&base, &new_path, Need::Change)?);
-        Ok(rename(&from, &to, RenameFlags::NOREPLACE))
+        let called = self.called("tree.rename", &(base.rep(), &path, &new_path))?;
+        self.answer(called, |state| {
+            let from = attempt!(state.at(&base, &path, Need::Change)?);
+            let to = attempt!(state.at(&base, &new_path, Need::Change)?);
+            Ok(rename(&from, &to, RenameFlags::NOREPLACE))
+        })
     }
 
     fn exchange(&mut self, base: Base, path: String, other_path: String) -> Answer<()> {
-        let from = attempt!(self.at(&base, &path, Need::Change)?);
-        let to = attempt!(self.at(&base, &other_path, Need::Change)?);
-        Ok(rename(&from, &to, RenameFlags::EXCHANGE))
+        let called = self.called("tree.exchange", &(base.rep(), &path, &other_path))?;
+        self.answer(called, |state| {
+            let from = attempt!(state.at(&base, &path, Need::Change)?);
+            let to = attempt!(state.at(&base, &other_path, Need::Change)?);
+            Ok(rename(&from, &to, RenameFlags::EXCHANGE))
+        })
     }
 
     fn remove(&mut self, base: Base, path: String) -> Answer<()> {
-        match self.at(&base, &path, Need::Change)? {
+        let called = self.called("tree.remove", &(base.rep(), &path))?;
+        self.answer(called, |state| match state.at(&base, &path, Need::Change)? {
             Ok(at) => Ok(remove(&at)),
             Err(error) => Ok(nothing_there(error)),
-        }
+        })
     }
 
     fn remove_tree(&mut self, base: Base, path: String) -> Answer<()> {
-        let at = match self.at(&base, &path, Need::Change)? {
-            Ok(at) => at,
-            Err(error) => return Ok(nothing_there(error)),
-        };
-        let name = attempt!(at.named());
-        attempt!(at.pass("tree.remove-tree"));
-        let progress = &*self.progress;
-        let watch = |gone| progress.report(gone, None, Unit::Items);
-        let removed = tree::remove_tree_watched(at.parent(), name.as_ref(), &watch).map_err(stopped);
-        Ok(removed.map(|entries| progress.report(entries, Some(entries), Unit::Items)))
+        let called = self.called("tree.remove-tree", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = match state.at(&base, &path, Need::Change)? {
+                Ok(at) => at,
+                Err(error) => return Ok(nothing_there(error)),
+            };
+            let name = attempt!(at.named());
+            attempt!(at.pass("tree.remove-tree"));
+            let progress = &*state.progress;
+            let watch = |gone| progress.report(gone, None, Unit::Items);
+            let removed = tree::remove_tree_watched(at.parent(), name.as_ref(), &watch).map_err(stopped);
+            Ok(removed.map(|entries| progress.report(entries, Some(entries), Unit::Items)))
+        })
     }
 
     fn sync(&mut self, base: Base, path: String) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        let fd = attempt!(at.open(OFlags::RDONLY));
-        let above = attempt!(at.open_parent());
-        attempt!(at.pass("tree.sync"));
-        if self.scope.durable_later {
-            return Ok(Ok(()));
-        }
-        let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
-        Ok(synced.map_err(|e| at.refused("write to the disk", e)))
+        let called = self.called("tree.sync", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            let fd = attempt!(at.open(OFlags::RDONLY));
+            let above = attempt!(at.open_parent());
+            attempt!(at.pass("tree.sync"));
+            if state.scope.durable_later {
+                return Ok(Ok(()));
+            }
+            let synced = measure::sync_tree(fd).and_then(|()| fsync(above));
+            Ok(synced.map_err(|e| at.refused("write to the disk", e)))
+        })
     }
 
     fn usage(&mut self, base: Base, path: String) -> Answer<TreeUsage> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        let fd = attempt!(at.open(OFlags::RDONLY));
-        if let Some(account) = quota::counted(&at, fd.as_fd()) {
-            return Ok(Ok(TreeUsage { bytes: account.bytes, entries: account.entries }));
-        }
-        let progress = self.progress.clone();
-        Ok(match measure::measure(fd, &|| progress.cancelled()) {
-            Ok(measured) => Ok(TreeUsage { bytes: measured.bytes, entries: measured.entries }),
-            Err(Stop::Enough) => Err(failure(ErrorKind::Cancelled, "stopped counting")),
-            Err(Stop::Errno(e)) => Err(at.refused("count", e)),
+        let called = self.called("tree.usage", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            let fd = attempt!(at.open(OFlags::RDONLY));
+            if let Some(account) = quota::counted(&at, fd.as_fd()) {
+                return Ok(Ok(TreeUsage { bytes: account.bytes, entries: account.entries }));
+            }
+            let progress = state.progress.clone();
+            Ok(match measure::measure(fd, &|| progress.cancelled()) {
+                Ok(measured) => Ok(TreeUsage { bytes: measured.bytes, entries: measured.entries }),
+                Err(Stop::Enough) => Err(failure(ErrorKind::Cancelled, "stopped counting")),
+                Err(Stop::Errno(e)) => Err(at.refused("count", e)),
+            })
         })
     }
 
     fn space(&mut self, base: Base) -> Answer<Room> {
-        let at = attempt!(self.at(&base, "", Need::Look)?);
-        Ok(fstatvfs(&at.parent).map_err(|e| at.refused("ask for the room of", e)).map(|s| Room {
-            total: s.f_blocks.saturating_mul(s.f_frsize),
-            available: s.f_bavail.saturating_mul(s.f_frsize),
-            entries_available: (s.f_files > 0).then_some(s.f_favail),
-        }))
+        let called = self.called("tree.space", &(base.rep(),))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, "", Need::Look)?);
+            Ok(fstatvfs(&at.parent).map_err(|e| at.refused("ask for the room of", e)).map(|s| Room {
+                total: s.f_blocks.saturating_mul(s.f_frsize),
+                available: s.f_bavail.saturating_mul(s.f_frsize),
+                entries_available: (s.f_files > 0).then_some(s.f_favail),
+            }))
+        })
     }
 
     fn filesystem(&mut self, base: Base) -> Answer<String> {
-        let at = attempt!(self.at(&base, "", Need::Look)?);
-        Ok(fstatfs(&at.parent)
-            .map(|s| filesystem_name(s.f_type))
-            .map_err(|e| at.refused("ask for the type of", e)))
+        let called = self.called("tree.filesystem", &(base.rep(),))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, "", Need::Look)?);
+            Ok(fstatfs(&at.parent)
+                .map(|s| filesystem_name(s.f_type))
+                .map_err(|e| at.refused("ask for the type of", e)))
+        })
     }
 
     fn set_quota(&mut self, base: Base, path: String, quota: Quota) -> Answer<()> {
-        let at = attempt!(self.at(&base, &path, Need::Change)?);
-        Ok(quota::set(&at, quota))
+        let called = self.called("tree.set-quota", &(base.rep(), &path, &quota))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Change)?);
+            Ok(quota::set(&at, quota))
+        })
     }
 
     fn quota_of(&mut self, base: Base, path: String) -> Answer<Quota> {
-        let at = attempt!(self.at(&base, &path, Need::Look)?);
-        Ok(quota::get(&at))
+        let called = self.called("tree.quota-of", &(base.rep(), &path))?;
+        self.answer(called, |state| {
+            let at = attempt!(state.at(&base, &path, Need::Look)?);
+            Ok(quota::get(&at))
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 #![forbid(unsafe_code)]
 //! What is said to a backend and by it, in plain Rust.
 
+use serde::{Deserialize, Serialize};
+
 /// Where a volume is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Phase {
     /// An unfinished create, clone, snapshot or receive: repeat it or remove the volume.
     Incomplete,
@@ -15,7 +17,7 @@ pub enum Phase {
 }
 
 /// A volume, as the storage itself tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Volume {
     /// Its name: `web`, `web@snapshot`, `.images@DIGEST`.
     pub id: String,
@@ -28,7 +30,7 @@ pub struct Volume {
 }
 
 /// The room of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Pool {
     /// Bytes it has.
     pub total: u64,
@@ -39,7 +41,7 @@ pub struct Pool {
 }
 
 /// What a volume takes up; `None` for what the storage cannot tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct VolumeUsage {
     /// Bytes that would be free without it.
     pub exclusive: Option<u64>,
@@ -50,7 +52,7 @@ pub struct VolumeUsage {
 }
 
 /// How a volume is going to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// For reading only.
     ReadOnly,
@@ -59,7 +61,7 @@ pub enum Access {
 }
 
 /// How a pool clones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CloneTraits {
     /// In the same short time whatever the size.
     pub instant: bool,
@@ -68,7 +70,7 @@ pub struct CloneTraits {
 }
 
 /// How a pool takes snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SnapshotTraits {
     /// Of a volume that is being written, as of one instant.
     pub live: bool,
@@ -79,7 +81,7 @@ pub struct SnapshotTraits {
 }
 
 /// How a pool limits volumes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SizeTraits {
     /// Root inside the container cannot get around a limit.
     pub strict: bool,
