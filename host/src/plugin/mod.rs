@@ -52,6 +52,7 @@ pub mod trial;
 pub mod volume_id;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,7 +75,8 @@ use registry::{Found, Place, Stamp};
 #[derive(Debug)]
 pub struct Plugins {
     places: Places,
-    loaded: Mutex<Vec<Loaded>>,
+    /// Never taken down: machine code goes with its process, and to unmap it piece by piece before that is a tenth of what a hook costs.
+    loaded: ManuallyDrop<Mutex<Vec<Loaded>>>,
 }
 
 /// One that was loaded in this process: a command asks a hook several times, and loading costs more than asking.
@@ -108,7 +110,7 @@ impl Plugins {
     /// Those of these places.
     #[must_use]
     pub fn new(places: Places) -> Self {
-        Self { places, loaded: Mutex::default() }
+        Self { places, loaded: ManuallyDrop::default() }
     }
 
     /// The directories that code, grants and compiled code are taken from, as far as they are to be trusted.
