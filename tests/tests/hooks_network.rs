@@ -87,7 +87,7 @@ fn a_container_without_a_client_gets_its_address_from_a_server() {
     drop(server);
     env.wxc(["start", "web"]).ok();
     assert_eq!(env.inside("web", "ip -4 -o address show dev eth0"), "");
-    assert!(log(&env, "web").contains("no address by DHCP: eth0: nsenter failed"), "{}", log(&env, "web"));
+    assert!(log(&env, "web").contains("not all of DHCP: eth0: nsenter failed"), "{}", log(&env, "web"));
     stop(&env, "web");
     // Nothing of the host's is touched.
     assert!(!machine.ip("-4 address show").contains("10.77.0.5"));

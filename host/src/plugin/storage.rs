@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Storage plugins in plain Rust: every argument is checked before the call, every answer after it.
 
+/// What guests say, and whether the contract allows it.
+mod answers;
 mod data;
 
 use std::fs::File;
@@ -24,6 +26,7 @@ use super::record::{Grounds, Recorded, Records};
 use super::volume_id::{is_operation_id, is_volume_id};
 use crate::config::system::Keep;
 
+use answers::{volume, volume_in, wit_access};
 pub use data::{
     Abilities, Access, CloneTraits, Phase, Pool, SizeTraits, SnapshotTraits, Volume, VolumeUsage,
 };
@@ -554,44 +557,6 @@ impl StoragePlugin {
     fn refuse(&self, call: &'static str, message: String) -> PluginError {
         let kind = super::error::FailureKind::Invalid;
         PluginError::Failed { plugin: self.ready.identity.clone(), call, kind, message }
-    }
-}
-
-/// A volume as a guest tells of it.
-fn volume(volume: wit::Volume) -> Result<Volume, String> {
-    let ids = [Some(&volume.id), volume.parent.as_ref()];
-    if let Some(id) = ids.into_iter().flatten().find(|id| !is_volume_id(id)) {
-        return Err(format!("{id:?} is not a volume id"));
-    }
-    if let Some(operation) = volume.operation.as_ref().filter(|o| !is_operation_id(o)) {
-        return Err(format!("{operation:?} is not an operation id"));
-    }
-    let wit::Volume { id, phase, parent, operation } = volume;
-    let phase = match phase {
-        wit::Phase::Incomplete => Phase::Incomplete,
-        wit::Phase::Writable => Phase::Writable,
-        wit::Phase::Sealed => Phase::Sealed,
-        wit::Phase::Removing => Phase::Removing,
-    };
-    Ok(Volume { id, phase, parent, operation })
-}
-
-/// The volume that was asked for, in the phase that the verb promises.
-fn volume_in(told: wit::Volume, id: &str, phase: Phase) -> Result<Volume, String> {
-    let volume = volume(told)?;
-    if volume.id != id || volume.phase != phase {
-        return Err(format!(
-            "volume {id} should be {phase:?}, and it says {} is {:?}",
-            volume.id, volume.phase
-        ));
-    }
-    Ok(volume)
-}
-
-fn wit_access(access: Access) -> wit::Access {
-    match access {
-        Access::ReadOnly => wit::Access::ReadOnly,
-        Access::ReadWrite => wit::Access::ReadWrite,
     }
 }
 
