@@ -229,7 +229,7 @@ fn every_kind_of_change_arrives_and_the_rest_cannot_be_had() {
         ("add-share /srv/own data", "mounted on /srv/own"),
         ("add-share /srv data", "it would hide"),
         ("add-memory /srv 65536", "it would hide"),
-        ("add-share /proc data", "on /proc, which cannot be"),
+        ("add-share /proc data", "wxc mounts /proc itself"),
         ("add-address eth0 10.0.0.1/24", "add-address"),
         ("set-hostname not_a_name", "not a host name"),
         ("set-sysctl kernel.panic 1", "belongs to the whole host"),

@@ -267,7 +267,7 @@ fn what_a_storage_did_is_played_without_its_pool() {
     let all = records(&kept);
     let calls: Vec<String> =
         all.iter().map(|record| json(record)["call"].as_str().unwrap().to_owned()).collect();
-    for call in ["volumes.create", "volumes.mounts", "snapshots.take"] {
+    for call in ["volumes.create", "volumes.mounts", "volumes.seal"] {
         assert!(calls.iter().any(|known| known == call), "{call} is not in {calls:?}");
     }
     for record in &all {
@@ -288,7 +288,8 @@ fn what_a_storage_did_is_played_without_its_pool() {
     let [record] = &records(&place)[..] else { panic!("{:?}", records(&place)) };
     assert!(said.contains(text(record)), "{said}");
     assert!(env.wxc(["plugin", "replay", text(record)]).ok().contains("the same: it failed"));
-    let told = env.wxc(["create", "web", "-t", "local", "--", "--directory", tree]).run().told();
+    let words = ["create", "web", "-B", "best", "-t", "local", "--", "--directory", tree];
+    let told = env.wxc(words).run().told();
     assert!(told.contains("best storage here"), "{told}");
 }
 
