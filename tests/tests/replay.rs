@@ -283,6 +283,7 @@ fn what_a_storage_did_is_played_without_its_pool() {
     assert!(output.stdout.contains("different: host call"), "{}", output.told());
 
     // One that fails says where it is kept, and is understood as before.
+    fs::remove_dir_all(&place).unwrap();
     env.configure("[plugins]\nrecord = \"failures\"\n");
     let said = env.wxc(["create", "web", "-B", "btrfs", "-t", "local", "--", "--directory", tree]).fails(1);
     let [record] = &records(&place)[..] else { panic!("{:?}", records(&place)) };
