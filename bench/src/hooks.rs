@@ -40,7 +40,7 @@ pub(crate) fn run(runs: usize) -> Result<String, Failed> {
     fs::write(&script, "#!/bin/sh\nexit 0\n")?;
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let mut text = format!(
-        "# What hooks cost, beside LXC's\n\nWritten by `cargo xtask bench hooks`: {runs} runs, all rows and both programs in turn in each, a release build of wxc and \
+        "# What hooks cost, beside LXC's\n\nWritten by `cargo xtask bench hooks`: {runs} runs, all rows and both programs in turn in each and in changing order, a release build of wxc and \
          Debian's LXC, the same busybox tree in a plain directory. Each hook does nothing: LXC's is a shell script that exits, wxc's a component from a file of \
          its own that returns. Times are of whole starts, until RUNNING, in milliseconds: medians and, in brackets, the fastest.\n"
     );
@@ -114,14 +114,20 @@ fn measure(
     let mut real = Samples::default();
     for run in 0..runs + WARM {
         eprint!("\rhooks, run {} of {} ", run + 1, runs + WARM);
-        for (row, [theirs, ours]) in rows.iter().zip(&mut samples) {
-            let (a, b) = (timed(lxc.start(&row.container))?, timed(start(&row.container))?);
-            if run >= WARM {
-                theirs.time(a);
-                ours.time(b);
+        for place in 0..rows.len() {
+            // Each row comes at each place, and each program is the first as often: what one leaves behind is taken away while the
+            // next begins.
+            let index = (run + place) % rows.len();
+            let (row, [theirs, ours]) = (&rows[index], &mut samples[index]);
+            for ours_now in [(run + place) % 2 == 0, (run + place) % 2 == 1] {
+                let took =
+                    if ours_now { timed(start(&row.container))? } else { timed(lxc.start(&row.container))? };
+                timed(if ours_now { wxc.kill(&row.container) } else { lxc.kill(&row.container) })?;
+                if run >= WARM {
+                    let samples = if ours_now { &mut *ours } else { &mut *theirs };
+                    samples.time(took);
+                }
             }
-            timed(lxc.kill(&row.container))?;
-            timed(wxc.kill(&row.container))?;
         }
         let took = timed(start("real"))?;
         timed(wxc.kill("real"))?;
