@@ -51,6 +51,10 @@ impl Settings {
     /// An unknown key is refused: what somebody believes to be set is otherwise missing in a machine that nobody can log in to.
     pub fn read(pairs: &[Pair]) -> Result<Self, String> {
         let mut settings = Self::default();
+        let given = |key: &str| pairs.iter().any(|pair| pair.name == key);
+        if given("network") && given("network-config") {
+            return Err("the setting network: is not said beside network-config".into());
+        }
         for Pair { name, value } in pairs {
             let said = |why: String| format!("the setting {name}: {why}");
             match name.as_str() {
@@ -156,5 +160,8 @@ pub mod tests {
         ] {
             assert!(read(&[(name, value)]).unwrap_err().contains(word), "{name} {value}");
         }
+        let both = [("network", "none"), ("network-config", "x")];
+        assert!(read(&both).unwrap_err().contains("beside"));
+        assert!(read(&[both[1], both[0]]).unwrap_err().contains("beside"));
     }
 }
