@@ -75,7 +75,7 @@ use registry::{Found, Place, Stamp};
 #[derive(Debug)]
 pub struct Plugins {
     places: Places,
-    /// Never taken down: machine code goes with its process, and to unmap it piece by piece before that is a tenth of what a hook costs.
+    /// Never taken down: machine code goes with its process, and to unmap it piece by piece before that is work for nothing.
     loaded: ManuallyDrop<Mutex<Vec<Loaded>>>,
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -154,7 +155,9 @@ impl Record {
     pub fn read(path: &Path) -> Result<Self, PluginError> {
         let fail = |source| PluginError::Io { doing: "read", path: path.to_owned(), source };
         let bad = |why: String| PluginError::Record { path: path.to_owned(), why };
-        let file = fs::File::open(path).map_err(fail)?;
+        // A FIFO would be waited for (fifo(7)).
+        let mut options = fs::File::options();
+        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
         if !file.metadata().map_err(fail)?.is_file() {
             return Err(bad("it is no regular file".into()));
         }

@@ -27,8 +27,8 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("/var/log", 0o755),
 ];
 
-/// Names of the program before it has made the others: `wxc attach` may be sooner than the first boot. Every busybox has
-/// these.
+/// Names of the program before it has made the others: `wxc attach` may be sooner than the first boot. Debian's
+/// busybox has all of these; one that lacks some says so when they are called.
 const NAMES: &[(&str, &str)] = &[
     (
         "/bin",

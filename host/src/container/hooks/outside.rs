@@ -39,7 +39,9 @@ fn settled(
     let mut plan = planned(host, name, container, all)?;
     let (merged, changes) = shape::propose(host, name, container, all, event, &plan)?;
     if !changes.is_empty() {
-        plan = planned(host, name, &merged, all)?;
+        let build = |container: &Container| planned(host, name, container, all);
+        plan = build(&merged)
+            .map_err(|error| shape::blamed(host, name, container, all, &changes, &build, error))?;
     }
     shape::judge(all, &plan, event, &changes)?;
     let changed = (merged != *container)

@@ -49,7 +49,7 @@ pub(in crate::container) fn shape(
 }
 
 /// The change with which the configuration cannot be planned any more, which without any can.
-fn blamed(
+pub(super) fn blamed(
     host: &Host,
     name: &Name,
     container: &Container,
@@ -74,10 +74,12 @@ fn blamed(
 /// Mounts that hooks asked for say so, in the plan and when they fail.
 fn tell_whose(plan: &mut Plan, changes: &[Change]) {
     for change in changes {
-        let targets = mounted(&change.patch);
-        for step in plan.mounts.iter_mut().filter(|step| targets.contains(&step.target)) {
-            step.reason = format!("{} asks for it: {}", change.plugin, phrase(&change.patch));
-            step.asked_by = Some(change.plugin.clone());
+        for target in mounted(&change.patch) {
+            // The last of a place is the hook's: what wxc itself or the configuration has there came before.
+            if let Some(step) = plan.mounts.iter_mut().rfind(|step| step.target == target) {
+                step.reason = format!("{} asks for it: {}", change.plugin, phrase(&change.patch));
+                step.asked_by = Some(change.plugin.clone());
+            }
         }
     }
 }
