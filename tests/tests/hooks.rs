@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use wxc_tests::failpoints::{Fault, with_fault};
 use wxc_tests::{Env, Run, guest, needs, root, until};
 
 /// The module of the probe is built in one place.
@@ -460,4 +461,86 @@ fn a_hostile_hook_costs_its_budget_and_no_more() {
     world.wxc(&["start", "web"]).ok();
     let log = world.log("web");
     assert!(log.contains("\n    line 0\n    line 1\n") && log.len() < 200_000, "{}", log.len());
+}
+
+#[test]
+fn hooks_of_a_start_are_called_by_its_command_or_by_the_monitor_when_that_is_gone() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["caller"]);
+    world.env.busybox("web", &[]);
+    world.env.configure("[hooks.exec]\nenabled = true\n");
+    world.attach("web", "caller", &[("at-start-host", "token")]);
+    let caller = world.env.file("caller");
+    let line = format!("tr '\\\\0' ' ' < /proc/$PPID/cmdline > {} #", caller.display());
+    world.wxc(&["config", "set", "web", "hooks.exec.start-host", &format!("[\"{line}\"]")]).ok();
+    let called = || fs::read_to_string(&caller).unwrap_or_default();
+    world.wxc(&["start", "web"]).ok();
+    assert!(called().contains("start web"), "{}", called());
+    world.wxc(&["stop", "-k", "web"]).ok();
+    // One that is killed before it is asked is missed by nobody.
+    let folder = world.folder();
+    let killed = |site| {
+        let start = ["--plugin-dir", folder.to_str().unwrap(), "start", "web"];
+        let output = with_fault(&world.env, &start, Fault::Kill, site);
+        assert!(output.status.code().is_none(), "{}", output.told());
+    };
+    killed("start.handed-over");
+    until("it runs", 30, || (world.env.state("web") == "RUNNING").then_some(()));
+    assert!(called().contains("@release"), "{}", called());
+    assert_eq!(world.kept("web", "caller", "undone"), "");
+    world.wxc(&["stop", "-k", "web"]).ok();
+    // Of one that is killed while it calls them nobody knows how far it came.
+    killed("start.called");
+    until("it has stopped", 30, || (world.env.state("web") == "STOPPED").then_some(()));
+    world.wxc(&["config", "set", "web", "labels.a", "b"]).ok();
+    assert_eq!(world.kept("web", "caller", "undone"), "start-host");
+    world.wxc(&["start", "web"]).ok();
+}
+
+#[test]
+fn what_is_remembered_of_a_hook_is_true_of_its_file_alone() {
+    needs!(root, userns, busybox, cgroups, wasm_target);
+    let world = World::new(&["known", "other"]);
+    world.env.busybox("web", &[]);
+    world.attach("web", "known", &[]);
+    let file = world.folder().join("hook-known.wasm");
+    // A file that is just being changed is not remembered.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    world.wxc(&["start", "web"]).ok();
+    let cache = PathBuf::from("/var/cache/wxc/compiled");
+    let kept = || {
+        let names = fs::read_dir(&cache).unwrap().flatten().map(|entry| entry.path());
+        names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("hook-known.")).next()
+    };
+    let known = kept().expect("something is remembered");
+    let said = fs::read_to_string(&known).unwrap();
+    let starts = || {
+        world.wxc(&["stop", "-k", "web"]).ok();
+        world.wxc(&["start", "web"]).ok()
+    };
+    starts();
+    let calls = || world.called("web", "known").matches("pre-start").count();
+    let before = calls();
+    // Whatever is wrong with it, it is found out again.
+    for wrong in ["", "{}", &said[..said.len() / 2], &said.replace("\"stamp\":[", "\"stamp\":[1")] {
+        fs::write(&known, wrong).unwrap();
+        starts();
+    }
+    assert!(calls() > before);
+    // Taken back, it is not granted, whatever is remembered.
+    fs::write(&known, &said).unwrap();
+    world.wxc(&["stop", "-k", "web"]).ok();
+    world.wxc(&["plugin", "revoke", "hook-known"]).ok();
+    let refused = world.wxc(&["start", "web"]).fails(1);
+    assert!(refused.contains("wxc plugin grant hook-known"), "{refused}");
+    world.wxc(&["plugin", "grant", "hook-known"]).ok();
+    world.wxc(&["start", "web"]).ok();
+    // Another file under its name is another plugin.
+    fs::copy(world.folder().join("hook-other.wasm"), &file).unwrap();
+    world.wxc(&["stop", "-k", "web"]).ok();
+    let refused = world.wxc(&["start", "web"]).fails(1);
+    assert!(refused.contains("hook-other"), "{refused}");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let refused = world.wxc(&["start", "web"]).fails(1);
+    assert!(refused.contains("not trusted"), "{refused}");
 }

@@ -45,11 +45,13 @@ pub fn stamp() -> String {
     format!("{VERSION} {BUILD_ID:016x}")
 }
 
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+/// Where [`fnv1a`] begins.
+pub const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a: an identity against mistakes, not against attackers. Who can write artifacts is decided
 /// by the owner and mode of the file, never by this value.
-const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
+#[must_use]
+pub const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
     let mut i = 0;
     while i < bytes.len() {
         hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);

@@ -224,6 +224,7 @@ fn run_in(
         runner: release::arguments(host),
         environment: host.environment.clone(),
         pidfile: None,
+        hooks: None,
     };
     let launched = runtime::launch(&plan, &options)?;
     let exit = foreground::accompany(&launched, &host.layout.run_directory(name), name.as_str())?;

@@ -53,6 +53,35 @@ pub(super) fn open(found: &Found, places: &Places) -> Result<Opened, PluginError
     }
 }
 
+/// Where the code of a plugin comes from when it is first called.
+#[derive(Debug)]
+pub(super) enum CodeSource {
+    /// It is at hand.
+    Opened(Opened),
+    /// The code of a file whose facts are known already.
+    Later { found: Found, digest: Digest, places: Places },
+}
+
+impl CodeSource {
+    /// The component, ready to be instantiated.
+    pub(super) fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
+        let (found, digest, places) = match self {
+            Self::Opened(opened) => return opened.component(engine, name),
+            Self::Later { found, digest, places } => (found, digest, places),
+        };
+        let kept = match &found.source {
+            Source::BuiltIn(_) => None,
+            Source::File(_) => cached(&places.cache, &Key::of(digest, Cpu::Native), digest),
+        };
+        let opened = kept.map_or_else(|| open(found, places), Ok)?;
+        if opened.facts.digest != *digest {
+            let why = "its file was changed while it was being used".to_owned();
+            return Err(PluginError::Compile { name: name.to_owned(), why });
+        }
+        opened.component(engine, name)
+    }
+}
+
 impl Opened {
     /// The component, ready to be instantiated.
     pub(super) fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
@@ -105,7 +134,7 @@ fn read_component(found: &Found, file: &TrustedFile) -> Result<Vec<u8>, PluginEr
 
 /// The artifact of a key, if it is there and can be trusted.
 fn cached(cache: &Path, key: &Key, digest: &Digest) -> Option<Opened> {
-    let file = TrustedDir::open(cache).and_then(|dir| dir.file(&file_name(digest, key)));
+    let file = TrustedDir::kept(cache).and_then(|dir| dir.file(&file_name(digest, key)));
     let file = match file {
         Ok(file) => file,
         Err(reason) => {

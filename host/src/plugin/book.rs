@@ -80,9 +80,14 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Reads it; none knows nothing. It is beside the grants.
+    /// Where it is: beside the grants.
+    pub(super) fn path(grants: &Path) -> PathBuf {
+        grants.with_file_name(FILE)
+    }
+
+    /// Reads it; none knows nothing.
     pub(super) fn load(grants: &Path) -> Result<Self, PluginError> {
-        let path = grants.with_file_name(FILE);
+        let path = Self::path(grants);
         let text =
             files::load_toml(&path).map_err(|why| PluginError::BookFile { path: path.clone(), why })?;
         Ok(Self { path, text })

@@ -4,32 +4,39 @@
 //! A trap ends that call only, nothing a guest kept in memory outlives it, and no store is alive when
 //! the process goes on to other work.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wxc_engine::Facts;
 
+use super::artifact::CodeSource;
 use super::bindings::host::wxc::host::types::{Error, ErrorKind};
 use super::budget::{Budget, Limit, TICK};
 use super::error::{FailureKind, Identity, PluginError};
 use super::host::commands::{Templates, templates};
-use super::host::linking::{Unlinked, link};
+use super::host::linking::{Unlinked, chosen, link};
 use super::host::{Misuse, Progress, Scope, State};
 use super::manifest::Manifest;
 use crate::sys::timer::EpochTimer;
 
-/// A plugin that is loaded, granted and linked: it can be called.
+/// A plugin that is found and granted: it can be called. Its code is loaded and linked by the first call.
 #[derive(Clone)]
 pub(super) struct Ready {
     pub(super) identity: Identity,
-    pub(super) facts: Facts,
-    pub(super) manifest: Manifest,
+    pub(super) facts: Arc<Facts>,
+    pub(super) manifest: Arc<Manifest>,
     pub(super) commands: Arc<Templates>,
     budget: Budget,
     engine: &'static Engine,
-    instance: InstancePre<State>,
+    code: Arc<Code>,
+}
+
+/// Machine code, and what it became when it was linked.
+struct Code {
+    source: CodeSource,
+    linked: OnceLock<InstancePre<State>>,
 }
 
 impl std::fmt::Debug for Ready {
@@ -42,31 +49,38 @@ impl std::fmt::Debug for Ready {
 }
 
 impl Ready {
-    /// Links a component with what it imports.
-    pub(super) fn link(
+    /// A plugin with its code at hand. What it imports has to be offered.
+    pub(super) fn new(
         engine: &'static Engine,
-        component: &wasmtime::component::Component,
+        code: CodeSource,
         identity: Identity,
         facts: Facts,
         manifest: Manifest,
     ) -> Result<Self, PluginError> {
-        let refused = |e: wasmtime::Error| PluginError::NotOffered {
+        chosen(&facts.imports).map_err(|unlinked| refused(&identity, unlinked))?;
+        let budget = Budget::default().with(&manifest.limits);
+        let commands = Arc::new(templates(&manifest));
+        let code = Arc::new(Code { source: code, linked: OnceLock::new() });
+        Ok(Self { identity, facts: Arc::new(facts), manifest: Arc::new(manifest), commands, budget, engine, code })
+    }
+
+    /// Loads the code and links it with what it imports, unless that was done before.
+    pub(super) fn linked(&self) -> Result<&InstancePre<State>, PluginError> {
+        if let Some(linked) = self.code.linked.get() {
+            return Ok(linked);
+        }
+        let identity = &self.identity;
+        let component = self.code.source.component(self.engine, &identity.name)?;
+        let does_not_fit = |e: wasmtime::Error| PluginError::NotOffered {
             plugin: identity.clone(),
             interface: format!("{e:#}"),
             why: None,
         };
-        let mut linker = Linker::new(engine);
-        link(&mut linker, &facts.imports).map_err(|unlinked| match unlinked {
-            Unlinked::NotOffered(interface, why) => {
-                PluginError::NotOffered { plugin: identity.clone(), interface, why }
-            }
-            Unlinked::Engine(e) => PluginError::Engine { doing: "linking", message: format!("{e:#}") },
-        })?;
-        super::wasi::stub_the_rest(&mut linker, component, &facts.imports).map_err(refused)?;
-        let instance = linker.instantiate_pre(component).map_err(refused)?;
-        let budget = Budget::default().with(&manifest.limits);
-        let commands = Arc::new(templates(&manifest));
-        Ok(Self { identity, facts, manifest, commands, budget, engine, instance })
+        let mut linker = Linker::new(self.engine);
+        link(&mut linker, &self.facts.imports).map_err(|unlinked| refused(identity, unlinked))?;
+        super::wasi::stub_the_rest(&mut linker, &component, &self.facts.imports).map_err(does_not_fit)?;
+        let linked = linker.instantiate_pre(&component).map_err(does_not_fit)?;
+        Ok(self.code.linked.get_or_init(|| linked))
     }
 
     /// Whether the component exports an interface.
@@ -124,6 +138,7 @@ impl Ready {
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, PluginError> {
         let state = State::new(self.identity.clone(), budget, Arc::clone(progress), scope);
+        let linked = self.linked()?;
         let mut store = Store::new(self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(budget.result);
@@ -136,7 +151,7 @@ impl Ready {
         });
         let _timer = EpochTimer::start(self.engine, TICK)
             .map_err(|e| PluginError::Engine { doing: "starting the timer", message: e.to_string() })?;
-        let called = self.instance.instantiate(&mut store).and_then(|instance| body(&mut store, &instance));
+        let called = linked.instantiate(&mut store).and_then(|instance| body(&mut store, &instance));
         called.map_err(|error| self.blame(name, &error))
     }
 
@@ -171,6 +186,14 @@ impl Ready {
             return Some(Limit::Result(self.budget.result));
         }
         (text.contains("too many") && text.contains("handles")).then_some(Limit::Handles(self.budget.handles))
+    }
+}
+
+fn refused(plugin: &Identity, unlinked: Unlinked) -> PluginError {
+    let plugin = plugin.clone();
+    match unlinked {
+        Unlinked::NotOffered(interface, why) => PluginError::NotOffered { plugin, interface, why },
+        Unlinked::Engine(e) => PluginError::Engine { doing: "linking", message: format!("{e:#}") },
     }
 }
 

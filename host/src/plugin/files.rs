@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
@@ -15,6 +16,15 @@ use crate::sys::trusted::{TrustError, TrustedDir};
 
 /// Replaces a file: a temporary name beside it, synced, renamed over it, and the directory synced.
 pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), PluginError> {
+    write_whole(path, content, mode, true)
+}
+
+/// The same for what can be made again: after a loss of power it may be anything.
+pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> Result<(), PluginError> {
+    write_whole(path, content, mode, false)
+}
+
+fn write_whole(path: &Path, content: &[u8], mode: u32, durable: bool) -> Result<(), PluginError> {
     let fail = |source| PluginError::Io { doing: "write", path: path.to_owned(), source };
     let parent = path.parent().ok_or_else(|| fail(io::Error::other("it has no directory")))?;
     make_directories(parent)?;
@@ -25,9 +35,11 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Plug
         options.write(true).create(true).truncate(true).mode(mode);
         let mut file = options.custom_flags(libc::O_NOFOLLOW).open(&part)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if durable {
+            file.sync_all()?;
+        }
         fs::rename(&part, path)?;
-        File::open(parent)?.sync_all()
+        if durable { File::open(parent)?.sync_all() } else { Ok(()) }
     };
     write().map_err(|error| {
         // What is left of a failed attempt is of no use; if it cannot be removed either, it is harmless.
@@ -44,7 +56,7 @@ pub(super) fn load_toml<T: DeserializeOwned + Default>(path: &Path) -> Result<T,
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err("it has no directory".into());
     };
-    match TrustedDir::open(parent).and_then(|dir| dir.file(name)) {
+    match TrustedDir::kept(parent).and_then(|dir| dir.file(name)) {
         Err(TrustError::Missing(_)) => Ok(T::default()),
         Err(error) => Err(super::grants::chain(&error)),
         Ok(file) => {
@@ -52,6 +64,48 @@ pub(super) fn load_toml<T: DeserializeOwned + Default>(path: &Path) -> Result<T,
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
             toml_edit::de::from_str(&text).map_err(|e| e.to_string().trim().to_owned())
         }
+    }
+}
+
+/// What a file of ours said when it was last read, by this process; read again when it is another file since.
+#[derive(Debug)]
+pub(super) struct LastRead<T>(Mutex<Option<(Stamp, Arc<T>)>>);
+
+/// Of a file; none of one that is not there.
+type Stamp = Option<[u64; 5]>;
+
+impl<T> Default for LastRead<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> LastRead<T> {
+    /// What the file says now; `read` reads it.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) fn now<E>(&self, path: &Path, read: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        let stamp = stamp(path);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(stamp), Some((known, content))) = (stamp, &*last)
+            && stamp == *known
+        {
+            return Ok(Arc::clone(content));
+        }
+        let content = Arc::new(read()?);
+        *last = stamp.map(|stamp| (stamp, Arc::clone(&content)));
+        Ok(content)
+    }
+}
+
+/// `None` for what may not be read, so that whoever reads it says why.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    match TrustedDir::kept(parent).and_then(|dir| dir.file(name)) {
+        Ok(file) => Some(Some(file.stamp())),
+        Err(TrustError::Missing(_)) => Some(None),
+        Err(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ use super::host::place::parts;
 use super::host::{Enter, Fetcher, Root, Scope, State, Verifier};
 use super::manifest::{Changes, Manifest, device_matches};
 use super::record::{Grounds, Recorded, Records};
+use super::remembered::Notes;
 use crate::config::system::Keep;
 use crate::fetch::Reach;
 
@@ -77,6 +78,8 @@ pub struct Within {
 #[derive(Debug, Clone)]
 pub struct HookPlugin {
     pub(super) ready: Ready,
+    /// What is known of it from before; nothing of one on trial.
+    pub(super) notes: Option<Arc<Notes>>,
     pub(super) state: Option<PathBuf>,
     pub(super) settings: super::Settings,
     pub(super) records: Records,
@@ -106,6 +109,9 @@ impl Hook for HookPlugin {
     }
 
     fn subscribe(&self) -> Result<Vec<Subscription>, PluginError> {
+        if let Some(wishes) = self.notes().and_then(|notes| notes.wishes(&self.settings.0)) {
+            return Ok(wishes);
+        }
         let wishes: Vec<Subscription> = self.call(
             "hook.subscribe",
             (None, None),
@@ -114,6 +120,9 @@ impl Hook for HookPlugin {
             |store, instance| World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store),
             |wishes| check_subscriptions(wishes),
         )?;
+        if let Some(notes) = self.notes() {
+            notes.keep_wishes(&self.settings.0, &wishes, &self.ready.facts, &self.ready.manifest);
+        }
         Ok(wishes)
     }
 
@@ -258,6 +267,13 @@ impl HookPlugin {
 
     fn imports(&self, interface: &str) -> bool {
         self.ready.facts.imports.iter().any(|import| import.starts_with(interface))
+    }
+
+    /// Where what it subscribed to is kept, if it can be: a state of its own may make it say something else each time, and a call
+    /// that is to be taken down has to be made.
+    fn notes(&self) -> Option<&Notes> {
+        let taken_down = !matches!(self.records_of_new, Records::None | Records::Kept(Keep::Failures, _));
+        self.notes.as_deref().filter(|_| !taken_down && !self.imports("wxc:host/store@"))
     }
 
     /// Its name.

@@ -18,7 +18,7 @@ use super::compare::Differences;
 use super::error::{Identity, PluginError};
 use super::grants::{self, Grants, Permission};
 use super::registry::{self, Place};
-use super::{Plugins, artifact, files};
+use super::{Plugins, artifact, files, remembered};
 use crate::sys::failpoint;
 
 /// The directory with the files that were there before, beside the installed ones.
@@ -272,6 +272,7 @@ impl Plugins {
         if read_if_there(&path)?.is_none() {
             return Err(PluginError::NotInstalled(name.to_owned()));
         }
+        remembered::forget(&self.places, name);
         for file in [self.previous(name), path.clone()] {
             let Some(bytes) = read_if_there(&file)? else { continue };
             artifact::forget(&self.places, &Digest::of(&bytes));

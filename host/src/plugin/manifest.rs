@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::command_line::CommandLine;
 use super::registry::Kind;
@@ -42,7 +42,7 @@ pub enum ManifestError {
 }
 
 /// A plugin's manifest. The tables are described for authors in `plugins/README.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifest {
     /// `a-z`, `0-9` and `-`, beginning with a letter; also the name of its file.
@@ -100,7 +100,7 @@ pub struct Manifest {
 }
 
 /// What a pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PoolKind {
     /// The directory in which containers live.
@@ -110,7 +110,7 @@ pub enum PoolKind {
 }
 
 /// A key under `[settings.KEY]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Setting {
     /// What values it takes.
@@ -129,7 +129,7 @@ pub struct Setting {
 }
 
 /// What values a setting takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SettingKind {
     /// One line of text.
@@ -148,7 +148,7 @@ pub enum SettingKind {
 }
 
 /// A command template under `[commands.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Command {
     /// Program and arguments, with `{placeholders}`.
@@ -171,7 +171,7 @@ pub struct Command {
 }
 
 /// A device template under `[devices.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Device {
     /// Path below `/dev/`, with `{placeholders}`.
@@ -181,7 +181,7 @@ pub struct Device {
 }
 
 /// `[fetch]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fetch {
     /// Scheme, host and port: `https://images.linuxcontainers.org`.
@@ -205,7 +205,7 @@ pub struct Fetch {
 }
 
 /// `[trust]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Trust {
     /// Names of key rings that the administrator keeps.
@@ -215,7 +215,7 @@ pub struct Trust {
 }
 
 /// A parameter under `[inputs.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Input {
     /// Files, of which the first that is there counts.
@@ -225,7 +225,7 @@ pub struct Input {
 }
 
 /// `[host-system]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostSystem {
     /// Directories of the host, shown read-only.
@@ -235,7 +235,7 @@ pub struct HostSystem {
 }
 
 /// `[bootstrap]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Bootstrap {
     /// The first words its command lines may have.
@@ -248,7 +248,7 @@ pub struct Bootstrap {
 }
 
 /// A directory under `[shares.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Share {
     /// What it is for.
@@ -276,7 +276,7 @@ const PATCHES: &[&str] = &[
 ];
 
 /// `[changes]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Changes {
     /// The cases of `patch` that `adjust` may return.
@@ -292,7 +292,7 @@ pub struct Changes {
 }
 
 /// `[limits]`: what a guest needs above the usual; the administrator sees it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// MiB of memory of one call, 1 to 1024.

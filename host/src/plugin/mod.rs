@@ -5,7 +5,7 @@
 //! - [`registry`]: where plugins are looked for · [`manifest`]: what a plugin says of itself
 //! - [`command_line`]: templates of commands and their placeholders
 //! - [`grants`]: asked ∩ granted, the only place that says yes
-//! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run
+//! - `artifact`, `compiler`, `embedded`: from a file to machine code that may be run · `remembered`: what need not be found out again
 //! - `call`: one call, in a store of its own · [`budget`]: what it may use up
 //! - [`record`]: calls taken down · [`replay`]: calls run again from that
 //! - `host`: what guests may import, one file per interface · `wasi`: an empty world for toolchains
@@ -28,6 +28,7 @@ mod embedded;
 mod files;
 mod host;
 mod pack;
+mod remembered;
 mod wasi;
 
 pub mod admin;
@@ -51,7 +52,7 @@ pub mod template;
 pub mod trial;
 pub mod volume_id;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,28 +66,35 @@ pub use registry::{Kind, Places};
 pub use storage::{Storage, StoragePlugin};
 pub use template::{Template, TemplatePlugin};
 
+use artifact::CodeSource;
+use book::Book;
 use call::Ready;
+use files::LastRead;
 use grants::{Grants, Permission};
 use manifest::Manifest;
 use record::Records;
 use registry::{Found, Place, Stamp};
+use remembered::{Notes, Remembered};
 
 /// The plugins of this caller: where they are, and what they were granted.
 #[derive(Debug)]
 pub struct Plugins {
     places: Places,
     /// Never taken down: machine code goes with its process, and to unmap it piece by piece before that is work for nothing.
-    loaded: ManuallyDrop<Mutex<Vec<Loaded>>>,
+    loaded: ManuallyDrop<Mutex<Vec<Arc<Loaded>>>>,
+    grants: LastRead<Grants>,
+    book: LastRead<Book>,
 }
 
 /// One that was loaded in this process: a command asks a hook several times, and loading costs more than asking.
 #[derive(Debug)]
 struct Loaded {
-    kind: Kind,
-    name: String,
     /// The bytes are those that it was loaded from.
     stamp: Stamp,
+    /// What has to be granted each time.
+    asked: BTreeSet<Permission>,
     ready: Ready,
+    notes: Arc<Notes>,
 }
 
 /// Values for declared settings, by key.
@@ -110,7 +118,7 @@ impl Plugins {
     /// Those of these places.
     #[must_use]
     pub fn new(places: Places) -> Self {
-        Self { places, loaded: ManuallyDrop::default() }
+        Self { places, loaded: ManuallyDrop::default(), grants: LastRead::default(), book: LastRead::default() }
     }
 
     /// The directories that code, grants and compiled code are taken from, as far as they are to be trusted.
@@ -145,7 +153,7 @@ impl Plugins {
         by_user: &SettingValues,
         progress: Arc<dyn Progress>,
     ) -> Result<StoragePlugin, PluginError> {
-        let ready = self.load(Kind::Storage, name)?;
+        let ready = self.load(Kind::Storage, name)?.ready.clone();
         let settings = settings_with(&ready, settings, by_user)?;
         Ok(StoragePlugin {
             ready,
@@ -169,7 +177,7 @@ impl Plugins {
         settings: &SettingValues,
         progress: Arc<dyn Progress>,
     ) -> Result<TemplatePlugin, PluginError> {
-        let ready = self.load(Kind::Template, name)?;
+        let ready = self.load(Kind::Template, name)?.ready.clone();
         let settings = ready_settings(&ready, settings)?;
         let shown = ready.manifest.host_system.as_ref().map_or_else(Vec::new, |h| h.directories.clone());
         let state = state.map(|dir| dir.join(name));
@@ -197,72 +205,91 @@ impl Plugins {
         settings: &SettingValues,
         progress: Arc<dyn Progress>,
     ) -> Result<HookPlugin, PluginError> {
-        let ready = self.load(Kind::Hook, name)?;
+        let loaded = self.load(Kind::Hook, name)?;
+        let (ready, notes) = (loaded.ready.clone(), Some(Arc::clone(&loaded.notes)));
         let settings = ready_settings(&ready, settings)?;
         let state = container.map(|dir| dir.join(".plugin-state").join(name));
         let outside = hook::Outside::default();
         let (records, records_of_new) = (Records::None, Records::None);
         let progress = Watcher(progress);
-        Ok(HookPlugin { ready, state, settings, records, records_of_new, progress, outside })
+        Ok(HookPlugin { ready, notes, state, settings, records, records_of_new, progress, outside })
     }
 
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no
     /// machine code of it is loaded, before its grants were checked.
-    fn load(&self, kind: Kind, name: &str) -> Result<Ready, PluginError> {
+    fn load(&self, kind: Kind, name: &str) -> Result<Arc<Loaded>, PluginError> {
         let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
         self.check_enabled(name)?;
-        let stamp = found.stamp();
-        if let Some(ready) = self.loaded_before(kind, name, stamp) {
+        if let Some(loaded) = self.loaded_before(kind, name, found.stamp()) {
             // They may have been taken back since.
-            self.check_grants(&found, &ready.identity, &ready.facts, &ready.manifest)?;
-            return Ok(ready);
+            self.check_grants(&loaded)?;
+            return Ok(loaded);
         }
-        let opened = artifact::open(&found, &self.places)?;
-        let manifest = read_manifest(name, &opened.facts.manifest)?;
-        let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
+        let loaded = Arc::new(self.load_anew(kind, found)?);
+        self.check_grants(&loaded)?;
+        loaded.ready.need(kind.interface())?;
+        self.all_loaded().push(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    fn load_anew(&self, kind: Kind, found: Found) -> Result<Loaded, PluginError> {
+        let (name, place, stamp) = (found.name.clone(), found.place, found.stamp());
+        let (remembered, notes) = remembered::recall(&found, &self.places);
+        let (facts, manifest, code) = match remembered {
+            Some(Remembered { facts, manifest }) => {
+                let (digest, places) = (facts.digest.clone(), self.places.clone());
+                (facts, manifest, CodeSource::Later { found, digest, places })
+            }
+            None => {
+                let opened = artifact::open(&found, &self.places)?;
+                let manifest = read_manifest(&name, &opened.facts.manifest)?;
+                // Of a hook with what it subscribes to.
+                if kind != Kind::Hook {
+                    notes.keep(&opened.facts, &manifest);
+                }
+                (opened.facts.clone(), manifest, CodeSource::Opened(opened))
+            }
+        };
         if manifest.kind != kind {
-            return Err(PluginError::WrongKind { name: name.to_owned(), is: manifest.kind, wanted: kind });
+            return Err(PluginError::WrongKind { name, is: manifest.kind, wanted: kind });
         }
-        self.check_grants(&found, &identity, &opened.facts, &manifest)?;
-        let engine = engine::shared()?;
-        let component = opened.component(engine, name)?;
-        let ready = Ready::link(engine, &component, identity, opened.facts, manifest)?;
-        ready.need(kind.interface())?;
-        let name = name.to_owned();
-        self.all_loaded().push(Loaded { kind, name, stamp, ready: ready.clone() });
-        Ok(ready)
+        let asked = if place == Place::BuiltIn {
+            // Who built the binary granted what is built in.
+            BTreeSet::new()
+        } else {
+            grants::asked(&facts, &manifest)
+        };
+        let identity = Identity { name, version: manifest.version.clone() };
+        let ready = Ready::new(engine::shared()?, code, identity, facts, manifest)?;
+        Ok(Loaded { stamp, asked, ready, notes: Arc::new(notes) })
     }
 
-    fn loaded_before(&self, kind: Kind, name: &str, stamp: Stamp) -> Option<Ready> {
-        let loaded = self.all_loaded();
-        let same = |it: &&Loaded| it.kind == kind && it.name == name && it.stamp == stamp;
-        loaded.iter().find(same).map(|it| it.ready.clone())
+    fn loaded_before(&self, kind: Kind, name: &str, stamp: Stamp) -> Option<Arc<Loaded>> {
+        let same = |it: &&Arc<Loaded>| {
+            it.ready.manifest.kind == kind && it.ready.identity.name == name && it.stamp == stamp
+        };
+        self.all_loaded().iter().find(same).cloned()
     }
 
-    fn all_loaded(&self) -> MutexGuard<'_, Vec<Loaded>> {
+    fn all_loaded(&self) -> MutexGuard<'_, Vec<Arc<Loaded>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_enabled(&self, name: &str) -> Result<(), PluginError> {
-        let off = book::Book::load(&self.places.grants)?.is_disabled(name);
+        let grants = &self.places.grants;
+        let off = self.book.now(&Book::path(grants), || Book::load(grants))?.is_disabled(name);
         if off { Err(PluginError::Disabled(name.to_owned())) } else { Ok(()) }
     }
 
-    fn check_grants(
-        &self,
-        found: &Found,
-        plugin: &Identity,
-        facts: &wxc_engine::Facts,
-        manifest: &Manifest,
-    ) -> Result<(), PluginError> {
-        // Who built the binary granted what is built in.
-        if found.place == Place::BuiltIn {
+    fn check_grants(&self, loaded: &Loaded) -> Result<(), PluginError> {
+        if loaded.asked.is_empty() {
             return Ok(());
         }
-        let asked = grants::asked(facts, manifest);
-        let grants = Grants::load(&self.places.grants)?;
-        let granted = grants.of(&plugin.name, &facts.digest);
-        let missing: Vec<Permission> = asked.difference(&granted).cloned().collect();
+        let plugin = &loaded.ready.identity;
+        let file = &self.places.grants;
+        let grants = self.grants.now(file, || Grants::load(file))?;
+        let granted = grants.of(&plugin.name, &loaded.ready.facts.digest);
+        let missing: Vec<Permission> = loaded.asked.difference(&granted).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -157,7 +157,7 @@ pub(super) enum Source {
 pub(super) enum Stamp {
     BuiltIn,
     /// Device, inode, length, and the time of the last change of anything (stat(2)).
-    File([i128; 5]),
+    File([u64; 5]),
 }
 
 impl Found {
@@ -180,7 +180,7 @@ pub fn find(places: &Places, name: &str) -> Result<Option<Found>, PluginError> {
     let file_name = OsString::from(format!("{name}.wasm"));
     for (place, directory) in places.in_order() {
         let opened =
-            TrustedDir::open(directory).and_then(|d| Ok((d.path().join(&file_name), d.file(&file_name)?)));
+            TrustedDir::kept(directory).and_then(|d| Ok((d.path().join(&file_name), d.file(&file_name)?)));
         match opened {
             Ok((path, file)) => {
                 let (name, path) = (name.to_owned(), Some(path));
@@ -211,7 +211,7 @@ pub fn all(places: &Places) -> BTreeMap<String, Result<Found, PluginError>> {
     let mut names: Vec<String> = EMBEDDED.iter().map(|e| e.name.to_owned()).collect();
     for (_, directory) in places.in_order() {
         // What cannot be opened is reported when one of its plugins is asked for by name.
-        if let Ok(directory) = TrustedDir::open(directory) {
+        if let Ok(directory) = TrustedDir::kept(directory) {
             names.extend(files_in(&directory));
         }
     }

@@ -63,7 +63,7 @@ impl Plugins {
             Some(which) => self.open_any(record.kind, which)?,
             None => self.open_digest(record)?,
         };
-        let ready = trial::link(&name, &opened)?;
+        let ready = trial::link(&name, opened)?;
         if ready.manifest.kind != record.kind {
             let (is, wanted) = (ready.manifest.kind, record.kind);
             return Err(PluginError::WrongKind { name, is, wanted });
@@ -90,6 +90,7 @@ fn again(ready: Ready, record: &Record, records: Records, progress: Watcher) -> 
             hook(
                 &HookPlugin {
                     ready,
+                    notes: None,
                     state: None,
                     settings,
                     records,

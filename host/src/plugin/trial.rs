@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::artifact::{self, Opened};
+use super::artifact::{self, CodeSource, Opened};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
 use super::grants::{self, Permission};
@@ -37,7 +37,7 @@ impl Plugins {
     /// When it cannot be loaded, or does not know a setting.
     pub fn trial(&self, which: &str, settings: &SettingValues) -> Result<Trial, PluginError> {
         let (name, opened) = self.open_any(Kind::Storage, which)?;
-        let ready = link(&name, &opened)?;
+        let ready = link(&name, opened)?;
         let settings = ready_settings(&ready, settings)?;
         let granted = match super::registry::find_built_in(&name) {
             Some(_) if !is_file(which) => grants::asked(&ready.facts, &ready.manifest),
@@ -113,6 +113,7 @@ impl Trial {
         let records = Records::Told(Arc::clone(&calls.0));
         let plugin = HookPlugin {
             ready,
+            notes: None,
             state: Some(state),
             settings: self.settings.clone(),
             records_of_new: records.clone(),
@@ -185,14 +186,15 @@ fn is_file(which: &str) -> bool {
     which.contains('/') || Path::new(which).extension().is_some_and(|extension| extension == "wasm")
 }
 
-pub(super) fn link(name: &str, opened: &Opened) -> Result<Ready, PluginError> {
+pub(super) fn link(name: &str, opened: Opened) -> Result<Ready, PluginError> {
     let manifest: Manifest = super::read_manifest(name, &opened.facts.manifest)?;
     let identity = Identity { name: name.to_owned(), version: manifest.version.clone() };
     let interface = manifest.kind.interface();
-    let engine = engine::shared()?;
-    let component = opened.component(engine, name)?;
-    let ready = Ready::link(engine, &component, identity, opened.facts.clone(), manifest)?;
+    let facts = opened.facts.clone();
+    let ready = Ready::new(engine::shared()?, CodeSource::Opened(opened), identity, facts, manifest)?;
     ready.need(interface)?;
+    // Whether its code can be linked is what somebody who tries it wants to know first.
+    ready.linked()?;
     Ok(ready)
 }
 

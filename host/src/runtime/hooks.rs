@@ -1,17 +1,21 @@
 #![forbid(unsafe_code)]
-//! Hooks that are due while a monitor is there: a short-lived process calls them, because plugins are never called in a
-//! monitor. Whether anything is due stands in the plan; where nothing is, no process is made.
+//! Hooks that are due while a monitor is there. Plugins are never called in a monitor: during a start whoever waits for it calls
+//! them, as it has loaded them already; later, and where nobody waits any more, a short-lived process does. Whether anything is
+//! due stands in the plan; where nothing is, nobody is asked and no process is made.
 
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::RuntimeError;
+use super::launch::{CALLED_LIMIT, Called, Report};
 use super::monitor::Monitor;
-use super::spawn;
 use super::state::Exit;
+use super::{RuntimeError, message, spawn};
 use crate::plan::hooks::{Ending, Occasion};
 use crate::sys::clone::Process;
 
@@ -71,7 +75,9 @@ pub(super) fn call(
     if !monitor.plan().hooks.is_due(event) || !monitor.has_runner() {
         return Ok(());
     }
-    let what = || format!("go on after {event}");
+    if let Some(called) = by_starter(monitor, event, occasion, root) {
+        return called;
+    }
     let answer = memfd_create("wxc-hooks", MemfdFlags::CLOEXEC)
         .map_err(|error| RuntimeError::system("make room for the answer of hooks", error))?;
     let given: Vec<BorrowedFd<'_>> = std::iter::once(answer.as_fd()).chain(root).collect();
@@ -86,7 +92,44 @@ pub(super) fn call(
     let length = rustix::io::pread(&answer, &mut text, 0).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[..length]).into_owned();
     let message = if text.is_empty() { format!("the process that calls hooks ended by {how}") } else { text };
-    Err(RuntimeError::Part { what: what(), message, hint: None })
+    Err(stopped(event, message))
+}
+
+fn stopped(event: &str, message: String) -> RuntimeError {
+    RuntimeError::Part { what: format!("go on after {event}"), message, hint: None }
+}
+
+/// Has whoever waits for the start call them. `None` where nobody waits: none of them was called.
+fn by_starter(
+    monitor: &Monitor,
+    event: &str,
+    occasion: &Occasion,
+    root: Option<BorrowedFd<'_>>,
+) -> Option<Result<(), RuntimeError>> {
+    let starter = monitor.starter.as_ref()?;
+    let report = Report::Hooks { event: event.to_owned(), occasion: occasion.clone() };
+    let json = serde_json::to_vec(&report).ok()?;
+    let given: Vec<BorrowedFd<'_>> = root.into_iter().collect();
+    message::send(starter, &json, &given).ok()?;
+    // From here on some of them may have been called, so that nobody else can.
+    Some(match answer(starter, longest(monitor, event)) {
+        Ok(Called(None)) => Ok(()),
+        Ok(Called(Some(why))) => Err(stopped(event, why)),
+        Err(error) if error.raw_os_error() == Some(libc::ETIMEDOUT) => {
+            Err(stopped(event, "whoever started the container does not answer any more".to_owned()))
+        }
+        Err(_) => Err(stopped(event, "whoever started the container ended while it called hooks".to_owned())),
+    })
+}
+
+fn answer(starter: &OwnedFd, time: Duration) -> io::Result<Called> {
+    let mut fds = [PollFd::new(starter, PollFlags::IN)];
+    let time = Timespec::try_from(time).ok();
+    if rustix::io::retry_on_intr(|| poll(&mut fds, time.as_ref()))? == 0 {
+        return Err(Errno::TIMEDOUT.into());
+    }
+    let message = message::receive(starter, CALLED_LIMIT)?.ok_or(Errno::CONNRESET)?;
+    Ok(serde_json::from_slice(&message.data)?)
 }
 
 /// How long all calls of an event can take. Each is ended after its own time; this is for what nobody foresaw, because a monitor

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketType;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ use super::helper::{Helper, Image, borrow};
 use super::state::Exit;
 use super::{handover, message, run_directory};
 use crate::plan::Plan;
-use crate::sys::exe;
+use crate::plan::hooks::Occasion;
+use crate::sys::{exe, failpoint};
 
 /// How to start.
 #[derive(Debug, Default)]
@@ -32,6 +34,19 @@ pub struct LaunchOptions<'a> {
     pub environment: Vec<String>,
     /// Where to write the first process's id.
     pub pidfile: Option<PathBuf>,
+    /// Who calls the hooks of the start while this process waits for it; `None`: a process of the monitor's does.
+    pub hooks: Option<Callers<'a>>,
+}
+
+/// Calls the hooks of an event: its word, what is known of it, and the container's root where only its first process has it.
+/// The error is for whoever wants the start.
+#[derive(Clone, Copy)]
+pub struct Callers<'a>(pub &'a dyn Fn(&str, &Occasion, Option<OwnedFd>) -> Result<(), String>);
+
+impl std::fmt::Debug for Callers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Callers")
+    }
 }
 
 /// What the monitor is given, in sealed memory, as fd 3.
@@ -45,6 +60,8 @@ pub(super) struct Handover {
     pub(super) program: PathBuf,
     pub(super) runner: Vec<String>,
     pub(super) environment: Vec<String>,
+    /// Whoever started it calls the hooks of the start.
+    pub(super) starter_calls: bool,
 }
 
 /// The plan of a container, from the memory that its monitor passes on to a helper.
@@ -58,10 +75,21 @@ pub fn plan_handed_over(fd: BorrowedFd<'_>) -> Result<Plan, RuntimeError> {
 /// What the monitor says to whoever started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
+    /// Hooks of an event are due: they are called, and a [`Called`] says how that ended.
+    Hooks { event: String, occasion: Occasion },
     Running { init: i32, warnings: Vec<RuntimeError> },
     Failed { error: RuntimeError },
     Ended { exit: Exit },
 }
+
+/// What it is answered: why the start cannot go on, if it cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Called(pub(super) Option<String>);
+
+/// Longest reason in bytes: what is longer says nothing more, and a monitor reads no more.
+const LONGEST_WHY: usize = 4 << 10;
+/// Longest answer in bytes: JSON makes up to six of one.
+pub(super) const CALLED_LIMIT: usize = 32 << 10;
 
 /// Longest report in bytes.
 pub(super) const REPORT_LIMIT: usize = 128 << 10;
@@ -87,7 +115,7 @@ impl Launched {
         match hear(self.socket.as_fd())? {
             (Report::Ended { exit }, _) => Ok(exit),
             (Report::Failed { error }, _) => Err(error),
-            (Report::Running { .. }, _) => Err(unexpected("a second start")),
+            (Report::Running { .. } | Report::Hooks { .. }, _) => Err(unexpected("a second start")),
         }
     }
 
@@ -120,6 +148,7 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
         },
         runner: options.runner.clone(),
         environment: options.environment.clone(),
+        starter_calls: options.hooks.is_some(),
     })?;
     let (ours, theirs) = message::pair(SocketType::SEQPACKET)
         .map_err(|error| RuntimeError::system("make a socket for the monitor", error))?;
@@ -147,7 +176,11 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
     };
     helper.spawn()?;
     drop(own);
-    match hear(ours.as_fd())? {
+    if !plan.hooks.calls.is_empty() {
+        failpoint::pass("start.handed-over")
+            .map_err(|error| RuntimeError::system("wait for the monitor", error))?;
+    }
+    match hear_of_the_end(ours.as_fd(), options)? {
         (Report::Running { init, warnings }, fds) => {
             if let Some(path) = &options.pidfile {
                 // The monitor has written its state before it said so.
@@ -158,8 +191,38 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
             Ok(Launched { init, warnings, console: fds.into_iter().next(), socket: ours })
         }
         (Report::Failed { error }, _) => Err(error),
-        (Report::Ended { .. }, _) => Err(unexpected("an end before the start")),
+        (Report::Ended { .. } | Report::Hooks { .. }, _) => Err(unexpected("an end before the start")),
     }
+}
+
+/// How the start ended; until then hooks are called when the monitor says that they are due.
+fn hear_of_the_end(
+    socket: BorrowedFd<'_>,
+    options: &LaunchOptions<'_>,
+) -> Result<(Report, Vec<OwnedFd>), RuntimeError> {
+    loop {
+        let (event, occasion, fds) = match hear(socket)? {
+            (Report::Hooks { event, occasion }, fds) => (event, occasion, fds),
+            other => return Ok(other),
+        };
+        let Callers(call) = options.hooks.ok_or_else(|| unexpected("hooks"))?;
+        // What it said is still here when it is not: hooks must not act for a start that nobody goes on with.
+        if is_gone(socket) {
+            return Err(RuntimeError::MonitorGone);
+        }
+        let mut called = Called(call(&event, &occasion, fds.into_iter().next()).err());
+        called.0.iter_mut().for_each(|why| why.truncate(why.floor_char_boundary(LONGEST_WHY)));
+        failpoint::pass("start.called")
+            .map_err(|error| RuntimeError::system("answer the monitor", error))?;
+        let json = serde_json::to_vec(&called).map_err(|error| unexpected(&error.to_string()))?;
+        message::send(socket, &json, &[]).map_err(|_| RuntimeError::MonitorGone)?;
+    }
+}
+
+fn is_gone(socket: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let polled = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())));
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
 }
 
 fn hear(socket: BorrowedFd<'_>) -> Result<(Report, Vec<OwnedFd>), RuntimeError> {

@@ -80,6 +80,9 @@ fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
             return Err(());
         }
     };
+    if monitor.handover.starter_calls {
+        monitor.starter = report.socket().and_then(|socket| socket.try_clone().ok());
+    }
     let init = match monitor.start() {
         Ok(init) => init,
         Err(error) => {
@@ -90,6 +93,7 @@ fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
             return Err(());
         }
     };
+    monitor.starter = None;
     let mut fds = Vec::new();
     if let (true, Some(console)) = (monitor.handover.foreground, &mut monitor.console) {
         fds.extend(console.connect(true));
@@ -117,6 +121,8 @@ pub(super) struct Monitor {
     /// The handover as it came: what `wxc attach` is given.
     pub(super) memory: OwnedFd,
     run: Option<RunDirectory>,
+    /// Whoever waits for the start and calls its hooks, until it is complete.
+    pub(super) starter: Option<OwnedFd>,
     pub(super) control: OwnedFd,
     pub(super) signals: OwnedFd,
     pub(super) snapshot: Snapshot,
@@ -164,6 +170,7 @@ impl Monitor {
             handover,
             memory,
             run: Some(run),
+            starter: None,
             control,
             signals,
             snapshot,

@@ -5,13 +5,13 @@
 //! can put another file in place (the rule of sshd's StrictModes). A write right given by an access
 //! list shows in the group bits of the mode (acl(5)), so the mode tells all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 
@@ -50,11 +50,19 @@ impl TrustError {
 }
 
 /// A directory whose whole path passed the check.
+#[derive(Debug, Clone)]
+pub struct TrustedDir(Arc<Walked>);
+
 #[derive(Debug)]
-pub struct TrustedDir {
+struct Walked {
     fd: OwnedFd,
     path: PathBuf,
+    /// Device and inode.
+    mark: (u64, u64),
 }
+
+/// Directories that this process has walked to, by the path that was asked for.
+static KEPT: Mutex<BTreeMap<PathBuf, TrustedDir>> = Mutex::new(BTreeMap::new());
 
 /// A regular file in a [`TrustedDir`], opened once.
 #[derive(Debug)]
@@ -76,16 +84,35 @@ impl TrustedDir {
         let mut walked = PathBuf::from("/");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut fd = fs::open("/", flags, Mode::empty()).map_err(|e| TrustError::at(&walked, e))?;
-        check(fd.as_fd(), &walked)?;
+        let mut stat = check(fd.as_fd(), &walked)?;
         for part in path.components() {
             let Component::Normal(name) = part else { continue };
             walked.push(name);
             // The path has just been resolved: a link found now was put there in between.
             fd = fs::openat(&fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
                 .map_err(|e| TrustError::at(&walked, e))?;
-            check(fd.as_fd(), &walked)?;
+            stat = check(fd.as_fd(), &walked)?;
         }
-        Ok(Self { fd, path })
+        Ok(Self(Arc::new(Walked { fd, path, mark: (stat.st_dev, stat.st_ino) })))
+    }
+
+    /// The same, remembered: a path that still leads to the directory that was walked to is not walked again by this process.
+    /// Whoever could lead it there by another way since is trusted with all of them anyway, and what is opened in it is checked
+    /// each time.
+    ///
+    /// # Errors
+    /// As [`TrustedDir::open`].
+    pub fn kept(path: &Path) -> Result<Self, TrustError> {
+        let stat = fs::stat(path).map_err(|e| TrustError::at(path, e))?;
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is open, its inode is nobody else's.
+        if let Some(known) = kept.get(path).filter(|known| known.0.mark == (stat.st_dev, stat.st_ino)) {
+            check_stat(&stat, &known.0.path)?;
+            return Ok(known.clone());
+        }
+        let opened = Self::open(path)?;
+        kept.insert(path.to_owned(), opened.clone());
+        Ok(opened)
     }
 
     /// Opens a file in it.
@@ -93,10 +120,10 @@ impl TrustedDir {
     /// # Errors
     /// As [`TrustedDir::open`], and when it is not a regular file with one name.
     pub fn file(&self, name: &OsStr) -> Result<TrustedFile, TrustError> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         // NONBLOCK: to open a FIFO must not wait for its writer before we can refuse it.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| TrustError::at(&path, e))?;
+        let fd = fs::openat(&self.0.fd, name, flags, Mode::empty()).map_err(|e| TrustError::at(&path, e))?;
         let stat = check(fd.as_fd(), &path)?;
         let untrusted = |why| TrustError::Untrusted { path: path.clone(), why };
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -112,13 +139,13 @@ impl TrustedDir {
     /// Where it is, with links resolved; for messages and for the names of children.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0.path
     }
 }
 
 impl AsFd for TrustedDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.fd.as_fd()
     }
 }
 
@@ -144,9 +171,10 @@ impl TrustedFile {
 
     /// What tells it from other files and from what it was before: device, inode, length, and when anything of it changed last.
     #[must_use]
-    pub fn stamp(&self) -> [i128; 5] {
+    pub fn stamp(&self) -> [u64; 5] {
         let Stat { st_dev, st_ino, st_size, st_ctime, st_ctime_nsec, .. } = self.stat;
-        [st_dev.into(), st_ino.into(), st_size.into(), st_ctime.into(), st_ctime_nsec.into()]
+        // Times before 1970 become large numbers, which are as good.
+        [st_dev, st_ino, st_size.cast_unsigned(), st_ctime.cast_unsigned(), st_ctime_nsec]
     }
 
     /// Whether it holds nothing.
@@ -213,9 +241,14 @@ const NOBODY: u32 = 65534;
 /// Owner and mode of one step.
 fn check(fd: BorrowedFd<'_>, path: &Path) -> Result<Stat, TrustError> {
     let stat = fs::fstat(fd).map_err(|e| TrustError::at(path, e))?;
+    check_stat(&stat, path)?;
+    Ok(stat)
+}
+
+fn check_stat(stat: &Stat, path: &Path) -> Result<(), TrustError> {
     let untrusted = |why| Err(TrustError::Untrusted { path: path.to_owned(), why });
     let me = rustix::process::geteuid().as_raw();
-    let roots = is_roots(&stat);
+    let roots = is_roots(stat);
     if !roots && stat.st_uid != me {
         return untrusted("it belongs to another user");
     }
@@ -226,7 +259,7 @@ fn check(fd: BorrowedFd<'_>, path: &Path) -> Result<Stat, TrustError> {
     if stat.st_mode & 0o022 != 0 && !sticky {
         return untrusted("its group or everybody can write it");
     }
-    Ok(stat)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -260,6 +293,27 @@ mod tests {
         std::fs::write(inner.join("a"), b"").unwrap();
         std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o777)).unwrap();
         assert!(refused(&inner, "a").contains("open is not trusted"));
+    }
+
+    #[test]
+    fn a_kept_directory_is_walked_to_again_when_its_path_leads_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugins");
+        let with = |content: &[u8]| {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("a"), content).unwrap();
+            std::fs::set_permissions(path.join("a"), PermissionsExt::from_mode(0o644)).unwrap();
+        };
+        let read = || TrustedDir::kept(&path)?.file(OsStr::new("a"));
+        assert!(matches!(read(), Err(TrustError::Missing(_))));
+        with(b"old");
+        assert_eq!(read().unwrap().read(9).unwrap(), b"old");
+        std::fs::rename(&path, dir.path().join("away")).unwrap();
+        assert!(matches!(read(), Err(TrustError::Missing(_))));
+        with(b"new");
+        assert_eq!(read().unwrap().read(9).unwrap(), b"new");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(matches!(read(), Err(TrustError::Untrusted { .. })));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 #![forbid(unsafe_code)]
 //! From a configuration to a plan that all hooks agreed to: they propose, the host merges and plans, they judge.
 
+use serde::Serialize;
+
 use super::act::Happening;
 use super::attached::{self, Attached, Wanted};
 use super::context::context;
 use super::event;
 use super::merge::{Merge, mounted};
 use super::phrase::phrase;
+use crate::config::cgroup::Limits;
 use crate::config::{Container, Name, edit};
 use crate::container::journal::chain;
 use crate::container::{Error, Host};
@@ -135,11 +138,21 @@ fn verdict(wanted: &Wanted<'_>, plan: &Plan, event: Event, changes: &[Change]) -
 
 /// What hooks are told besides the plan.
 pub(super) fn told(container: &Container) -> Result<HooksPlan, Error> {
+    let limits = if container.cgroup == Limits::default() { Vec::new() } else { limits(&container.cgroup)? };
+    Ok(HooksPlan { labels: container.labels.clone(), limits, ..HooksPlan::default() })
+}
+
+/// As they are written in the container's file.
+fn limits(cgroup: &Limits) -> Result<Vec<Setting>, Error> {
+    #[derive(Serialize)]
+    struct Part<'a> {
+        cgroup: &'a Limits,
+    }
     let unwritable = |why: toml_edit::ser::Error| Error::Invalid {
         message: format!("the limits cannot be written down for hooks: {why}"),
         hint: "a path in the configuration may not be UTF-8".into(),
     };
-    let text = toml_edit::ser::to_string(container).map_err(unwritable)?;
+    let text = toml_edit::ser::to_string(&Part { cgroup }).map_err(unwritable)?;
     let said = edit::said(&text, "container.toml".as_ref())?;
     let limit = |(key, value): (String, String)| {
         let key = key.strip_prefix("cgroup.")?.to_owned();
@@ -148,8 +161,7 @@ pub(super) fn told(container: &Container) -> Result<HooksPlan, Error> {
         let value = if bare { value } else { toml_edit::Value::from(value).to_string() };
         Some(Setting { key, value })
     };
-    let limits = said.into_iter().filter_map(limit).collect();
-    Ok(HooksPlan { labels: container.labels.clone(), limits, ..HooksPlan::default() })
+    Ok(said.into_iter().filter_map(limit).collect())
 }
 
 #[cfg(test)]

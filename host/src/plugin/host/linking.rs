@@ -11,7 +11,7 @@ use crate::plugin::bindings::host::wxc;
 use crate::plugin::grants::interface_of_ours;
 use crate::plugin::wasi;
 
-type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+pub(in crate::plugin) type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
 
 /// One interface that this wxc offers.
 struct Offer {
@@ -71,15 +71,13 @@ pub(in crate::plugin) fn offered(import: &str) -> bool {
     wasi::answers(name) || (here && version.starts_with("0.1."))
 }
 
-/// Links what the imports name, if all of it is offered. Grants were checked before.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) -> Result<(), Unlinked> {
-    let mut added = BTreeSet::new();
+/// The offers that the imports name, if all of them are there.
+pub(in crate::plugin) fn chosen(imports: &[String]) -> Result<Vec<Add>, Unlinked> {
+    let mut seen = BTreeSet::new();
+    let mut chosen = Vec::new();
     for import in imports {
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
-        if TYPES_ONLY.contains(&name) || !added.insert(name) {
-            continue;
-        }
-        if wasi::answers(name) {
+        if TYPES_ONLY.contains(&name) || wasi::answers(name) || !seen.insert(name) {
             continue;
         }
         let Some(offer) = OFFERS.iter().find(|o| o.name == name) else {
@@ -88,7 +86,15 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) ->
         if interface_of_ours(import).is_some() && !version.starts_with("0.1.") {
             return Err(Unlinked::NotOffered(import.clone(), Some("this wxc offers version 0.1 of it")));
         }
-        (offer.add)(linker).map_err(Unlinked::Engine)?;
+        chosen.push(offer.add);
+    }
+    Ok(chosen)
+}
+
+/// Links what the imports name, if all of it is offered. Grants were checked before.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>, imports: &[String]) -> Result<(), Unlinked> {
+    for add in chosen(imports)? {
+        add(linker).map_err(Unlinked::Engine)?;
     }
     wasi::link(linker, imports).map_err(Unlinked::Engine)
 }

@@ -1,13 +1,13 @@
 #![forbid(unsafe_code)]
 //! `[notify]`, and what it has in common with `[fetch]`: which servers a plugin may reach.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Manifest, ManifestError, SettingKind, is_name};
 use crate::plugin::registry::Kind;
 
 /// `[notify]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Notify {
     /// Scheme, host and port.
