@@ -32,6 +32,8 @@ mod ledger;
 mod log;
 /// Changes of several plugins in one configuration.
 mod merge;
+/// Those of a start, for the runtime.
+mod of_start;
 /// Events that are no part of a start.
 mod outside;
 /// Changes that are to stay, in the container's file.
@@ -51,6 +53,7 @@ use crate::config::{Container, Name};
 pub(crate) use exec::INSIDE;
 
 pub(super) use act::{Happening, act, occur};
+pub(super) use of_start::OfStart;
 pub(super) use ending::{completed, failed};
 pub(super) use ledger::{forget, settle};
 pub(super) use outside::{after, after_change, after_in, before, configured, made, perhaps};

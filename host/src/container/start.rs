@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +17,10 @@ use crate::config::ids::IdRange;
 use crate::config::{Container, Name, edit, toml};
 use crate::plan::build::{self, Overrides};
 use crate::plan::facts::Facts;
-use crate::plan::hooks::Occasion;
 use crate::plan::{Identity, Plan, ReleaseStep, RootSource};
 use crate::plugin::hook::types::Event;
 use crate::plugin::storage::{Access, Storage as _};
-use crate::runtime::{self, Callers, LaunchOptions, Launched};
+use crate::runtime::{self, LaunchOptions, Launched};
 
 /// One start.
 #[derive(Debug, Default)]
@@ -168,9 +166,7 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
     hand_over(&plan)?;
     prepare_console_log(&plan)?;
     prepare_root_place(&plan)?;
-    let called = |event: &str, occasion: &Occasion, root: Option<OwnedFd>| {
-        hooks::occur(host, &plan, event, occasion, root).map_err(|error| journal::chain(&error))
-    };
+    let of_start = hooks::OfStart { host, plan: &plan };
     let options = LaunchOptions {
         foreground: request.foreground,
         streams: request.streams.then(|| [stdin(), stdout(), stderr()]),
@@ -178,15 +174,17 @@ pub(super) fn start_locked(host: &Host, name: &Name, request: &StartRequest) -> 
         runner: super::release::arguments(host),
         environment: host.environment.clone(),
         pidfile: request.pidfile.clone(),
-        hooks: Some(Callers(&called)),
+        hooks: Some(&of_start),
     };
     tracing::debug!(%name, ?plan, "planned");
     let goes = plan.release.contains(&ReleaseStep::Destroy);
-    let started = hooks::act(host, &plan, "pre-start", &Happening::default()).and_then(|()| {
+    let started = runtime::prepare(&plan, &options).map_err(Error::from).and_then(|prepared| {
+        // While the monitor comes up.
+        hooks::act(host, &plan, "pre-start", &Happening::default())?;
         if goes {
             ephemeral::begin(host, name)?;
         }
-        Ok(runtime::launch(&plan, &options)?)
+        Ok(prepared.go()?)
     });
     let launched = match started {
         Ok(launched) => launched,

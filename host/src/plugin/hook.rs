@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::Store;
-use wasmtime::component::Instance;
+use wasmtime::component::{ComponentNamedList, ComponentType, Instance, Lift, Lower};
 
-use super::bindings::hook::Hook as World;
 use super::bindings::host::wxc::host::types::{Error as WitError, ErrorKind};
 use super::call::Ready;
 use super::error::{Identity, PluginError};
@@ -21,6 +20,7 @@ use super::host::place::parts;
 use super::host::{Enter, Fetcher, Root, Scope, State, Verifier};
 use super::manifest::{Changes, Manifest, device_matches};
 use super::record::{Grounds, Recorded, Records};
+use super::registry::Kind;
 use super::remembered::Notes;
 use crate::config::system::Keep;
 use crate::fetch::Reach;
@@ -117,7 +117,7 @@ impl Hook for HookPlugin {
             (None, None),
             None,
             &(),
-            |store, instance| World::new(&mut *store, instance)?.wxc_hook_hook().call_subscribe(&mut *store),
+            |store, instance| exported::<_, Vec<Subscription>>(store, instance, "subscribe", ()),
             |wishes| check_subscriptions(wishes),
         )?;
         if let Some(notes) = self.notes() {
@@ -132,9 +132,7 @@ impl Hook for HookPlugin {
             (None, Some(context.event)),
             Some(budget),
             &(context,),
-            |store, instance| {
-                World::new(&mut *store, instance)?.wxc_hook_hook().call_adjust(&mut *store, context)
-            },
+            |store, instance| exported::<_, Vec<Patch>>(store, instance, "adjust", (context,)),
             |patches| check_patches(&self.ready.manifest, patches),
         )
     }
@@ -162,9 +160,7 @@ impl Hook for HookPlugin {
             (Some(within), Some(context.event)),
             Some(budget),
             &(context,),
-            |store, instance| {
-                World::new(&mut *store, instance)?.wxc_hook_hook().call_act(&mut *store, context)
-            },
+            |store, instance| exported::<_, Option<Vec<u8>>>(store, instance, "act", (context,)),
             |token| match token {
                 Some(token) if token.len() > LONGEST_TOKEN => {
                     Err(format!("a token longer than {LONGEST_TOKEN} bytes"))
@@ -186,9 +182,7 @@ impl Hook for HookPlugin {
             (Some(within), Some(context.event)),
             Some(budget),
             &(context, token),
-            |store, instance| {
-                World::new(&mut *store, instance)?.wxc_hook_hook().call_undo(&mut *store, context, token)
-            },
+            |store, instance| exported(store, instance, "undo", (context, token)),
             |()| Ok(()),
         )
     }
@@ -276,6 +270,11 @@ impl HookPlugin {
         self.notes.as_deref().filter(|_| !taken_down && !self.imports("wxc:host/store@"))
     }
 
+    /// Loads its code, for a call that is about to come; what goes wrong goes wrong then, too.
+    pub fn get_ready(&self) {
+        self.ready.linked().map(drop).ok();
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -317,13 +316,7 @@ impl HookPlugin {
             (None, Some(context.event)),
             Some(budget),
             &(context, changes),
-            |store, instance| {
-                World::new(&mut *store, instance)?.wxc_hook_hook().call_validate(
-                    &mut *store,
-                    context,
-                    changes,
-                )
-            },
+            |store, instance| exported(store, instance, "validate", (context, changes)),
             |_| Ok(()),
         )
     }
@@ -368,6 +361,27 @@ impl HookPlugin {
             Ok(answer)
         })
     }
+}
+
+/// Calls a function that hooks export. Not through the generated type for all of them: that compares the types of each, which
+/// takes longer than a call.
+fn exported<P, R>(
+    store: &mut Store<State>,
+    instance: &Instance,
+    function: &str,
+    parameters: P,
+) -> wasmtime::Result<Result<R, WitError>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentType + Lift + 'static,
+{
+    let interface = instance.get_export_index(&mut *store, None, Kind::Hook.interface());
+    let lacks = || wasmtime::Error::msg(format!("it does not export {function}"));
+    let index = interface.and_then(|it| instance.get_export_index(&mut *store, Some(&it), function));
+    let index = index.ok_or_else(lacks)?;
+    let function = instance.get_typed_func::<P, (Result<R, WitError>,)>(&mut *store, &index)?;
+    let (answer,) = function.call(&mut *store, parameters)?;
+    Ok(answer)
 }
 
 fn check_subscriptions(wishes: &[Subscription]) -> Result<(), String> {

@@ -56,6 +56,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
@@ -93,8 +94,25 @@ struct Loaded {
     stamp: Stamp,
     /// What has to be granted each time.
     asked: BTreeSet<Permission>,
+    /// When it was last seen to be there, and granted.
+    checked: Mutex<Option<Instant>>,
     ready: Ready,
     notes: Arc<Notes>,
+}
+
+/// How long a check holds: a start looks for a hook several times within this, and what is taken back meanwhile could as well have
+/// been taken back a moment later.
+const MOMENT: Duration = Duration::from_millis(100);
+
+impl Loaded {
+    fn is(&self, kind: Kind, name: &str) -> bool {
+        self.ready.manifest.kind == kind && self.ready.identity.name == name
+    }
+
+    fn was_just_checked(&self) -> bool {
+        let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.is_some_and(|checked| checked.elapsed() < MOMENT)
+    }
 }
 
 /// Values for declared settings, by key.
@@ -218,9 +236,13 @@ impl Plugins {
     /// From a name to something that can be called. The order is the point: nothing of a plugin is run, and no
     /// machine code of it is loaded, before its grants were checked.
     fn load(&self, kind: Kind, name: &str) -> Result<Arc<Loaded>, PluginError> {
+        let known = self.loaded_before(kind, name);
+        if let Some(loaded) = known.as_ref().filter(|loaded| loaded.was_just_checked()) {
+            return Ok(Arc::clone(loaded));
+        }
         let found = registry::find(&self.places, name)?.ok_or_else(|| self.not_found(kind, name))?;
         self.check_enabled(name)?;
-        if let Some(loaded) = self.loaded_before(kind, name, found.stamp()) {
+        if let Some(loaded) = known.filter(|loaded| loaded.stamp == found.stamp()) {
             // They may have been taken back since.
             self.check_grants(&loaded)?;
             return Ok(loaded);
@@ -228,7 +250,9 @@ impl Plugins {
         let loaded = Arc::new(self.load_anew(kind, found)?);
         self.check_grants(&loaded)?;
         loaded.ready.need(kind.interface())?;
-        self.all_loaded().push(Arc::clone(&loaded));
+        let mut all = self.all_loaded();
+        all.retain(|other| !other.is(kind, name));
+        all.push(Arc::clone(&loaded));
         Ok(loaded)
     }
 
@@ -261,14 +285,11 @@ impl Plugins {
         };
         let identity = Identity { name, version: manifest.version.clone() };
         let ready = Ready::new(engine::shared()?, code, identity, facts, manifest)?;
-        Ok(Loaded { stamp, asked, ready, notes: Arc::new(notes) })
+        Ok(Loaded { stamp, asked, checked: Mutex::default(), ready, notes: Arc::new(notes) })
     }
 
-    fn loaded_before(&self, kind: Kind, name: &str, stamp: Stamp) -> Option<Arc<Loaded>> {
-        let same = |it: &&Arc<Loaded>| {
-            it.ready.manifest.kind == kind && it.ready.identity.name == name && it.stamp == stamp
-        };
-        self.all_loaded().iter().find(same).cloned()
+    fn loaded_before(&self, kind: Kind, name: &str) -> Option<Arc<Loaded>> {
+        self.all_loaded().iter().find(|loaded| loaded.is(kind, name)).cloned()
     }
 
     fn all_loaded(&self) -> MutexGuard<'_, Vec<Arc<Loaded>>> {
@@ -282,6 +303,12 @@ impl Plugins {
     }
 
     fn check_grants(&self, loaded: &Loaded) -> Result<(), PluginError> {
+        self.check_that_granted(loaded)?;
+        *loaded.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+
+    fn check_that_granted(&self, loaded: &Loaded) -> Result<(), PluginError> {
         if loaded.asked.is_empty() {
             return Ok(());
         }

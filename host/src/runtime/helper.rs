@@ -42,9 +42,45 @@ pub(super) struct Helper<'a> {
     pub(super) bound: bool,
 }
 
+/// A process that is on its way to its program.
+#[derive(Debug)]
+pub(super) struct Begun {
+    process: Process,
+    socket: OwnedFd,
+    program: super::program::Compiled,
+    what: String,
+    detach: bool,
+}
+
+impl Begun {
+    /// Waits until it runs its program.
+    pub(super) fn finish(self) -> Result<Process, RuntimeError> {
+        let Self { process, socket, program, what, detach } = self;
+        let heard = message::receive(&socket, Failure::SIZE)
+            .map_err(|error| RuntimeError::system(format!("start {what}"), error))?;
+        // End of file: it runs.
+        if let Some(message) = heard {
+            super::spawn::wait(&process);
+            return Err(match Failure::decode(&message.data) {
+                Some(failure) => program.explain(failure),
+                None => RuntimeError::Protocol { peer: what, message: format!("{:?}", message.data) },
+            });
+        }
+        if detach {
+            super::spawn::wait(&process);
+        }
+        Ok(process)
+    }
+}
+
 impl Helper<'_> {
     /// Makes it; the process is the one to wait for, with `detach` a short-lived one.
     pub(super) fn spawn(&self) -> Result<Process, RuntimeError> {
+        self.begin()?.finish()
+    }
+
+    /// The same without waiting until it runs its program: what it was given may be closed already.
+    pub(super) fn begin(&self) -> Result<Begun, RuntimeError> {
         let what = self.argv.first().map_or("", String::as_str);
         let fail = |error| RuntimeError::system(format!("start {what}"), error);
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
@@ -53,25 +89,7 @@ impl Helper<'_> {
         let (program, fds) = self.program(&null)?;
         let process =
             program.with(&fds, theirs.as_raw_fd(), |program| clone::spawn(program, 0, None)).map_err(fail)?;
-        drop(theirs);
-        match message::receive(&ours, Failure::SIZE).map_err(fail)? {
-            // End of file: it runs.
-            None => {}
-            Some(message) => {
-                super::spawn::wait(&process);
-                return Err(match Failure::decode(&message.data) {
-                    Some(failure) => program.explain(failure),
-                    None => RuntimeError::Protocol {
-                        peer: what.to_owned(),
-                        message: format!("{:?}", message.data),
-                    },
-                });
-            }
-        }
-        if self.detach {
-            super::spawn::wait(&process);
-        }
-        Ok(process)
+        Ok(Begun { process, socket: ours, program, what: what.to_owned(), detach: self.detach })
     }
 
     fn program(&self, null: &OwnedFd) -> Result<(super::program::Compiled, Vec<i32>), RuntimeError> {

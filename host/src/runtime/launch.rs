@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::SocketType;
+use rustix::net::{Shutdown, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::RuntimeError;
-use super::helper::{Helper, Image, borrow};
+use super::helper::{Begun, Helper, Image, borrow};
 use super::state::Exit;
 use super::{handover, message, run_directory};
 use crate::plan::Plan;
@@ -35,18 +35,18 @@ pub struct LaunchOptions<'a> {
     /// Where to write the first process's id.
     pub pidfile: Option<PathBuf>,
     /// Who calls the hooks of the start while this process waits for it; `None`: a process of the monitor's does.
-    pub hooks: Option<Callers<'a>>,
+    pub hooks: Option<&'a dyn Caller>,
 }
 
-/// Calls the hooks of an event: its word, what is known of it, and the container's root where only its first process has it.
-/// The error is for whoever wants the start.
-#[derive(Clone, Copy)]
-pub struct Callers<'a>(pub &'a dyn Fn(&str, &Occasion, Option<OwnedFd>) -> Result<(), String>);
-
-impl std::fmt::Debug for Callers<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Callers")
-    }
+/// Calls the hooks of a start for the monitor, which never holds a plugin.
+pub trait Caller: std::fmt::Debug {
+    /// Nothing is due yet, and the monitor is at work: the time to load what will be.
+    fn get_ready(&self);
+    /// Calls those of an event: its word, what is known of it, and the container's root where only its first process has it.
+    ///
+    /// # Errors
+    /// The start cannot go on; in words for whoever wants it.
+    fn call(&self, event: &str, occasion: &Occasion, root: Option<OwnedFd>) -> Result<(), String>;
 }
 
 /// What the monitor is given, in sealed memory, as fd 3.
@@ -136,6 +136,27 @@ pub(super) const ATTACH: &str = "[wxc attach]";
 /// # Errors
 /// Whatever failed, wherever it did; nothing of the start is left then.
 pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, RuntimeError> {
+    prepare(plan, options)?.go()
+}
+
+/// A monitor that has the plan and waits for the word to carry it out. It ends when it does not come.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    plan: &'a Plan,
+    options: &'a LaunchOptions<'a>,
+    /// Until it is known that its program runs.
+    begun: Option<Begun>,
+    socket: Option<OwnedFd>,
+}
+
+/// Makes the monitor and returns at once: while it comes up, the caller can do what has to be done before the start.
+///
+/// # Errors
+/// No process can be made.
+pub fn prepare<'a>(
+    plan: &'a Plan,
+    options: &'a LaunchOptions<'a>,
+) -> Result<Prepared<'a>, RuntimeError> {
     let program = options.program.clone().unwrap_or_else(|| PathBuf::from(exe::SELF));
     let handover = handover::seal(&Handover {
         plan: plan.clone(),
@@ -174,24 +195,67 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
         detach: true,
         bound: false,
     };
-    helper.spawn()?;
-    drop(own);
-    if !plan.hooks.calls.is_empty() {
-        failpoint::pass("start.handed-over")
-            .map_err(|error| RuntimeError::system("wait for the monitor", error))?;
-    }
-    match hear_of_the_end(ours.as_fd(), options)? {
-        (Report::Running { init, warnings }, fds) => {
-            if let Some(path) = &options.pidfile {
-                // The monitor has written its state before it said so.
-                let monitor = run_directory::read(&plan.container.run).map_or(init, |it| it.monitor);
-                fs::write(path, format!("{monitor}\n"))
-                    .map_err(|error| RuntimeError::system(format!("write {}", path.display()), error))?;
-            }
-            Ok(Launched { init, warnings, console: fds.into_iter().next(), socket: ours })
+    let begun = helper.begin()?;
+    Ok(Prepared { plan, options, begun: Some(begun), socket: Some(ours) })
+}
+
+/// The word for a monitor that waits.
+const GO: &[u8] = b"go";
+
+/// Waits for that word; whether it came. A monitor whose starter has given up is not to do anything.
+pub(super) fn may_go(socket: BorrowedFd<'_>) -> bool {
+    message::receive(socket, GO.len()).is_ok_and(|word| word.is_some_and(|word| word.data == GO))
+}
+
+impl Prepared<'_> {
+    /// Has the plan carried out, and returns when the container runs.
+    ///
+    /// # Errors
+    /// As [`launch`].
+    pub fn go(mut self) -> Result<Launched, RuntimeError> {
+        let (plan, options) = (self.plan, self.options);
+        if let Some(begun) = self.begun.take() {
+            begun.finish()?;
         }
-        (Report::Failed { error }, _) => Err(error),
-        (Report::Ended { .. } | Report::Hooks { .. }, _) => Err(unexpected("an end before the start")),
+        let ours = self.socket.take().ok_or(RuntimeError::MonitorGone)?;
+        message::send(&ours, GO, &[]).map_err(|_| RuntimeError::MonitorGone)?;
+        if !plan.hooks.calls.is_empty() {
+            failpoint::pass("start.handed-over")
+                .map_err(|error| RuntimeError::system("wait for the monitor", error))?;
+        }
+        if let Some(caller) = options.hooks {
+            caller.get_ready();
+        }
+        match hear_of_the_end(ours.as_fd(), options)? {
+            (Report::Running { init, warnings }, fds) => {
+                if let Some(path) = &options.pidfile {
+                    // The monitor has written its state before it said so.
+                    let monitor = run_directory::read(&plan.container.run).map_or(init, |it| it.monitor);
+                    fs::write(path, format!("{monitor}\n"))
+                        .map_err(|error| RuntimeError::system(format!("write {}", path.display()), error))?;
+                }
+                Ok(Launched { init, warnings, console: fds.into_iter().next(), socket: ours })
+            }
+            (Report::Failed { error }, _) => Err(error),
+            (Report::Ended { .. } | Report::Hooks { .. }, _) => Err(unexpected("an end before the start")),
+        }
+    }
+}
+
+impl Drop for Prepared<'_> {
+    /// Nothing is left of a monitor that was not needed when this returns.
+    fn drop(&mut self) {
+        let (Some(begun), Some(socket)) = (self.begun.take(), &self.socket) else { return };
+        let ended = begun.finish().and_then(|_| {
+            rustix::net::shutdown(socket, Shutdown::Write)
+                .map_err(|error| RuntimeError::system("tell the monitor to end", error))?;
+            // Whatever it says now, it ends then.
+            while message::receive(socket, REPORT_LIMIT).is_ok_and(|said| said.is_some()) {}
+            Ok(())
+        });
+        if let Err(error) = ended {
+            tracing::debug!("a monitor that was not needed: {error}");
+        }
     }
 }
 
@@ -205,12 +269,12 @@ fn hear_of_the_end(
             (Report::Hooks { event, occasion }, fds) => (event, occasion, fds),
             other => return Ok(other),
         };
-        let Callers(call) = options.hooks.ok_or_else(|| unexpected("hooks"))?;
+        let caller = options.hooks.ok_or_else(|| unexpected("hooks"))?;
         // What it said is still here when it is not: hooks must not act for a start that nobody goes on with.
         if is_gone(socket) {
             return Err(RuntimeError::MonitorGone);
         }
-        let mut called = Called(call(&event, &occasion, fds.into_iter().next()).err());
+        let mut called = Called(caller.call(&event, &occasion, fds.into_iter().next()).err());
         called.0.iter_mut().for_each(|why| why.truncate(why.floor_char_boundary(LONGEST_WHY)));
         failpoint::pass("start.called")
             .map_err(|error| RuntimeError::system("answer the monitor", error))?;

@@ -15,7 +15,7 @@ use super::compile::Streams;
 use super::console::Console;
 use super::events;
 use super::helper::{Helper, Image, borrow};
-use super::launch::{Handover, Report};
+use super::launch::{Handover, Report, may_go};
 use super::remains::{self, PATIENCE};
 use super::run_directory::{self, RunDirectory};
 use super::spawn::{self, Attendant};
@@ -71,8 +71,11 @@ impl Reporter {
 }
 
 fn run(memory: OwnedFd, mut report: Reporter) -> Result<(), ()> {
-    let outcome =
-        handover::open::<Handover>(memory.as_fd()).and_then(|handover| Monitor::set_up(handover, memory));
+    let handover = handover::open::<Handover>(memory.as_fd());
+    if !report.socket().is_some_and(|socket| may_go(socket.as_fd())) {
+        return Err(());
+    }
+    let outcome = handover.and_then(|handover| Monitor::set_up(handover, memory));
     let mut monitor = match outcome {
         Ok(monitor) => monitor,
         Err(error) => {
