@@ -469,7 +469,7 @@ fn hooks_of_a_start_are_called_by_its_command_or_by_the_monitor_when_that_is_gon
     let world = World::new(&["caller"]);
     world.env.busybox("web", &[]);
     world.env.configure("[hooks.exec]\nenabled = true\n");
-    world.attach("web", "caller", &[("at-start-host", "token")]);
+    world.attach("web", "caller", &[("at-pre-mount", "token")]);
     let caller = world.env.file("caller");
     let line = format!("tr '\\\\0' ' ' < /proc/$PPID/cmdline > {} #", caller.display());
     world.wxc(&["config", "set", "web", "hooks.exec.start-host", &format!("[\"{line}\"]")]).ok();
@@ -493,54 +493,60 @@ fn hooks_of_a_start_are_called_by_its_command_or_by_the_monitor_when_that_is_gon
     killed("start.called");
     until("it has stopped", 30, || (world.env.state("web") == "STOPPED").then_some(()));
     world.wxc(&["config", "set", "web", "labels.a", "b"]).ok();
-    assert_eq!(world.kept("web", "caller", "undone"), "start-host");
+    assert_eq!(world.kept("web", "caller", "undone"), "pre-mount");
     world.wxc(&["start", "web"]).ok();
 }
 
 #[test]
 fn what_is_remembered_of_a_hook_is_true_of_its_file_alone() {
     needs!(root, userns, busybox, cgroups, wasm_target);
-    let world = World::new(&["known", "other"]);
+    let world = World::of(("idle", "hook_idle"), &["known", "other"]);
+    let asking = World::new(&["asking"]);
     world.env.busybox("web", &[]);
+    asking.env.busybox("web", &[]);
     world.attach("web", "known", &[]);
-    let file = world.folder().join("hook-known.wasm");
+    asking.attach("web", "asking", &[]);
     // A file that is just being changed is not remembered.
     std::thread::sleep(std::time::Duration::from_secs(4));
-    world.wxc(&["start", "web"]).ok();
-    let cache = PathBuf::from("/var/cache/wxc/compiled");
-    let kept = || {
-        let names = fs::read_dir(&cache).unwrap().flatten().map(|entry| entry.path());
-        names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("hook-known.")).next()
-    };
-    let known = kept().expect("something is remembered");
-    let said = fs::read_to_string(&known).unwrap();
-    let starts = || {
-        world.wxc(&["stop", "-k", "web"]).ok();
+    let start = |world: &World| {
+        world.wxc(&["stop", "-k", "web"]).run();
         world.wxc(&["start", "web"]).ok()
     };
-    starts();
-    let calls = || world.called("web", "known").matches("pre-start").count();
-    let before = calls();
+    let remembered = |hook: &str| {
+        let names = fs::read_dir("/var/cache/wxc/compiled").unwrap().flatten().map(|entry| entry.path());
+        let of_hook = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&format!("{hook}.")) && name.ends_with(".known")
+        };
+        names.into_iter().find(of_hook).unwrap_or_else(|| panic!("nothing is remembered of {hook}"))
+    };
+    let calls = || world.log("web").matches(" pre-start: call hook-known ").count();
+    start(&world);
+    let known = remembered("hook-known");
+    let said = fs::read_to_string(&known).unwrap();
+    assert!(said.contains("PreStart"), "{said}");
     // Whatever is wrong with it, it is found out again.
-    for wrong in ["", "{}", &said[..said.len() / 2], &said.replace("\"stamp\":[", "\"stamp\":[1")] {
+    let other_stamp = said.replace("\"stamp\":[", "\"stamp\":[1").replace("PreStart", "StartHost");
+    for wrong in ["", "{}", &said[..said.len() / 2], &other_stamp] {
         fs::write(&known, wrong).unwrap();
-        starts();
+        start(&world);
+        assert_eq!(fs::read_to_string(&known).unwrap(), said);
     }
-    assert!(calls() > before);
-    // Taken back, it is not granted, whatever is remembered.
-    fs::write(&known, &said).unwrap();
-    world.wxc(&["stop", "-k", "web"]).ok();
-    world.wxc(&["plugin", "revoke", "hook-known"]).ok();
-    let refused = world.wxc(&["start", "web"]).fails(1);
-    assert!(refused.contains("wxc plugin grant hook-known"), "{refused}");
-    world.wxc(&["plugin", "grant", "hook-known"]).ok();
-    world.wxc(&["start", "web"]).ok();
+    fs::set_permissions(&known, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    fs::write(&known, said.replace("PreStart", "StartHost")).unwrap();
+    start(&world);
+    assert_eq!(calls(), 6);
+    // One with a state of its own is asked each time, and the rest is remembered.
+    start(&asking);
+    assert!(fs::read_to_string(remembered("hook-asking")).unwrap().contains("\"wishes\":{}"));
+    asking.wxc(&["stop", "-k", "web"]).ok();
+    asking.wxc(&["plugin", "revoke", "hook-asking"]).ok();
+    let refused = asking.wxc(&["start", "web"]).fails(1);
+    assert!(refused.contains("wxc plugin grant hook-asking"), "{refused}");
     // Another file under its name is another plugin.
+    let file = world.folder().join("hook-known.wasm");
     fs::copy(world.folder().join("hook-other.wasm"), &file).unwrap();
     world.wxc(&["stop", "-k", "web"]).ok();
     let refused = world.wxc(&["start", "web"]).fails(1);
     assert!(refused.contains("hook-other"), "{refused}");
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    let refused = world.wxc(&["start", "web"]).fails(1);
-    assert!(refused.contains("not trusted"), "{refused}");
 }

@@ -120,8 +120,11 @@ impl Hook for HookPlugin {
             |store, instance| exported::<_, Vec<Subscription>>(store, instance, "subscribe", ()),
             |wishes| check_subscriptions(wishes),
         )?;
-        if let Some(notes) = self.notes() {
-            notes.keep_wishes(&self.settings.0, &wishes, &self.ready.facts, &self.ready.manifest);
+        let (facts, manifest) = (&self.ready.facts, &self.ready.manifest);
+        match (self.notes(), &self.notes) {
+            (Some(notes), _) => notes.keep_wishes(&self.settings.0, &wishes, facts, manifest),
+            (None, Some(notes)) => notes.keep_new(facts, manifest),
+            (None, None) => {}
         }
         Ok(wishes)
     }

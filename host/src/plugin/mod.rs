@@ -269,7 +269,7 @@ impl Plugins {
                 let manifest = read_manifest(&name, &opened.facts.manifest)?;
                 // Of a hook with what it subscribes to.
                 if kind != Kind::Hook {
-                    notes.keep(&opened.facts, &manifest);
+                    notes.keep_new(&opened.facts, &manifest);
                 }
                 (opened.facts.clone(), manifest, CodeSource::Opened(opened))
             }

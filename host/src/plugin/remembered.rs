@@ -69,6 +69,8 @@ pub(super) struct Notes {
     file: PathBuf,
     /// Of the file that it is about; `None` where nothing can be kept of it.
     stamp: Option<Stamp>,
+    /// Nothing was remembered before.
+    new: bool,
     wishes: Mutex<BTreeMap<String, Vec<Subscription>>>,
 }
 
@@ -81,8 +83,8 @@ pub(super) fn recall(found: &Found, places: &Places) -> (Option<Remembered>, Not
         Some(Text { facts, manifest, wishes, .. }) => (Some(Remembered { facts, manifest }), wishes),
         None => (None, BTreeMap::new()),
     };
-    let stamp = settled(stamp).then_some(stamp);
-    (remembered, Notes { file: places.cache.join(name), stamp, wishes: Mutex::new(wishes) })
+    let (stamp, new) = (settled(stamp).then_some(stamp), remembered.is_none());
+    (remembered, Notes { file: places.cache.join(name), stamp, new, wishes: Mutex::new(wishes) })
 }
 
 fn read(found: &Found, places: &Places, name: &OsStr) -> Option<Text> {
@@ -105,8 +107,15 @@ impl Notes {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner).get(&digest(settings)).cloned()
     }
 
-    /// Keeps everything; what cannot be kept is found out again.
-    pub(super) fn keep(&self, facts: &Facts, manifest: &Manifest) {
+    /// Keeps everything if nothing was remembered before.
+    pub(super) fn keep_new(&self, facts: &Facts, manifest: &Manifest) {
+        if self.new {
+            self.keep(facts, manifest);
+        }
+    }
+
+    /// What cannot be kept is found out again.
+    fn keep(&self, facts: &Facts, manifest: &Manifest) {
         let Some(stamp) = self.stamp else { return };
         let stamp = match stamp {
             Stamp::BuiltIn => None,
