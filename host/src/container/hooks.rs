@@ -53,9 +53,9 @@ use crate::config::{Container, Name};
 pub(crate) use exec::INSIDE;
 
 pub(super) use act::{Happening, act, occur};
-pub(super) use of_start::OfStart;
 pub(super) use ending::{completed, failed};
 pub(super) use ledger::{forget, settle};
+pub(super) use of_start::OfStart;
 pub(super) use outside::{after, after_change, after_in, before, configured, made, perhaps};
 pub(super) use shape::shape;
 

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use serde::Deserialize;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wxc_engine::artifact::{TRAILER, facts_length, parse_facts};
@@ -59,21 +60,23 @@ pub(super) enum CodeSource {
     /// It is at hand.
     Opened(Opened),
     /// The code of a file whose facts are known already.
-    Later { found: Found, digest: Digest, places: Places },
+    Later { found: Found, digest: Digest, key: Key, places: Places },
 }
 
 impl CodeSource {
     /// The component, ready to be instantiated.
     pub(super) fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
-        let (found, digest, places) = match self {
+        let (found, digest, key, places) = match self {
             Self::Opened(opened) => return opened.component(engine, name),
-            Self::Later { found, digest, places } => (found, digest, places),
+            Self::Later { found, digest, key, places } => (found, digest, key, places),
         };
-        let kept = match &found.source {
-            Source::BuiltIn(_) => None,
-            Source::File(_) => cached(&places.cache, &Key::of(digest, Cpu::Native), digest),
-        };
-        let opened = kept.map_or_else(|| open(found, places), Ok)?;
+        if matches!(found.source, Source::File(_))
+            && let Some(file) = cached_file(&places.cache, key, digest)
+            && is_about(&file, key, digest)
+        {
+            return Code::Cached(file).component(engine, name);
+        }
+        let opened = open(found, places)?;
         if opened.facts.digest != *digest {
             let why = "its file was changed while it was being used".to_owned();
             return Err(PluginError::Compile { name: name.to_owned(), why });
@@ -85,13 +88,19 @@ impl CodeSource {
 impl Opened {
     /// The component, ready to be instantiated.
     pub(super) fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
-        let loaded = match &self.code {
-            Code::BuiltIn(code) => native::from_memory(engine, code, Vouched::InThisBinary),
-            Code::Compiled(artifact) => match Artifact::read(artifact) {
+        self.code.component(engine, name)
+    }
+}
+
+impl Code {
+    fn component(&self, engine: &Engine, name: &str) -> Result<Component, PluginError> {
+        let loaded = match self {
+            Self::BuiltIn(code) => native::from_memory(engine, code, Vouched::InThisBinary),
+            Self::Compiled(artifact) => match Artifact::read(artifact) {
                 Ok(artifact) => native::from_memory(engine, artifact.code, Vouched::OwnCompiler),
                 Err(error) => Err(wasmtime::Error::msg(error.to_string())),
             },
-            Code::Cached(file) => native::from_file(engine, file).or_else(|refused| {
+            Self::Cached(file) => native::from_file(engine, file).or_else(|refused| {
                 // A cache on a file system mounted `noexec` cannot be mapped, and can be read.
                 let bytes = file.read(u64::MAX).map_err(|_| refused)?;
                 let artifact = Artifact::read(&bytes).map_err(|e| wasmtime::Error::msg(e.to_string()))?;
@@ -134,29 +143,44 @@ fn read_component(found: &Found, file: &TrustedFile) -> Result<Vec<u8>, PluginEr
 
 /// The artifact of a key, if it is there and can be trusted.
 fn cached(cache: &Path, key: &Key, digest: &Digest) -> Option<Opened> {
-    let file = TrustedDir::kept(cache).and_then(|dir| dir.file(&file_name(digest, key)));
-    let file = match file {
-        Ok(file) => file,
-        Err(reason) => {
-            tracing::debug!(%reason, "no compiled code in the cache");
-            return None;
-        }
-    };
-    let facts = read_facts(&file)?;
+    let file = cached_file(cache, key, digest)?;
+    let facts = parse_facts(&read_facts(&file)?).ok()?;
     // The name is ours and the content could be another's: a restored backup, a renamed file.
     let fits = facts.key == *key && facts.digest == *digest;
     fits.then_some(Opened { facts, code: Code::Cached(file) })
 }
 
+fn cached_file(cache: &Path, key: &Key, digest: &Digest) -> Option<TrustedFile> {
+    match TrustedDir::kept(cache).and_then(|dir| dir.file(&file_name(digest, key))) {
+        Ok(file) => Some(file),
+        Err(reason) => {
+            tracing::debug!(%reason, "no compiled code in the cache");
+            None
+        }
+    }
+}
+
+/// Whether a file is what its name says, for a caller that knows the rest of its facts.
+fn is_about(file: &TrustedFile, key: &Key, digest: &Digest) -> bool {
+    #[derive(Deserialize)]
+    struct Which<'a> {
+        digest: &'a str,
+        key: &'a str,
+    }
+    let facts = read_facts(file);
+    let which = facts.as_deref().and_then(|facts| serde_json::from_slice::<Which<'_>>(facts).ok());
+    which.is_some_and(|which| which.digest == digest.as_str() && which.key == key.as_str())
+}
+
 /// The facts at the end of the file, without reading the code.
-fn read_facts(file: &TrustedFile) -> Option<Facts> {
+fn read_facts(file: &TrustedFile) -> Option<Vec<u8>> {
     let end = file.len().checked_sub(TRAILER as u64)?;
     let mut trailer = [0; TRAILER];
     file.as_file().read_exact_at(&mut trailer, end).ok()?;
     let length = facts_length(&trailer).filter(|&length| length <= MAX_FACTS)?;
     let mut facts = vec![0; length];
     file.as_file().read_exact_at(&mut facts, end.checked_sub(length as u64)?).ok()?;
-    parse_facts(&facts).ok()
+    Some(facts)
 }
 
 fn compile(name: &str, places: &Places, component: &[u8], key: &Key) -> Result<Opened, PluginError> {

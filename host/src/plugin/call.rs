@@ -61,7 +61,15 @@ impl Ready {
         let budget = Budget::default().with(&manifest.limits);
         let commands = Arc::new(templates(&manifest));
         let code = Arc::new(Code { source: code, linked: OnceLock::new() });
-        Ok(Self { identity, facts: Arc::new(facts), manifest: Arc::new(manifest), commands, budget, engine, code })
+        Ok(Self {
+            identity,
+            facts: Arc::new(facts),
+            manifest: Arc::new(manifest),
+            commands,
+            budget,
+            engine,
+            code,
+        })
     }
 
     /// Loads the code and links it with what it imports, unless that was done before.

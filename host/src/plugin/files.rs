@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
@@ -67,9 +68,13 @@ pub(super) fn load_toml<T: DeserializeOwned + Default>(path: &Path) -> Result<T,
     }
 }
 
+/// How long a look at a file holds: a start asks several times within this, and what is changed meanwhile could as well have been
+/// changed a moment later.
+pub(super) const MOMENT: Duration = Duration::from_millis(100);
+
 /// What a file of ours said when it was last read, by this process; read again when it is another file since.
 #[derive(Debug)]
-pub(super) struct LastRead<T>(Mutex<Option<(Stamp, Arc<T>)>>);
+pub(super) struct LastRead<T>(Mutex<Option<(Instant, Stamp, Arc<T>)>>);
 
 /// Of a file; none of one that is not there.
 type Stamp = Option<[u64; 5]>;
@@ -86,15 +91,21 @@ impl<T> LastRead<T> {
     /// # Errors
     /// Those of `read`.
     pub(super) fn now<E>(&self, path: &Path, read: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
-        let stamp = stamp(path);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(stamp), Some((known, content))) = (stamp, &*last)
-            && stamp == *known
+        if let Some((looked, _, content)) = &*last
+            && looked.elapsed() < MOMENT
         {
             return Ok(Arc::clone(content));
         }
-        let content = Arc::new(read()?);
-        *last = stamp.map(|stamp| (stamp, Arc::clone(&content)));
+        let (now, stamp) = (Instant::now(), stamp(path));
+        let same = |(_, known, content): &(Instant, Stamp, Arc<T>)| {
+            stamp.is_some_and(|stamp| stamp == *known).then(|| Arc::clone(content))
+        };
+        let content = match last.as_ref().and_then(same) {
+            Some(content) => content,
+            None => Arc::new(read()?),
+        };
+        *last = stamp.map(|stamp| (now, stamp, Arc::clone(&content)));
         Ok(content)
     }
 }

@@ -56,7 +56,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use error::{FailureKind, Identity, PluginError};
 pub use hook::{Hook, HookPlugin};
@@ -100,10 +100,6 @@ struct Loaded {
     notes: Arc<Notes>,
 }
 
-/// How long a check holds: a start looks for a hook several times within this, and what is taken back meanwhile could as well have
-/// been taken back a moment later.
-const MOMENT: Duration = Duration::from_millis(100);
-
 impl Loaded {
     fn is(&self, kind: Kind, name: &str) -> bool {
         self.ready.manifest.kind == kind && self.ready.identity.name == name
@@ -111,7 +107,7 @@ impl Loaded {
 
     fn was_just_checked(&self) -> bool {
         let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.is_some_and(|checked| checked.elapsed() < MOMENT)
+        checked.is_some_and(|checked| checked.elapsed() < files::MOMENT)
     }
 }
 
@@ -136,7 +132,12 @@ impl Plugins {
     /// Those of these places.
     #[must_use]
     pub fn new(places: Places) -> Self {
-        Self { places, loaded: ManuallyDrop::default(), grants: LastRead::default(), book: LastRead::default() }
+        Self {
+            places,
+            loaded: ManuallyDrop::default(),
+            grants: LastRead::default(),
+            book: LastRead::default(),
+        }
     }
 
     /// The directories that code, grants and compiled code are taken from, as far as they are to be trusted.
@@ -261,8 +262,8 @@ impl Plugins {
         let (remembered, notes) = remembered::recall(&found, &self.places);
         let (facts, manifest, code) = match remembered {
             Some(Remembered { facts, manifest }) => {
-                let (digest, places) = (facts.digest.clone(), self.places.clone());
-                (facts, manifest, CodeSource::Later { found, digest, places })
+                let (digest, key, places) = (facts.digest.clone(), facts.key.clone(), self.places.clone());
+                (facts, manifest, CodeSource::Later { found, digest, key, places })
             }
             None => {
                 let opened = artifact::open(&found, &self.places)?;

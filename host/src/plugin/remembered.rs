@@ -175,7 +175,11 @@ pub(super) fn forget(places: &Places, plugin: &str) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.strip_suffix(SUFFIX).and_then(|name| name.rsplit_once('.')).is_some_and(|(of, _)| of == plugin) {
+        if name
+            .strip_suffix(SUFFIX)
+            .and_then(|name| name.rsplit_once('.'))
+            .is_some_and(|(of, _)| of == plugin)
+        {
             // What cannot be removed takes up room and does nothing else.
             let _removed = std::fs::remove_file(entry.path());
         }

@@ -76,10 +76,20 @@ pub fn plan_handed_over(fd: BorrowedFd<'_>) -> Result<Plan, RuntimeError> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
     /// Hooks of an event are due: they are called, and a [`Called`] says how that ended.
-    Hooks { event: String, occasion: Occasion },
-    Running { init: i32, warnings: Vec<RuntimeError> },
-    Failed { error: RuntimeError },
-    Ended { exit: Exit },
+    Hooks {
+        event: String,
+        occasion: Occasion,
+    },
+    Running {
+        init: i32,
+        warnings: Vec<RuntimeError>,
+    },
+    Failed {
+        error: RuntimeError,
+    },
+    Ended {
+        exit: Exit,
+    },
 }
 
 /// What it is answered: why the start cannot go on, if it cannot.
@@ -153,10 +163,7 @@ pub struct Prepared<'a> {
 ///
 /// # Errors
 /// No process can be made.
-pub fn prepare<'a>(
-    plan: &'a Plan,
-    options: &'a LaunchOptions<'a>,
-) -> Result<Prepared<'a>, RuntimeError> {
+pub fn prepare<'a>(plan: &'a Plan, options: &'a LaunchOptions<'a>) -> Result<Prepared<'a>, RuntimeError> {
     let program = options.program.clone().unwrap_or_else(|| PathBuf::from(exe::SELF));
     let handover = handover::seal(&Handover {
         plan: plan.clone(),
@@ -276,8 +283,7 @@ fn hear_of_the_end(
         }
         let mut called = Called(caller.call(&event, &occasion, fds.into_iter().next()).err());
         called.0.iter_mut().for_each(|why| why.truncate(why.floor_char_boundary(LONGEST_WHY)));
-        failpoint::pass("start.called")
-            .map_err(|error| RuntimeError::system("answer the monitor", error))?;
+        failpoint::pass("start.called").map_err(|error| RuntimeError::system("answer the monitor", error))?;
         let json = serde_json::to_vec(&called).map_err(|error| unexpected(&error.to_string()))?;
         message::send(socket, &json, &[]).map_err(|_| RuntimeError::MonitorGone)?;
     }

@@ -34,6 +34,8 @@ pub mod failpoint;
 pub mod fd;
 /// Making files as somebody else.
 pub mod fs_ids;
+/// What a process allocates.
+pub mod heap;
 /// Leaving the namespaces and descriptors that a process was born with.
 pub mod leave;
 /// Regular files as block devices.

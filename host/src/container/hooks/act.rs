@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::context::{context, interface};
+use super::context::{context, interface, of_next};
 use super::heard::Heard;
 use super::reach::Reach;
 use super::{event, exec, ledger, log};
@@ -15,7 +15,7 @@ use crate::container::{Error, Host, plugins};
 use crate::plan::Plan;
 use crate::plan::hooks::{self as plan, HookCall, HookTarget, Occasion};
 use crate::plugin::Hook as _;
-use crate::plugin::hook::types::{Detail, Ending};
+use crate::plugin::hook::types::{Context, Detail, Ending};
 
 /// What belongs to one event besides the plan.
 #[derive(Debug, Clone)]
@@ -70,11 +70,14 @@ pub(in crate::container) fn act(
     event: &str,
     happening: &Happening,
 ) -> Result<(), Error> {
+    let mut told = None;
     for call in plan.hooks.due(event) {
         let since = Instant::now();
         let heard = Heard::new(host.progress.clone());
         let (wrote, called) = match &call.target {
-            HookTarget::Plugin { .. } => (String::new(), plugin(host, plan, call, happening, &heard)),
+            HookTarget::Plugin { .. } => {
+                (String::new(), plugin(host, plan, call, happening, &heard, &mut told))
+            }
             HookTarget::Program { line, version } => {
                 let budget = Duration::from_millis(call.budget);
                 exec::run(host, plan, event, happening, &exec::Program { line, version: *version, budget })
@@ -120,18 +123,23 @@ fn plugin(
     call: &HookCall,
     happening: &Happening,
     heard: &Arc<Heard>,
+    told: &mut Option<Context>,
 ) -> Result<(), Error> {
     let (HookTarget::Plugin { name, settings }, Some(event)) = (&call.target, event::of(&call.event)) else {
         return Ok(());
     };
     let hook = plugins::load_hook(host, name, &plan.container.directory, heard.clone())?;
-    let context = context(plan, event, happening, settings);
+    let context = told.get_or_insert_with(|| context(plan, event, happening, settings));
+    of_next(context, settings);
     let reach = Reach::of(host, plan, &call.event, happening, &hook)?;
-    let token = hook.act(&context, &reach.within, Duration::from_millis(call.budget));
+    let token = hook.act(context, &reach.within, Duration::from_millis(call.budget));
     let closed = reach.close(host);
     // After the fact there is nothing left to be taken back.
     if let Some(token) = token?.filter(|_| super::can_abort(&call.event)) {
-        ledger::add(plan, ledger::Entry { plugin: name.clone(), context, token, budget: call.budget })?;
+        ledger::add(
+            plan,
+            ledger::Entry { plugin: name.clone(), context: context.clone(), token, budget: call.budget },
+        )?;
     }
     // Last: what it has done is to be taken back, also when its files are not on the disk.
     closed

@@ -34,6 +34,11 @@ pub(super) fn context(
     }
 }
 
+/// The same for the next hook at the same event, which has settings of its own: everything else is told to all of them.
+pub(super) fn of_next(context: &mut Context, settings: &BTreeMap<String, String>) {
+    context.container.settings = pairs(settings);
+}
+
 fn pairs(map: &BTreeMap<String, String>) -> Vec<Pair> {
     map.iter().map(|(name, value)| Pair { name: name.clone(), value: value.clone() }).collect()
 }

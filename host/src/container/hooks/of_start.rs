@@ -12,8 +12,7 @@ use crate::plan::hooks::{HookTarget, Occasion};
 use crate::runtime::Caller;
 
 /// Events of a start after `pre-start`, at which a command calls.
-const EVENTS: [&str; 7] =
-    ["network-up", "pre-mount", "mount", "autodev", "start", "start-host", "started"];
+const EVENTS: [&str; 7] = ["network-up", "pre-mount", "mount", "autodev", "start", "start-host", "started"];
 
 /// Those that a plan has.
 #[derive(Debug)]
