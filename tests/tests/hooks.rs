@@ -512,14 +512,19 @@ fn what_is_remembered_of_a_hook_is_true_of_its_file_alone() {
         world.wxc(&["stop", "-k", "web"]).run();
         world.wxc(&["start", "web"]).ok()
     };
-    let remembered = |hook: &str| {
-        let names = fs::read_dir("/var/cache/wxc/compiled").unwrap().flatten().map(|entry| entry.path());
+    let files = |hook: &str| -> Vec<PathBuf> {
         let of_hook = |path: &PathBuf| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let name = path.file_name().unwrap().to_string_lossy();
             name.starts_with(&format!("{hook}.")) && name.ends_with(".known")
         };
-        names.into_iter().find(of_hook).unwrap_or_else(|| panic!("nothing is remembered of {hook}"))
+        let all = fs::read_dir("/var/cache/wxc/compiled").unwrap().flatten().map(|entry| entry.path());
+        all.filter(of_hook).collect()
     };
+    // Those of another build of wxc.
+    for file in ["hook-known", "hook-asking"].into_iter().flat_map(files) {
+        fs::remove_file(file).unwrap();
+    }
+    let remembered = |hook: &str| files(hook).pop().unwrap_or_else(|| panic!("nothing of {hook}"));
     let calls = || world.log("web").matches(" pre-start: call hook-known ").count();
     start(&world);
     let known = remembered("hook-known");
