@@ -90,8 +90,6 @@ pub enum Op {
     /// Let a new process go on, as a child of the parent, and end this one: what is needed after
     /// entering a process namespace. Its pidfd is sent to the parent ([`Point::Entered`]).
     Sibling,
-    /// Let a child go on and end this process, so that the one going on belongs to nobody here.
-    Detach,
     /// Take these ids; the groups are 32-bit numbers. `None` leaves them, where
     /// the user namespace does not allow to change them.
     Ids {

@@ -70,10 +70,6 @@ impl Child<'_> {
             Op::Unshare { flags } => call::unshare(flags).map(drop),
             Op::TimeNamespace { offsets } => self.time_namespace(offsets),
             Op::Sibling => self.sibling(),
-            Op::Detach => match call::fork(None)? {
-                0 => Ok(()),
-                _ => call::exit(0),
-            },
             Op::Ids { user, group, groups } => {
                 if let Some(groups) = groups {
                     call::set_groups(self.bytes(groups)?)?;

@@ -67,7 +67,10 @@ impl Begun {
             });
         }
         if detach {
-            super::spawn::wait(&process);
+            let how = super::spawn::wait(&process).unwrap_or_default();
+            if how != super::spawn::SUCCESS {
+                return Err(RuntimeError::Protocol { peer: what, message: format!("it ended by {how}") });
+            }
         }
         Ok(process)
     }
@@ -87,8 +90,9 @@ impl Helper<'_> {
         let null = rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(|error| fail(error.into()))?;
         let (ours, theirs) = message::pair(SocketType::SEQPACKET).map_err(fail)?;
         let (program, fds) = self.program(&null)?;
-        let process =
-            program.with(&fds, theirs.as_raw_fd(), |program| clone::spawn(program, 0, None)).map_err(fail)?;
+        let process = program
+            .with(&fds, theirs.as_raw_fd(), |program| clone::spawn_waiting(program, self.detach))
+            .map_err(fail)?;
         Ok(Begun { process, socket: ours, program, what: what.to_owned(), detach: self.detach })
     }
 
@@ -104,7 +108,6 @@ impl Helper<'_> {
         let last = slots.count;
         let streams = [Slot(last - 3), Slot(last - 2), Slot(last - 1)];
         if self.detach {
-            builder.step("leave the caller", Op::Detach);
             builder.step("begin a session", Op::Session { terminal: None });
         }
         if self.bound {

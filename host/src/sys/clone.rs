@@ -70,3 +70,94 @@ pub fn spawn(program: &Program<'_>, namespaces: u64, cgroup: Option<BorrowedFd<'
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Process { pid, pidfd })
 }
+
+/// How much stack a process gets that shares this memory: the interpreter keeps no more than a few paths there.
+const STACK: usize = 128 << 10;
+
+/// What such a process begins with.
+struct Start<'a> {
+    program: &'a Program<'a>,
+    /// For one that is to be nobody's child: the top of a second stack, on which its own child runs the program.
+    second: Option<*mut libc::c_void>,
+}
+
+/// A new process that runs `program`, which ends by executing something else. Until then it shares this memory, and this thread
+/// waits, as with posix_spawn(3): to copy the tables of a process of some size, and to have each of its pages copied that is
+/// written to afterwards, takes longer than all the rest. With `detach` the process that is returned is one that has ended already,
+/// and whose child it was.
+///
+/// # Errors
+/// As clone(2).
+pub fn spawn_waiting(program: &Program<'_>, detach: bool) -> io::Result<Process> {
+    let (mut first, mut second) = (Vec::with_capacity(STACK), Vec::with_capacity(STACK));
+    let second = detach.then(|| top(&mut second));
+    let start = Start { program, second };
+    let mut pidfd: RawFd = -1;
+    let pidfd_goes_to = (&raw mut pidfd).cast::<libc::pid_t>();
+    // A handler of ours would run in the new process, too, and on our memory.
+    let _blocked = AllBlocked::new()?;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let none: *mut libc::c_void = std::ptr::null_mut();
+    // SAFETY: the new process has a stack of its own, which nobody else uses, and this thread waits until it has executed its
+    // program or ended (CLONE_VFORK): so `start` and what it points to outlive it, and it is alone with them. It runs the
+    // interpreter, which makes system calls and neither returns nor takes a lock. The pidfd is written to a local.
+    let result = unsafe {
+        libc::clone(
+            begin,
+            top(&mut first),
+            flags,
+            (&raw const start).cast_mut().cast(),
+            pidfd_goes_to,
+            none,
+            none,
+        )
+    };
+    let Some(pid) = Some(result).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the kernel has just made this fd for us, close-on-exec.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Process { pid, pidfd })
+}
+
+/// Where a stack begins: at its end, aligned as calls want it.
+fn top(stack: &mut Vec<u8>) -> *mut libc::c_void {
+    let end = stack.as_mut_ptr().wrapping_add(STACK);
+    end.map_addr(|address| address & !15).cast()
+}
+
+extern "C" fn begin(start: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: it is the `Start` of `spawn_waiting`, or the one below, whose process waits.
+    let start = unsafe { &*start.cast::<Start<'_>>() };
+    let Some(stack) = start.second else { wxc_child::run(start.program) };
+    let own = Start { program: start.program, second: None };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: as in `spawn_waiting`; this process waits in its turn.
+    let result = unsafe { libc::clone(begin, stack, flags, (&raw const own).cast_mut().cast()) };
+    // To return is to end this process (clone(2)).
+    i32::from(result < 0)
+}
+
+/// No signal is delivered to this thread while it lives.
+struct AllBlocked(libc::sigset_t);
+
+impl AllBlocked {
+    fn new() -> io::Result<Self> {
+        // SAFETY: an all-zero set is a valid value, which is written over; the calls are given live sets.
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        // SAFETY: as above.
+        let error = unsafe {
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before)
+        };
+        if error == 0 { Ok(Self(before)) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that was there.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut()) };
+    }
+}
