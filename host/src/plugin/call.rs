@@ -145,8 +145,9 @@ impl Ready {
         progress: &Arc<dyn Progress>,
         body: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, PluginError> {
-        let state = State::new(self.identity.clone(), budget, Arc::clone(progress), scope);
+        // Before the clock of the call begins: its code may have to be compiled first.
         let linked = self.linked()?;
+        let state = State::new(self.identity.clone(), budget, Arc::clone(progress), scope);
         let mut store = Store::new(self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(budget.result);

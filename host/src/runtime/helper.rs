@@ -42,48 +42,9 @@ pub(super) struct Helper<'a> {
     pub(super) bound: bool,
 }
 
-/// A process that is on its way to its program.
-#[derive(Debug)]
-pub(super) struct Begun {
-    process: Process,
-    socket: OwnedFd,
-    program: super::program::Compiled,
-    what: String,
-    detach: bool,
-}
-
-impl Begun {
-    /// Waits until it runs its program.
-    pub(super) fn finish(self) -> Result<Process, RuntimeError> {
-        let Self { process, socket, program, what, detach } = self;
-        let heard = message::receive(&socket, Failure::SIZE)
-            .map_err(|error| RuntimeError::system(format!("start {what}"), error))?;
-        // End of file: it runs.
-        if let Some(message) = heard {
-            super::spawn::wait(&process);
-            return Err(match Failure::decode(&message.data) {
-                Some(failure) => program.explain(failure),
-                None => RuntimeError::Protocol { peer: what, message: format!("{:?}", message.data) },
-            });
-        }
-        if detach {
-            let how = super::spawn::wait(&process).unwrap_or_default();
-            if how != super::spawn::SUCCESS {
-                return Err(RuntimeError::Protocol { peer: what, message: format!("it ended by {how}") });
-            }
-        }
-        Ok(process)
-    }
-}
-
 impl Helper<'_> {
-    /// Makes it; the process is the one to wait for, with `detach` a short-lived one.
+    /// Makes it, and returns when it runs its program; the process is the one to wait for, with `detach` one that has ended.
     pub(super) fn spawn(&self) -> Result<Process, RuntimeError> {
-        self.begin()?.finish()
-    }
-
-    /// The same without waiting until it runs its program: what it was given may be closed already.
-    pub(super) fn begin(&self) -> Result<Begun, RuntimeError> {
         let what = self.argv.first().map_or("", String::as_str);
         let fail = |error| RuntimeError::system(format!("start {what}"), error);
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
@@ -93,7 +54,23 @@ impl Helper<'_> {
         let process = program
             .with(&fds, theirs.as_raw_fd(), |program| clone::spawn_waiting(program, self.detach))
             .map_err(fail)?;
-        Ok(Begun { process, socket: ours, program, what: what.to_owned(), detach: self.detach })
+        drop(theirs);
+        let protocol = |message: String| RuntimeError::Protocol { peer: what.to_owned(), message };
+        // End of file: it runs.
+        if let Some(message) = message::receive(&ours, Failure::SIZE).map_err(fail)? {
+            super::spawn::wait(&process);
+            return Err(match Failure::decode(&message.data) {
+                Some(failure) => program.explain(failure),
+                None => protocol(format!("{:?}", message.data)),
+            });
+        }
+        if self.detach {
+            let how = super::spawn::wait(&process).unwrap_or_default();
+            if how != super::spawn::SUCCESS {
+                return Err(protocol(format!("it ended by {how}")));
+            }
+        }
+        Ok(process)
     }
 
     fn program(&self, null: &OwnedFd) -> Result<(super::program::Compiled, Vec<i32>), RuntimeError> {

@@ -10,7 +10,7 @@ use rustix::net::{Shutdown, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::RuntimeError;
-use super::helper::{Begun, Helper, Image, borrow};
+use super::helper::{Helper, Image, borrow};
 use super::state::Exit;
 use super::{handover, message, run_directory};
 use crate::plan::Plan;
@@ -154,12 +154,11 @@ pub fn launch(plan: &Plan, options: &LaunchOptions<'_>) -> Result<Launched, Runt
 pub struct Prepared<'a> {
     plan: &'a Plan,
     options: &'a LaunchOptions<'a>,
-    /// Until it is known that its program runs.
-    begun: Option<Begun>,
+    /// The way to it, until it has the word.
     socket: Option<OwnedFd>,
 }
 
-/// Makes the monitor and returns at once: while it comes up, the caller can do what has to be done before the start.
+/// Makes the monitor and does not wait for it: while it comes up, the caller can do what has to be done before the start.
 ///
 /// # Errors
 /// No process can be made.
@@ -202,8 +201,8 @@ pub fn prepare<'a>(plan: &'a Plan, options: &'a LaunchOptions<'a>) -> Result<Pre
         detach: true,
         bound: false,
     };
-    let begun = helper.begin()?;
-    Ok(Prepared { plan, options, begun: Some(begun), socket: Some(ours) })
+    helper.spawn()?;
+    Ok(Prepared { plan, options, socket: Some(ours) })
 }
 
 /// The word for a monitor that waits.
@@ -221,9 +220,6 @@ impl Prepared<'_> {
     /// As [`launch`].
     pub fn go(mut self) -> Result<Launched, RuntimeError> {
         let (plan, options) = (self.plan, self.options);
-        if let Some(begun) = self.begun.take() {
-            begun.finish()?;
-        }
         let ours = self.socket.take().ok_or(RuntimeError::MonitorGone)?;
         message::send(&ours, GO, &[]).map_err(|_| RuntimeError::MonitorGone)?;
         if !plan.hooks.calls.is_empty() {
@@ -252,16 +248,10 @@ impl Prepared<'_> {
 impl Drop for Prepared<'_> {
     /// Nothing is left of a monitor that was not needed when this returns.
     fn drop(&mut self) {
-        let (Some(begun), Some(socket)) = (self.begun.take(), &self.socket) else { return };
-        let ended = begun.finish().and_then(|_| {
-            rustix::net::shutdown(socket, Shutdown::Write)
-                .map_err(|error| RuntimeError::system("tell the monitor to end", error))?;
-            // Whatever it says now, it ends then.
-            while message::receive(socket, REPORT_LIMIT).is_ok_and(|said| said.is_some()) {}
-            Ok(())
-        });
-        if let Err(error) = ended {
-            tracing::debug!("a monitor that was not needed: {error}");
+        let Some(socket) = &self.socket else { return };
+        if rustix::net::shutdown(socket, Shutdown::Write).is_ok() {
+            // It says nothing before it has the word: what comes is its end.
+            message::receive(socket, REPORT_LIMIT).ok();
         }
     }
 }
