@@ -324,3 +324,16 @@ fn nothing_is_left_of_a_plugin_that_was_removed_or_revoked() {
     let previous = Path::new("/var/lib/wxc/.plugins/.previous").join(&life.name).with_extension("wasm");
     assert!(!previous.exists());
 }
+
+#[test]
+fn what_was_not_granted_cannot_be_taken_back() {
+    needs!(root, wasm_target);
+    let life = Life::new("unrevoked");
+    let said = life.plugin(&["revoke", "hook-life-unrevokd"]).fails(1);
+    assert!(said.contains("hook-life-unrevokd"), "{said}");
+    life.plugin(&["install", text(&life.version("1.0.0", &[])), "--grant"]).ok();
+    let said = life.plugin(&["revoke", &life.name, "trust"]).fails(1);
+    assert!(said.contains("was not granted trust"), "{said}");
+    life.plugin(&["revoke", &life.name]).ok();
+    life.plugin(&["revoke", &life.name]).ok();
+}

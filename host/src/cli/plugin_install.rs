@@ -81,7 +81,13 @@ fn other(args: &PluginUpgrade, source: Option<&Source>) -> Result<Wanted, Failur
         return Ok(wanted(from, &args.vouching));
     }
     let Some(source) = source.filter(|source| arrival::is_address(&source.origin)) else {
-        return Err(Failure::new(format!("it is not known where {} came from", args.name))
+        let why = source.map_or_else(
+            || format!("it is not known where {} came from", args.name),
+            |file| {
+                format!("{} came from the file {}, and files are not looked at again", args.name, file.origin)
+            },
+        );
+        return Err(Failure::new(why)
             .hint(format!("name a file or an address: wxc plugin upgrade {} FILE", args.name)));
     };
     let mut wanted = wanted(&source.origin, &args.vouching);

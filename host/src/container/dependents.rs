@@ -188,7 +188,10 @@ pub(super) fn unseal(storage: &impl Storage, id: &str, operation: &str) -> Resul
 
 /// Whether an error of a storage may mean that the volume is sealed.
 pub(super) fn may_be_sealed(error: &Error) -> bool {
-    matches!(error, Error::Plugin(error) if is(error, FailureKind::Invalid))
+    // What a hook calls invalid has nothing to do with it, and the hook is not to be asked twice.
+    let of_storage =
+        |error: &PluginError| error.who_reported().is_some_and(|who| who.name.starts_with("storage-"));
+    matches!(error, Error::Plugin(error) if is(error, FailureKind::Invalid) && of_storage(error))
 }
 
 fn is(error: &PluginError, kind: FailureKind) -> bool {

@@ -290,6 +290,16 @@ pub enum PluginError {
         /// What is wrong.
         why: String,
     },
+    /// What is to be taken back was not given.
+    #[error("{plugin} was not granted {permission}")]
+    NothingToRevoke {
+        /// Its name.
+        plugin: String,
+        /// What was to be taken back.
+        permission: Permission,
+        /// What it has.
+        granted: Vec<Permission>,
+    },
     /// The grants file cannot be understood; nothing is granted until it is mended.
     #[error("the grants file {} cannot be used: {why}", path.display())]
     GrantsFile {
@@ -335,6 +345,12 @@ impl PluginError {
                 "what is built in or comes with a package is neither removed nor upgraded; a file replaces it: wxc plugin install FILE"
                     .into()
             }
+            Self::NothingToRevoke { granted, .. } if granted.is_empty() => "it was granted nothing".into(),
+            Self::NothingToRevoke { plugin, granted, .. } => {
+                let quoted = granted.iter().map(|permission| shell_word(&permission.to_string()));
+                let quoted: Vec<String> = quoted.collect();
+                format!("it has: {}; all of it: wxc plugin revoke {plugin}", quoted.join(" "))
+            }
             Self::Disabled(name) => format!("switch it on again: wxc plugin enable {name}"),
             Self::OtherPlugin { is, .. } => format!("install it beside: wxc plugin install FILE; or upgrade {is} with it"),
             Self::Older { .. } => "say --allow-downgrade if that is what you want".into(),
@@ -359,6 +375,16 @@ impl PluginError {
             Self::GrantsFile { .. } => "mend or remove it; plugins then have to be granted again".into(),
             _ => return None,
         })
+    }
+
+    /// Whose call failed, where it was one that the plugin itself reported as failed.
+    #[must_use]
+    pub fn who_reported(&self) -> Option<&Identity> {
+        match self {
+            Self::Failed { plugin, .. } => Some(plugin),
+            Self::Recorded { error, .. } => error.who_reported(),
+            _ => None,
+        }
     }
 
     /// The kind of failure, where the plugin itself reported one.

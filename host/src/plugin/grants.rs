@@ -234,6 +234,13 @@ impl Grants {
         mine.flat_map(|g| g.permissions.iter().cloned()).collect()
     }
 
+    /// What any file of this name was granted.
+    #[must_use]
+    pub fn all_of(&self, plugin: &str) -> BTreeSet<Permission> {
+        let mine = self.text.grants.iter().filter(|g| g.plugin == plugin);
+        mine.flat_map(|g| g.permissions.iter().cloned()).collect()
+    }
+
     /// Whether another file of this name was granted something, or this one was: known at all.
     #[must_use]
     pub fn knows(&self, plugin: &str) -> bool {

@@ -232,10 +232,23 @@ impl Plugins {
     /// grants and cannot lose them.
     ///
     /// # Errors
-    /// When the grants file cannot be written.
+    /// There is no such plugin, no file of it was granted one of them, or the grants file cannot be written.
     pub fn revoke(&self, name: &str, permissions: &[Permission]) -> Result<(), PluginError> {
         let _held = files::hold(self.beside_grants())?;
         let mut grants = Grants::load(&self.places.grants)?;
+        // One that is gone can lose what it was granted, so that nothing of it is left.
+        if !grants.knows(name) && registry::find(&self.places, name)?.is_none() {
+            return Err(unknown(self, name));
+        }
+        let granted = grants.all_of(name);
+        if let Some(permission) = permissions.iter().find(|permission| !granted.contains(permission)) {
+            let (plugin, permission) = (name.to_owned(), permission.clone());
+            return Err(PluginError::NothingToRevoke {
+                plugin,
+                permission,
+                granted: granted.into_iter().collect(),
+            });
+        }
         grants.take(name, permissions);
         grants.save()
     }

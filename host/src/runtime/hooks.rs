@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::launch::{CALLED_LIMIT, Called, Report};
+use super::launch::{CALLED_LIMIT, Called, Report, Stopped};
 use super::monitor::Monitor;
 use super::state::Exit;
 use super::{RuntimeError, message, spawn};
@@ -114,7 +114,9 @@ fn by_starter(
     // From here on some of them may have been called, so that nobody else can.
     Some(match answer(starter, longest(monitor, event)) {
         Ok(Called(None)) => Ok(()),
-        Ok(Called(Some(why))) => Err(stopped(event, why)),
+        Ok(Called(Some(Stopped { why, hint }))) => {
+            Err(RuntimeError::Part { what: format!("go on after {event}"), message: why, hint })
+        }
         Err(error) if error.raw_os_error() == Some(libc::ETIMEDOUT) => {
             Err(stopped(event, "whoever started the container does not answer any more".to_owned()))
         }

@@ -45,8 +45,8 @@ pub trait Caller: std::fmt::Debug {
     /// Calls those of an event: its word, what is known of it, and the container's root where only its first process has it.
     ///
     /// # Errors
-    /// The start cannot go on; in words for whoever wants it.
-    fn call(&self, event: &str, occasion: &Occasion, root: Option<OwnedFd>) -> Result<(), String>;
+    /// The start cannot go on.
+    fn call(&self, event: &str, occasion: &Occasion, root: Option<OwnedFd>) -> Result<(), Stopped>;
 }
 
 /// What the monitor is given, in sealed memory, as fd 3.
@@ -92,14 +92,21 @@ pub(super) enum Report {
     },
 }
 
-/// What it is answered: why the start cannot go on, if it cannot.
+/// Why a start cannot go on, for whoever wants it, and what to do, where that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Called(pub(super) Option<String>);
+pub struct Stopped {
+    pub why: String,
+    pub hint: Option<String>,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Called(pub(super) Option<Stopped>);
 
 /// Longest reason in bytes: what is longer says nothing more, and a monitor reads no more.
 const LONGEST_WHY: usize = 4 << 10;
-/// Longest answer in bytes: JSON makes up to six of one.
-pub(super) const CALLED_LIMIT: usize = 32 << 10;
+/// Longest answer in bytes: two of them, and JSON makes up to six of one.
+pub(super) const CALLED_LIMIT: usize = 64 << 10;
 
 /// Longest report in bytes.
 pub(super) const REPORT_LIMIT: usize = 128 << 10;
@@ -272,7 +279,9 @@ fn hear_of_the_end(
             return Err(RuntimeError::MonitorGone);
         }
         let mut called = Called(caller.call(&event, &occasion, fds.into_iter().next()).err());
-        called.0.iter_mut().for_each(|why| why.truncate(why.floor_char_boundary(LONGEST_WHY)));
+        for text in called.0.iter_mut().flat_map(|it| [Some(&mut it.why), it.hint.as_mut()]).flatten() {
+            text.truncate(text.floor_char_boundary(LONGEST_WHY));
+        }
         failpoint::pass("start.called").map_err(|error| RuntimeError::system("answer the monitor", error))?;
         let json = serde_json::to_vec(&called).map_err(|error| unexpected(&error.to_string()))?;
         message::send(socket, &json, &[]).map_err(|_| RuntimeError::MonitorGone)?;

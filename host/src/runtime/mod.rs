@@ -69,6 +69,6 @@ pub use attach::inside::{Inside, Program as InsideProgram};
 pub use attach::{AttachRequest, Elevated, TerminalUse, attach, attach_with};
 pub use client::Client;
 pub use error::RuntimeError;
-pub use launch::{Caller, LaunchOptions, Launched, Prepared, launch, plan_handed_over, prepare};
+pub use launch::{Caller, LaunchOptions, Launched, Prepared, Stopped, launch, plan_handed_over, prepare};
 pub use remains::{abandoned_cgroups, clean_up, is_abandoned};
 pub use state::{Exit, State};

@@ -89,7 +89,10 @@ pub(in crate::container) fn act(
         match called {
             Ok(()) => {}
             Err(error) if call.aborts => return Err(error),
-            Err(error) => host.progress.note(&format!("a hook failed: {}", chain(&error))),
+            Err(error) => {
+                let hints: String = error.hints().iter().map(|hint| format!(" ({hint})")).collect();
+                host.progress.note(&format!("a hook failed: {}{hints}", chain(&error)));
+            }
         }
     }
     Ok(())

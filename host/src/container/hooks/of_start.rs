@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 
 use super::act::occur;
 use crate::container::journal::chain;
-use crate::container::{Host, plugins};
+use crate::container::{Error, Host, plugins};
 use crate::plan::Plan;
 use crate::plan::hooks::{HookTarget, Occasion};
-use crate::runtime::Caller;
+use crate::runtime::{Caller, Stopped};
 
 /// Events of a start after `pre-start`, at which a command calls.
 const EVENTS: [&str; 7] = ["network-up", "pre-mount", "mount", "autodev", "start", "start-host", "started"];
@@ -38,7 +38,11 @@ impl Caller for OfStart<'_> {
         }
     }
 
-    fn call(&self, event: &str, occasion: &Occasion, root: Option<OwnedFd>) -> Result<(), String> {
-        occur(self.host, self.plan, event, occasion, root).map_err(|error| chain(&error))
+    fn call(&self, event: &str, occasion: &Occasion, root: Option<OwnedFd>) -> Result<(), Stopped> {
+        let stopped = |error: Error| {
+            let hints = error.hints();
+            Stopped { why: chain(&error), hint: (!hints.is_empty()).then(|| hints.join("; ")) }
+        };
+        occur(self.host, self.plan, event, occasion, root).map_err(stopped)
     }
 }

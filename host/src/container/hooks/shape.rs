@@ -129,7 +129,7 @@ fn verdict(wanted: &Wanted<'_>, plan: &Plan, event: Event, changes: &[Change]) -
                 event::word(event)
             ),
             hint: format!(
-                "`wxc start {} --plan` shows what would run, and `wxc config show` what is configured",
+                "`wxc config show {}` shows what is configured; the hook is attached there or in wxc.toml",
                 plan.container.name
             ),
         }),

@@ -16,6 +16,22 @@ use crate::plan::Plan;
 use crate::plugin::HookPlugin;
 use crate::plugin::hook::types::{Context, Detail, Event, Patch};
 
+/// Events at which the container has a first process.
+const WITH_PROCESS: [Event; 10] = [
+    Event::PreMount,
+    Event::Mount,
+    Event::Autodev,
+    Event::Start,
+    Event::StartHost,
+    Event::Started,
+    Event::Ready,
+    Event::Stopping,
+    Event::Freeze,
+    Event::Thaw,
+];
+/// Its number, where there is none in truth: larger than any that a kernel gives (proc(5), pid_max).
+const NOBODYS_PID: u32 = 4_194_305;
+
 /// An ordinary container, with a little of everything that hooks are told of.
 const CONTAINER: &str = r#"
 hostname = "web"
@@ -69,7 +85,8 @@ impl Stage {
     /// What a hook is told at an event; `settings` are what stands for it in the container.
     #[must_use]
     pub fn context(&self, event: Event, detail: Detail, settings: &BTreeMap<String, String>) -> Context {
-        context(&self.plan, event, &Happening::detailed(detail), settings)
+        let pid = WITH_PROCESS.contains(&event).then_some(NOBODYS_PID);
+        context(&self.plan, event, &Happening { pid, ..Happening::detailed(detail) }, settings)
     }
 
     /// Makes changes as a start would, and plans with them. A device that this machine does not have is left out.
