@@ -156,7 +156,8 @@ pub(super) fn calls(host: &Host, container: &Container, all: &[Attached]) -> Res
     let events = all.iter().flat_map(|hook| &hook.wishes).filter(|wish| wish.step == Step::Act);
     let mut words: Vec<&str> = events.map(|wish| event::word(wish.event)).collect();
     words.extend(container.hooks.exec.points().map(|(point, _)| point));
-    words.sort_unstable();
+    // In the order in which they happen, which is how people read a plan.
+    words.sort_by_key(|word| event::place(word));
     words.dedup();
     let mut calls = Vec::new();
     for word in words {

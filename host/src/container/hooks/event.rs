@@ -6,10 +6,10 @@ use crate::plugin::hook::types::Event;
 const WORDS: &[(Event, &str)] = &[
     (Event::Create, "create"),
     (Event::PreStart, "pre-start"),
+    (Event::NetworkUp, "network-up"),
     (Event::PreMount, "pre-mount"),
     (Event::Mount, "mount"),
     (Event::Autodev, "autodev"),
-    (Event::NetworkUp, "network-up"),
     (Event::StartHost, "start-host"),
     (Event::Start, "start"),
     (Event::Started, "started"),
@@ -39,6 +39,11 @@ pub(super) fn of(word: &str) -> Option<Event> {
     WORDS.iter().find(|(_, known)| *known == word).map(|(event, _)| *event)
 }
 
+/// Where a word stands in the course of a container's life; what is none comes last.
+pub(super) fn place(word: &str) -> usize {
+    WORDS.iter().position(|(_, known)| *known == word).unwrap_or(WORDS.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +55,6 @@ mod tests {
             assert_eq!(of(word_of_it), Some(*event));
         }
         assert_eq!(WORDS.len(), 23);
+        assert!(place("pre-start") < place("start-host") && place("start-host") < place("post-stop"));
     }
 }
