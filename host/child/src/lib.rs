@@ -1,7 +1,7 @@
 //! What runs between clone and exec: a list of operations and the loop that carries it out.
 //!
-//! A process between clone and exec has a copy of its parent's memory, but none of its threads: a
-//! lock may be held by nobody, the allocator's included. So this crate has no `std` and no `alloc`;
+//! A process between clone and exec has a copy of its parent's memory (or, for a helper, shares that
+//! of a parent who waits), but none of its threads: a lock may be held by nobody, the allocator's included. So this crate has no `std` and no `alloc`;
 //! nothing that allocates, formats, logs or locks can even be named in it. The rules:
 //!
 //! - The parent prepares everything: a [`Program`] holds numbers, NUL-terminated bytes and fds.

@@ -92,11 +92,11 @@ pub(super) fn call(
     let length = rustix::io::pread(&answer, &mut text, 0).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[..length]).into_owned();
     let message = if text.is_empty() { format!("the process that calls hooks ended by {how}") } else { text };
-    Err(stopped(event, message))
+    Err(stopped(event, message, None))
 }
 
-fn stopped(event: &str, message: String) -> RuntimeError {
-    RuntimeError::Part { what: format!("go on after {event}"), message, hint: None }
+fn stopped(event: &str, message: impl Into<String>, hint: Option<String>) -> RuntimeError {
+    RuntimeError::Part { what: format!("go on after {event}"), message: message.into(), hint }
 }
 
 /// Has whoever waits for the start call them. `None` where nobody waits: none of them was called.
@@ -114,13 +114,11 @@ fn by_starter(
     // From here on some of them may have been called, so that nobody else can.
     Some(match answer(starter, longest(monitor, event)) {
         Ok(Called(None)) => Ok(()),
-        Ok(Called(Some(Stopped { why, hint }))) => {
-            Err(RuntimeError::Part { what: format!("go on after {event}"), message: why, hint })
-        }
+        Ok(Called(Some(Stopped { why, hint }))) => Err(stopped(event, why, hint)),
         Err(error) if error.raw_os_error() == Some(libc::ETIMEDOUT) => {
-            Err(stopped(event, "whoever started the container does not answer any more".to_owned()))
+            Err(stopped(event, "whoever started the container does not answer any more", None))
         }
-        Err(_) => Err(stopped(event, "whoever started the container ended while it called hooks".to_owned())),
+        Err(_) => Err(stopped(event, "whoever started the container ended while it called hooks", None)),
     })
 }
 

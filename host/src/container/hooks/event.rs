@@ -3,6 +3,7 @@
 
 use crate::plugin::hook::types::Event;
 
+/// In the order in which they happen to a container: [`place`] goes by it.
 const WORDS: &[(Event, &str)] = &[
     (Event::Create, "create"),
     (Event::PreStart, "pre-start"),
